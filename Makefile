@@ -1,0 +1,65 @@
+# Every target sets up what it needs: on a fresh machine with Python 3.11+ and make,
+# `make run-local` and `make test` are enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CONDA_ENV ?= finetune30
+# A lock made for a CPU: torch first, so that pip does not look for another build of it.
+TORCH := $(shell grep -E '^torch==' requirements.lock)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-conda run-local logs-local db-list test test-v check format bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv and install everything (pip, exact versions)
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or: make setup PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version); a few minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r requirements.lock -e '.[all,dev]'
+	@touch $(READY)
+
+setup-conda: ## Make the conda environment "finetune30" and say which device it found
+	@command -v conda >/dev/null 2>&1 || { echo "error: conda is not installed; get it from conda-forge.org (Miniforge), or use: make setup"; exit 2; }
+	conda env update --name $(CONDA_ENV) --file environment.yml --prune
+	@conda run --name $(CONDA_ENV) finetune30 env | grep '^device:'
+	@echo "ready: conda activate $(CONDA_ENV)"
+
+run-local: $(READY) ## Train an adapter here: built-in model and data, no network
+	@$(BIN)/finetune30 train config/default.yaml
+
+logs-local: $(READY) ## Follow the log of the newest run
+	@$(BIN)/finetune30 runs logs --follow
+
+db-list: $(READY) ## Table of all runs
+	@$(BIN)/finetune30 runs list
+
+test: $(READY) ## Run the tests
+	@$(BIN)/python -m pytest -q
+
+test-v: $(READY) ## Run the tests, each by name
+	@$(BIN)/python -m pytest -v
+
+check: $(READY) ## Style, types, the law of the house, spelling
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing 2>&1 | tail -n 12
+	@$(BIN)/typos
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(READY) ## Benchmarks: ratios against named peers, interleaved
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and caches; results and data stay
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

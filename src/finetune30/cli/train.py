@@ -1,0 +1,88 @@
+"""``finetune30 train``: run an experiment on this machine, or go on with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune30.errors import ConfigError
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML file of the experiment; config/default.yaml if left out.")
+    ] = None,
+    config_option: Annotated[
+        Path | None, typer.Option("--config", help="The same as the argument.", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. --set lora.r=16; may be repeated."),
+    ] = None,
+    experiment_name: Annotated[
+        str | None, typer.Option("--experiment-name", "--experiment_name", help="Name of the run.")
+    ] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option("--learning-rate", "--learning_rate", help="training.learning_rate")
+    ] = None,
+    epochs: Annotated[str | None, typer.Option("--epochs", help="training.num_train_epochs")] = None,
+    train_samples: Annotated[
+        str | None, typer.Option("--train-samples", "--train_samples", help="data.train_samples")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="ID", help="Go on with a paused, killed or failed run.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Last line of stdout: one JSON object.")] = False,
+) -> None:
+    """Train an adapter on this machine and print where it landed."""
+    flags = {
+        "experiment_name": experiment_name,
+        "training.learning_rate": learning_rate,
+        "training.num_train_epochs": epochs,
+        "data.train_samples": train_samples,
+        "training.device": device,
+    }
+    given = [*(overrides or []), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+    if config and config_option:
+        raise ConfigError(
+            "two configurations were given",
+            where=f"{config} and --config {config_option}",
+            hint="give one of them",
+        )
+    path = config or config_option
+    if resume is not None and (path or given):
+        raise ConfigError(
+            "a resumed run goes on with the configuration it began with",
+            where="--resume",
+            hint="leave out CONFIG, --set and the other flags; to change something, start a new run",
+        )
+    if resume is not None:
+        _resume(resume, as_json)
+    else:
+        _run(path, given, as_json)
+
+
+def _run(path: Path | None, given: list[str], as_json: bool) -> None:
+    from finetune30.config import load
+
+    checked = load(path, given)  # before torch loads: a misspelt key is answered at once
+
+    from finetune30 import pipeline
+    from finetune30.cli.session import watched
+
+    watched(lambda door: pipeline.run(checked, door), as_json=as_json)
+
+
+def _resume(experiment_id: str, as_json: bool) -> None:
+    from finetune30.experiments import open_store
+    from finetune30.settings import get_settings
+
+    open_store(get_settings(), create=False).match(experiment_id)  # an unknown id is answered at once
+
+    from finetune30 import pipeline
+    from finetune30.cli.session import watched
+
+    watched(lambda door: pipeline.resume(experiment_id, door), as_json=as_json)

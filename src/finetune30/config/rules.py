@@ -1,0 +1,101 @@
+"""What several keys must agree on, so that no run starts that cannot mean what was written.
+
+A rule names the keys it reads; the fault is told at its first key. Neighbours: schema checks
+each key alone, modeling checks the adapter against the real model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from finetune30.config.schema import ExperimentConfig
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Keys that must fit together; ``broken`` answers what is wrong, or None."""
+
+    keys: tuple[str, ...]
+    broken: Callable[[ExperimentConfig], str | None]
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """A rule that does not hold: the fault's key, all keys of the rule, and what is wrong."""
+
+    key: str
+    keys: tuple[str, ...]
+    text: str
+
+
+def broken_rules(config: ExperimentConfig) -> list[BrokenRule]:
+    """Every rule that does not hold, in the order below."""
+    found = ((rule, rule.broken(config)) for rule in RULES)
+    return [BrokenRule(rule.keys[0], rule.keys, text) for rule, text in found if text]
+
+
+def _eval_steps(config: ExperimentConfig) -> str | None:
+    training = config.training
+    if training.eval_steps is None or training.eval_strategy == "steps":
+        return None
+    return f"is {training.eval_steps}, which needs training.eval_strategy: steps, not {training.eval_strategy}"
+
+
+def _early_stopping(config: ExperimentConfig) -> str | None:
+    training = config.training
+    if training.early_stopping_patience is None or training.eval_strategy != "no":
+        return None
+    return (
+        f"is {training.early_stopping_patience}, but training.eval_strategy: no leaves nothing to stop by; "
+        "expected epoch or steps there"
+    )
+
+
+def _one_precision(config: ExperimentConfig) -> str | None:
+    if config.training.fp16 and config.training.bf16 is True:
+        return "is true and so is training.bf16; expected one of the two at most"
+    return None
+
+
+def _float16_device(config: ExperimentConfig) -> str | None:
+    if config.training.fp16 and config.training.device in ("cpu", "mps"):
+        return (
+            f"is true, but float16 is never used on {config.training.device}, where it breaks training; "
+            "expected false, or a CUDA device"
+        )
+    return None
+
+
+def _text_lengths(config: ExperimentConfig) -> str | None:
+    rules = config.data.validation_rules
+    if rules.max_text_length is not None and rules.max_text_length < rules.min_text_length:
+        return f"is {rules.max_text_length}, expected min_text_length ({rules.min_text_length}) or more"
+    return None
+
+
+def _even_rank(config: ExperimentConfig) -> str | None:
+    if config.lora.init_lora_weights == "orthogonal" and config.lora.r % 2:
+        return f"is {config.lora.r}; init_lora_weights: orthogonal expects an even rank"
+    return None
+
+
+def _dora_keeps_base(config: ExperimentConfig) -> str | None:
+    kind = config.lora.init_lora_weights
+    # DoRA's magnitudes belong to the changed base; the saved adapter would not fit the real one.
+    if config.lora.use_dora and isinstance(kind, str) and kind.startswith(("pissa", "olora")):
+        return f"is {kind}, which changes the base weights and cannot be saved with lora.use_dora: true"
+    return None
+
+
+RULES = (
+    Rule(("data.validation_rules.max_text_length", "data.validation_rules.min_text_length"), _text_lengths),
+    Rule(("lora.r", "lora.init_lora_weights"), _even_rank),
+    Rule(("lora.init_lora_weights", "lora.use_dora"), _dora_keeps_base),
+    Rule(("training.eval_steps", "training.eval_strategy"), _eval_steps),
+    Rule(("training.early_stopping_patience", "training.eval_strategy"), _early_stopping),
+    Rule(("training.fp16", "training.bf16"), _one_precision),
+    Rule(("training.fp16", "training.device"), _float16_device),
+)

@@ -1,0 +1,137 @@
+"""A dataset of the Hugging Face hub as tables.
+
+Data files only: code of a dataset is never run (the datasets library has dropped it, and is never
+asked for it). Nothing is fetched when HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set; what an earlier
+run has cached is then used. Neighbours: roles says which split is which, arrow reads the columns.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune30.data.arrow import labels_of, texts_of
+from finetune30.data.prepare import Found
+from finetune30.data.roles import Candidate, Role, assign
+from finetune30.data.table import Columns, Table, choose_columns, shortened
+from finetune30.errors import DataError
+
+if TYPE_CHECKING:
+    from finetune30.config import ExperimentConfig
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,95})?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT_OR_START = re.compile(r"[0-9a-f]{7,40}")
+_OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+_TRUE = ("1", "ON", "YES", "TRUE")
+
+
+def read_hub(name: str, config: ExperimentConfig) -> Found:
+    """The tables of a hub dataset, at ``data.revision``.
+
+    Raises: DataError when it cannot be reached, does not exist, or needs code to be read.
+    """
+    if not _ID.fullmatch(name) or ".." in name:
+        raise DataError(
+            f"{name!r} is neither an existing path nor a hub id such as nyu-mll/glue",
+            where="data.dataset_name",
+            hint="addresses are not fetched: save the rows as .csv, .tsv, .jsonl or .parquet",
+        )
+    splits = _fetched(name, config)
+    commit = _commit_of(splits)
+    notes = _check_revision(name, config.data.revision, commit)
+    found = tables_of(splits, name, config)
+    source = f"{name}:{config.data.dataset_config}" if config.data.dataset_config else name
+    return Found(f"{source}@{commit}" if commit else source, found.tables, (*found.notes, *notes))
+
+
+def tables_of(splits: Mapping[str, Any], name: str, config: ExperimentConfig) -> Found:
+    """The tables of a loaded ``datasets.DatasetDict``, class names in the order it declares."""
+    roles = assign([Candidate(split, split) for split in splits], config, name)
+    wanted = Columns(config.data.text_column, config.data.label_column)
+    tables: dict[Role, Table] = {}
+    for role, candidate in roles.items():
+        columns = tables["train"].columns if "train" in tables else wanted
+        tables[role] = _table(splits[candidate.name], f"{name} ({candidate.name})", columns)
+    used = {candidate.name for candidate in roles.values()}
+    unused = [split for split in splits if split not in used]
+    return Found(name, tables, (f"splits not used: {shortened(unused)}",) if unused else ())
+
+
+def _fetched(name: str, config: ExperimentConfig) -> Mapping[str, Any]:
+    import datasets
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+    if name in _PACKAGED_DATASETS_MODULES:
+        raise DataError(
+            f"{name!r} is a file format, expected a path or a hub id",
+            where="data.dataset_name",
+            hint="give the path of the file itself",
+        )
+    try:
+        # The library itself keeps off the network when the environment says so.
+        loaded = datasets.load_dataset(name, config.data.dataset_config, revision=config.data.revision)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as cause:
+        raise _not_loaded(name, cause) from cause
+    return dict(loaded)
+
+
+def _not_loaded(name: str, cause: Exception) -> DataError:
+    reason = " ".join(str(cause).split())[:300]
+    forbidding = [variable for variable in _OFFLINE_VARIABLES if os.environ.get(variable, "").upper() in _TRUE]
+    if forbidding:
+        return DataError(
+            f"{name!r} is no local path, and the hub may not be asked: {forbidding[0]} is set",
+            where="data.dataset_name",
+            hint="give a local file or folder, or builtin:reviews, which needs no network",
+        )
+    if isinstance(cause, ConnectionError):
+        return DataError(
+            f"{name!r} is no local path, and the hub cannot be reached: {reason}",
+            where="data.dataset_name",
+            hint="check the network; a local file or folder, or builtin:reviews, needs none",
+        )
+    return DataError(
+        f"hub dataset {name!r} cannot be loaded: {reason}",
+        where="data.dataset_name",
+        hint="check the id, data.dataset_config and data.revision; datasets that run code are not supported",
+    )
+
+
+def _table(split: Any, where: str, wanted: Columns) -> Table:
+    columns, notes = choose_columns(list(split.column_names), wanted, where)
+    rows = split.select_columns([columns.text, columns.label]).with_format("arrow")[:]
+    texts = texts_of(rows.column(columns.text), columns.text, where)
+    labels = labels_of(rows.column(columns.label), columns.label, where)
+    names = getattr(split.features[columns.label], "names", None)
+    if names is None:
+        return Table(where, columns, texts, labels, notes=notes)
+    # Numbers without a name, -1 first of all, are rows whose label is not told.
+    named = {str(number): name.strip() for number, name in enumerate(names)}
+    labels = [named.get(label or "") for label in labels]
+    return Table(where, columns, texts, labels, label_order=tuple(named.values()), notes=notes)
+
+
+def _commit_of(splits: Mapping[str, Any]) -> str | None:
+    """The commit that was loaded: the library names the folder of its prepared files after it."""
+    files = [file["filename"] for split in splits.values() for file in split.cache_files]
+    folder = Path(files[0]).parent.name if files else ""
+    return folder if _COMMIT.fullmatch(folder) else None
+
+
+def _check_revision(name: str, wanted: str | None, loaded: str | None) -> tuple[str, ...]:
+    """The library answers from its cache when the hub is out of reach, whatever was asked for."""
+    if wanted is None:
+        return (f"data.revision is not set: {name} may change on the hub",)
+    if loaded is None or not _COMMIT_OR_START.fullmatch(wanted):
+        return (f"data.revision {wanted!r} is no commit: a copy in the cache is not checked against it",)
+    if not loaded.startswith(wanted):
+        raise DataError(
+            f"{name!r} was found in the cache at {loaded}, expected {wanted}",
+            where="data.revision",
+            hint="go online once to fetch that revision",
+        )
+    return ()

@@ -1,0 +1,116 @@
+"""Labels: from what a source calls them to the numbers a model learns.
+
+Whole numbers are sorted as numbers and named by their digits; anything else is sorted by name.
+A source that orders its labels itself keeps that order. A missing or unknown label is an error that
+names its rows, never a class of its own. Neighbours: prepare asks, table holds the cells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from finetune30.data.table import Table, shortened
+from finetune30.errors import DataError
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_NO_LABEL = "-1"  # what GLUE writes where it keeps the answers to itself
+
+
+def label_of(value: object, place: str) -> str | None:
+    """The label that a typed cell holds, as a string; None where there is none.
+
+    Raises: DataError for fractions, lists and objects.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if value != value:  # NaN is how pandas writes "none" among numbers
+            return None
+        if value.is_integer():
+            return str(int(value))
+    raise DataError(
+        f"the label is {str(value)[:40]}, expected a name or a whole number",
+        where=place,
+        hint="this trains classifiers with one label a row; numbers to predict and lists are not labels",
+    )
+
+
+def tidied(table: Table) -> Table:
+    """The table with surrounding white space taken off its labels, and a note if there was any."""
+    tidy = {label: label.strip() or None for label in set(table.labels) if label is not None}
+    changed = sum(1 for label in table.labels if label is not None and label != (tidy[label] or ""))
+    if not changed and None not in tidy.values():
+        return table
+    labels = [None if label is None else tidy[label] for label in table.labels]
+    note = f"{table.where}: white space around {changed} labels was taken off"
+    return replace(table, labels=labels, notes=(*table.notes, note) if changed else table.notes)
+
+
+def names_of(table: Table) -> tuple[str, ...]:
+    """Every label of the train table, in the order of the model's outputs."""
+    present = {label for label in table.labels if label is not None}
+    if len(present) < 2:
+        only = f"one label only ({next(iter(present))!r})" if present else "no label"
+        raise DataError(
+            f"the train split holds {only}, expected two or more",
+            where=table.where,
+            hint=f"labels come from column {table.columns.label!r}; data.label_column chooses another",
+        )
+    return table.label_order or ordered(present)
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Numerically when all are whole numbers (``01`` stays ``01``), else by name."""
+    listed = sorted(names)
+    if all(_WHOLE_NUMBER.fullmatch(name) for name in listed):
+        listed.sort(key=int)
+    return tuple(listed)
+
+
+def check_count(names: Sequence[str], wanted: int | None, where: str) -> None:
+    """Refuse a configured number of labels that is not the data's."""
+    if wanted is not None and wanted != len(names):
+        raise DataError(
+            f"model.num_labels is {wanted}, the train split has {len(names)}: {shortened(names)}",
+            where=where,
+            hint=f"leave model.num_labels out, or set it to {len(names)}",
+        )
+
+
+def unlabelled(table: Table, known: Sequence[str]) -> bool:
+    """Whether no row of the split tells its label, as in the test splits of benchmarks."""
+    if not table.labels:
+        return False
+    present = set(table.labels) - {None}
+    return not present or (present == {_NO_LABEL} and _NO_LABEL not in known)
+
+
+def check_present(table: Table, rows: Sequence[int]) -> None:
+    """Refuse rows that have no label."""
+    missing = [row for row in rows if table.labels[row] is None]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(rows)} rows have no label: {table.places(missing)}",
+            where=table.where,
+            hint=f"fill column {table.columns.label!r} or remove these rows",
+        )
+
+
+def check_known(table: Table, rows: Sequence[int], known: Sequence[str]) -> None:
+    """Refuse labels that the train split never shows."""
+    known_set = set(known)
+    strangers = [row for row in rows if table.labels[row] not in known_set]
+    if strangers:
+        names = ordered({table.labels[row] or "" for row in strangers})
+        listed = shortened(map(repr, names))
+        raise DataError(
+            f"labels that the train split does not have: {listed}; {table.places(strangers)}",
+            where=table.where,
+            hint=f"train has {shortened(map(repr, known))}; spelling and case count",
+        )

@@ -1,0 +1,104 @@
+"""Where the rows come from: a built-in dataset, a path on this machine, or the hub.
+
+An existing path always wins, and what looks like a path is never looked up on the hub, so a
+misspelt file name fetches nothing. Neighbours: local and hub bring tables, prepare makes splits.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune30.data.hub import read_hub
+from finetune30.data.local import read_local
+from finetune30.data.opening import FILE_ENDINGS
+from finetune30.data.prepare import Found, prepare
+from finetune30.data.roles import Candidate, Role, assign
+from finetune30.data.splits import Splits
+from finetune30.data.table import Columns, Table, choose_columns, did_you_mean, shortened
+from finetune30.errors import DataError
+
+if TYPE_CHECKING:
+    from finetune30.config import ExperimentConfig
+
+_BUILTIN_PREFIX = "builtin:"
+_BUILTIN = {"reviews": "reviews.tsv"}
+
+
+def load(config: ExperimentConfig) -> Splits:
+    """The rows that an experiment trains, validates and tests on.
+
+    Raises: DataError for everything that is wrong with the dataset, its files or its labels.
+    """
+    return prepare(find(config), config)
+
+
+def find(config: ExperimentConfig) -> Found:
+    """The tables of ``data.dataset_name`` as found: nothing dropped, cut or sampled yet."""
+    name = config.data.dataset_name
+    if name.startswith(_BUILTIN_PREFIX):
+        _refuse_hub_keys(config, "a built-in dataset")
+        return _builtin(name.removeprefix(_BUILTIN_PREFIX), config)
+    if os.path.lexists(name):
+        _refuse_hub_keys(config, "a local path")
+        return read_local(name, config)
+    if _looks_like_path(name):
+        raise DataError("no such file or folder", where=name, hint=_near(name))
+    return read_hub(name, config)
+
+
+def _looks_like_path(name: str) -> bool:
+    return (
+        name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or name.endswith("/")
+        or name.lower().endswith(FILE_ENDINGS)
+    ) and "://" not in name
+
+
+def _near(name: str) -> str:
+    if name.startswith("~"):
+        return "~ is not expanded here; write the whole path"
+    folder = Path(name).parent
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError as cause:
+        return f"the folder {folder} cannot be read: {(cause.strerror or 'check its name').lower()}"
+    near = difflib.get_close_matches(Path(name).name, entries, n=3)
+    if near:
+        return f"did you mean {' or '.join(repr(str(folder / entry)) for entry in near)}?"
+    return f"{folder} holds {shortened(entries) or 'nothing'}"
+
+
+def _refuse_hub_keys(config: ExperimentConfig, kind: str) -> None:
+    for key in ("dataset_config", "revision"):
+        if getattr(config.data, key) is not None:
+            raise DataError(
+                f"data.{key} is set, but {config.data.dataset_name!r} is {kind}",
+                where=f"data.{key}",
+                hint=f"leave data.{key} out; only hub datasets have one",
+            )
+
+
+def _builtin(name: str, config: ExperimentConfig) -> Found:
+    shown = f"{_BUILTIN_PREFIX}{name}"
+    if name not in _BUILTIN:
+        there = ", ".join(f"{_BUILTIN_PREFIX}{known}" for known in _BUILTIN)
+        near = did_you_mean(name, _BUILTIN)
+        raise DataError(f"no such built-in dataset; there is {there}", where=shown, hint=near or f"use {there}")
+    wanted = Columns(config.data.text_column, config.data.label_column)
+    columns, _ = choose_columns(["label", "text"], wanted, shown)
+    content = resources.files("finetune30.data").joinpath(_BUILTIN[name]).read_text("utf-8")
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for line in content.removesuffix("\n").split("\n")[1:]:
+        split, label, text = line.split("\t")
+        rows.setdefault(split, []).append((label, text))
+    tables: dict[Role, Table] = {}
+    for role, candidate in assign([Candidate(split, split) for split in rows], config, shown).items():
+        labels = [label for label, _ in rows[candidate.name]]
+        texts = [text for _, text in rows[candidate.name]]
+        tables[role] = Table(f"{shown} ({candidate.name})", columns, texts, [*labels])
+    return Found(shown, tables)

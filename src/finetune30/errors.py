@@ -1,0 +1,171 @@
+"""Every error a user can meet, as one family.
+
+An error says what is, what was expected, where, and what to do next. Its ``code`` is stable:
+scripts, the database and the documentation name it. Nothing here knows HTTP; the command line
+turns a class into an exit code, a server will turn it into a status.
+
+    Finetune30Error
+    ├── BadInput              exit 2: nothing was started, nothing was made
+    │   ├── ConfigError       config_invalid      the experiment configuration
+    │   ├── DataError         data_invalid        the dataset
+    │   ├── ModelError        model_invalid       the base model or an adapter
+    │   ├── SettingsError     settings_invalid    environment and .env
+    │   ├── NotFound          not_found           no such experiment
+    │   ├── StateError        state_conflict      the experiment's state forbids it
+    │   │   └── AlreadyClaimed  already_claimed   another process runs it
+    │   └── StorageError      storage_unusable    results folder or database cannot be used
+    └── RunFailed             exit 1: run_failed   a run that had started ended without a result
+        ├── DiskFull          disk_full
+        ├── OutOfMemory       out_of_memory
+        ├── Diverged          diverged            the loss is no longer a finite number
+        ├── CheckpointRejected  checkpoint_rejected  no checkpoint is whole
+        ├── ParityError       parity_failed       the saved adapter answers differently
+        ├── LeaseLost         lease_lost          another process took the run over
+        └── Crashed           crashed             anything we did not foresee
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Finetune30Error(Exception):
+    """What is wrong, where it is, and what to do about it.
+
+    Args:
+        message: What is and what was expected, one sentence.
+        where: File, key path or row, such as ``config/sst2.yaml: lora.r``.
+        hint: The next step for the person who reads it.
+    """
+
+    code: str = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{advice}"
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The four parts by name, as ``--json`` and the database keep them."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "where": self.where,
+            "hint": self.hint,
+        }
+
+
+class BadInput(Finetune30Error):
+    """Refused before anything was started; nothing was made."""
+
+    code = "bad_input"
+    exit_code = 2
+
+
+class ConfigError(BadInput):
+    """The experiment configuration is wrong. One error carries every fault found."""
+
+    code = "config_invalid"
+
+
+class DataError(BadInput):
+    """The dataset is missing, unreadable or unfit for training."""
+
+    code = "data_invalid"
+
+
+class ModelError(BadInput):
+    """The base model or an adapter is missing, unsafe or does not fit."""
+
+    code = "model_invalid"
+
+
+class SettingsError(BadInput):
+    """An environment variable or a line of ``.env`` is wrong."""
+
+    code = "settings_invalid"
+
+
+class NotFound(BadInput):
+    """No experiment has this id."""
+
+    code = "not_found"
+
+
+class StateError(BadInput):
+    """The experiment's state forbids what was asked."""
+
+    code = "state_conflict"
+
+
+class AlreadyClaimed(StateError):
+    """Another living process runs this experiment."""
+
+    code = "already_claimed"
+
+
+class StorageError(BadInput):
+    """The results folder or the database cannot be used."""
+
+    code = "storage_unusable"
+
+
+class RunFailed(Finetune30Error):
+    """A run that had started ended without a result.
+
+    Attributes:
+        experiment_id: Whose row says FAILURE; None while the run is not known.
+    """
+
+    code = "run_failed"
+    exit_code = 1
+    experiment_id: str | None = None
+
+
+class DiskFull(RunFailed):
+    """The disk is full; what was whole before stays whole."""
+
+    code = "disk_full"
+
+
+class OutOfMemory(RunFailed):
+    """Not even a batch of one fits into memory."""
+
+    code = "out_of_memory"
+
+
+class Diverged(RunFailed):
+    """The loss or the weights are no longer finite numbers."""
+
+    code = "diverged"
+
+
+class CheckpointRejected(RunFailed):
+    """No checkpoint of the run verifies against its manifest."""
+
+    code = "checkpoint_rejected"
+
+
+class ParityError(RunFailed):
+    """The saved adapter, loaded in a fresh process, answers differently."""
+
+    code = "parity_failed"
+
+
+class LeaseLost(RunFailed):
+    """Another process took the run over; this one stopped writing."""
+
+    code = "lease_lost"
+
+
+class Crashed(RunFailed):
+    """Something we did not foresee; the log holds the details."""
+
+    code = "crashed"

@@ -1,0 +1,164 @@
+"""Proof that a run is alive: a heartbeat from a thread beside the training.
+
+Promises: the run learns of a takeover or a wish to cancel without asking the database itself; where
+the database cannot be reached it gives up before anybody may take over. Whether an owner died can
+be told on the same machine only.
+Neighbours: ``store`` keeps the lease, ``pipeline`` holds one around the training.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from finetune30.errors import DiskFull, LeaseLost, StorageError
+from finetune30.experiments.store import ExperimentStore
+
+# Progress reaches the row at most so often.
+_PROGRESS_S = 1.0
+# Share of the lease after which a process that cannot reach the database stops by itself.
+_GIVE_UP = 0.75
+
+
+class Lease:
+    """Holds a claimed experiment while the ``with`` block runs.
+
+    Args:
+        attempt: The token that ``store.claim`` returned.
+        worker: As given to ``store.claim``.
+        heartbeat_s: Seconds between two heartbeats; progress makes them more frequent.
+
+    Attributes:
+        cancel_requested: Somebody asked to cancel the experiment.
+    """
+
+    def __init__(
+        self, store: ExperimentStore, experiment_id: str, attempt: int, worker: str, heartbeat_s: float
+    ) -> None:
+        self.cancel_requested = False
+        self.experiment_id = experiment_id
+        self.attempt = attempt
+        self.worker = worker
+        self._store = store
+        self._heartbeat_s = heartbeat_s
+        self._loss: LeaseLost | None = None
+        self._trying_since: float | None = None
+        self._progress: dict[str, object] | None = None
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease of {experiment_id}", daemon=True)
+
+    @property
+    def loss(self) -> LeaseLost | None:
+        """Why the experiment is no longer ours, None while it is."""
+        # Counted from the first heartbeat without an answer, which may hang in a dead connection.
+        # Not from the last good one: a process that was stopped (Ctrl+Z) may find all well.
+        patience_s = _GIVE_UP * self._store.lease_s - self._heartbeat_s
+        since = self._trying_since
+        if self._loss is None and since is not None and time.monotonic() - since > patience_s:
+            self._loss = LeaseLost(
+                f"{self.experiment_id}: no heartbeat could be written, the run may be taken over",
+                hint=f"when the database is back: finetune30 train --resume {self.experiment_id}",
+            )
+        return self._loss
+
+    @property
+    def lost(self) -> bool:
+        """The experiment is no longer ours: write nothing more."""
+        return self.loss is not None
+
+    def update(self, progress: Mapping[str, object]) -> None:
+        """Let the next heartbeat, a second away at most, carry ``progress``. Never waits."""
+        self._progress = dict(progress)
+        self._wake.set()
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout=self._store.lease_s)  # a hung connection must not hang the run
+
+    def _beat(self) -> None:
+        while self.loss is None:
+            self._wake.wait(self._heartbeat_s)
+            if self._stop.wait(min(_PROGRESS_S, self._heartbeat_s) if self._wake.is_set() else 0):
+                return
+            self._wake.clear()
+            self._trying_since = self._trying_since or time.monotonic()
+            try:
+                self.cancel_requested = self._store.heartbeat(
+                    self.experiment_id, self.attempt, self.worker, self._progress
+                )
+            except LeaseLost as loss:
+                self._loss = loss
+            except (StorageError, DiskFull):
+                continue  # may pass; ``loss`` knows how long to be patient
+            self._trying_since = None
+
+
+def this_worker() -> str:
+    """Identity of this process as lease owner: ``local:<host>:<pid>:<process creation>``."""
+    return f"local:{socket.gethostname()}:{os.getpid()}:{_creation(os.getpid())}"
+
+
+def owner_is_dead(lease_owner: str | None) -> bool | None:
+    """True if the owner was a process of this machine that no longer exists, False while it does.
+
+    None where this cannot be told: another machine, another container, another kind of owner. A
+    process number may have gone to somebody else: the time of creation tells them apart.
+    """
+    match (lease_owner or "").split(":"):
+        case ["local", host, pid, creation] if host == socket.gethostname() and pid.isdecimal():
+            return not _runs(int(pid), creation) if _same_boot(creation) else None
+        case _:
+            return None
+
+
+def _runs(pid: int, creation: str) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and _creation(pid) == creation
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False
+    except (psutil.AccessDenied, PermissionError):
+        return True
+
+
+def _creation(pid: int) -> str:
+    """When the process was created, in a form that no change of the clock alters.
+
+    On Linux: clock ticks since boot, then which boot and which process namespace, because two
+    containers may share a host name but not their process numbers.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            raise
+        return f"{psutil.Process(pid).create_time():.2f}"
+    return f"{fields.split()[19]}@{_boot()}"
+
+
+def _boot() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+def _same_boot(creation: str) -> bool:
+    """The process numbers of ``creation`` are those this process sees."""
+    return creation.partition("@")[2] == _creation(os.getpid()).partition("@")[2]

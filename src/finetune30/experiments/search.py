@@ -1,0 +1,69 @@
+"""Which experiments, in which order: the filters of every list, said once.
+
+The command line, the page and the API ask through here, so they agree. Neighbours: ``store`` runs
+what this builds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict, get_args
+
+from sqlalchemy import Select
+
+from finetune30.errors import BadInput
+from finetune30.experiments.record import Status, search_key
+from finetune30.experiments.tables import row, select_experiments
+
+SortKey = Literal["created_at", "name", "train_runtime", "eval_accuracy"]
+SORT_KEYS: tuple[str, ...] = get_args(SortKey)
+
+
+class Filters(TypedDict, total=False):
+    """What a list may ask for; all optional, None is "any", joined by "and".
+
+    Attributes:
+        name: Part of the name in any case; ``%`` and ``_`` mean themselves.
+        min_accuracy: Least accuracy on the validation split, 0 to 1.
+        max_runtime: Longest training, seconds.
+        start: First moment of creation, Unix seconds.
+        end: Last moment of creation, Unix seconds.
+        status: Only this state.
+        sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
+        desc: Largest, latest, last of the alphabet first; the default.
+        limit: At most so many.
+    """
+
+    name: str | None
+    min_accuracy: float | None
+    max_runtime: float | None
+    start: float | None
+    end: float | None
+    status: Status | None
+    sort_by: str
+    desc: bool
+    limit: int | None
+
+
+def select_matching(filters: Filters) -> Select[Any]:
+    """The statement; ties are broken so that the order is always the same.
+
+    Raises: BadInput for an unknown ``sort_by`` or a ``limit`` below 1.
+    """
+    sort_by, limit = filters.get("sort_by", "created_at"), filters.get("limit")
+    if sort_by not in SORT_KEYS:
+        raise BadInput(f"sort_by is {sort_by!r}, expected one of {', '.join(SORT_KEYS)}")
+    if limit is not None and not 1 <= limit < 2**31:
+        raise BadInput(f"limit is {limit}, expected at least 1")
+    bounds = (
+        (row.eval_accuracy.__ge__, filters.get("min_accuracy")),
+        (row.train_runtime.__le__, filters.get("max_runtime")),
+        (row.created_at.__ge__, filters.get("start")),
+        (row.created_at.__le__, filters.get("end")),
+        (row.status.__eq__, filters.get("status")),
+    )
+    found = select_experiments().where(*(compare(bound) for compare, bound in bounds if bound is not None))
+    if name := filters.get("name"):
+        found = found.where(row.name_key.contains(search_key(name), autoescape=True))
+    key = row["name_key" if sort_by == "name" else sort_by]
+    order = key.desc() if filters.get("desc", True) else key.asc()
+    return found.order_by(order.nulls_last(), row.created_at.desc(), row.id.desc()).limit(limit)

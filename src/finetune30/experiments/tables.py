@@ -1,0 +1,102 @@
+"""The two tables of experiments, and the way from a row to a record.
+
+``migrations`` makes them; a test compares the two. Neighbours: only ``store`` and ``search``
+read this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Integer,
+    Row,
+    Select,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    select,
+)
+
+from finetune30.database import metadata, now
+from finetune30.experiments.record import Attempt, Experiment, Outcome, Status
+
+_JSON = JSON(none_as_null=True)
+# Sorted by code point on both databases, whatever the server's language.
+_KEY = Text().with_variant(Text(collation="C"), "postgresql")
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),  # for search and sorting, see record.search_key
+    Column("owner", Text, nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("paused", Boolean, nullable=False, default=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("config", _JSON, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("base_model", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("dataset_hash", Text),
+    Column("created_at", Double, nullable=False, index=True),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("lease_owner", Text),
+    Column("lease_expires_at", Double),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("progress", _JSON),
+    Column("error", _JSON),
+    Column("metrics", _JSON),
+    Column("train_runtime", Double),
+    Column("eval_accuracy", Double),
+    Column("resumed_from", String(80)),  # no foreign key: the origin may be deleted
+    CheckConstraint(f"status IN ({', '.join(repr(str(status)) for status in Status)})", name="status"),
+)
+
+row = experiments.c
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("experiment_id", String(80), ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("worker", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("outcome", String(16)),
+)
+
+# A row that was STARTED without ever getting a lease must count as expired: NULL < now() is never true.
+_lease_end = func.coalesce(row.lease_expires_at, row.started_at, row.created_at)
+lease_expired: ColumnElement[bool] = _lease_end < now()
+lease_live: ColumnElement[bool] = and_(row.status == Status.STARTED, _lease_end >= now())
+
+
+def select_experiments() -> Select[Any]:
+    """All columns plus whether the lease is alive by the database's clock."""
+    return select(experiments, lease_live.label("lease_live"))
+
+
+def to_experiment(row: Row[Any]) -> Experiment:
+    """One row of ``select_experiments`` as a record."""
+    values = dict(row._mapping)
+    del values["name_key"]
+    return Experiment(**{**values, "status": Status(values["status"])})
+
+
+def to_attempt(row: Row[Any]) -> Attempt:
+    """One row of ``attempts`` as a record."""
+    values = dict(row._mapping)
+    outcome = values.pop("outcome")
+    return Attempt(**values, outcome=outcome and Outcome(outcome))

@@ -1,0 +1,1 @@
+"""One file a revision: numbered, never edited after a release, never branching."""

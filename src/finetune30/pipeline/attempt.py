@@ -1,0 +1,233 @@
+"""One attempt at an experiment: train under a lease, publish, end the row.
+
+Whatever happens in between, the row ends in SUCCESS, FAILURE with a reason and a hint,
+REVOKED, or goes back to PENDING (paused) with a checkpoint to resume from.
+Neighbours: ``run`` claims the row and opens the folder; ``result`` publishes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from finetune30.errors import Crashed, DiskFull, Finetune30Error, LeaseLost, RunFailed
+from finetune30.experiments import Experiment, ExperimentFolder, ExperimentStore, Lease, Status
+from finetune30.monitoring import GpuSample, PerformanceMonitor, RunLog, environment_report, nvidia_probe
+from finetune30.pipeline.plan import Plan
+from finetune30.pipeline.result import publish
+from finetune30.training import Event, Progress, TrainedAdapter, copy_checkpoints, fit
+
+_MONITOR_INTERVAL_S = 0.5
+_VERSIONS = ("finetune30", "torch", "transformers", "peft")
+
+
+class Stopped(Exception):
+    """The attempt ended early at a checkpoint; no error, the run can go on.
+
+    Attributes:
+        experiment: PENDING and paused, or REVOKED.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__(experiment.id)
+        self.experiment = experiment
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A claimed row and all that is needed to carry it out."""
+
+    store: ExperimentStore
+    experiment: Experiment
+    folder: ExperimentFolder
+    plan: Plan
+    lease: Lease
+    log: RunLog
+    watch: Progress
+    stop_requested: Callable[[], str | None]
+
+    def carry_out(self) -> Experiment:
+        """Train and publish.
+
+        Returns: The experiment in SUCCESS.
+        Raises: RunFailed after the row says FAILURE; Stopped; LeaseLost (nothing more was written).
+        """
+        try:
+            with (
+                self.lease,
+                PerformanceMonitor(_MONITOR_INTERVAL_S, _gpu_of(self.plan.compute.device)) as monitor,
+            ):
+                self._open_folder()
+                trained = fit(
+                    self.plan.base,
+                    self.plan.splits,
+                    self.plan.config,
+                    self._hear,
+                    artifacts=self.folder.artifacts,
+                    compute=self.plan.compute,
+                    stop_requested=self._why_stop,
+                )
+                if reason := trained.stopped if trained.stopped != "early" else self._why_stop():
+                    return self._stop(reason)
+                return self._finish(trained, monitor)
+        except KeyboardInterrupt:
+            return self._stop("interrupted")
+        except LeaseLost as loss:
+            loss.experiment_id = self.lease.experiment_id
+            self.log.line(f"stopped: {loss.message}")
+            raise
+        except Stopped:
+            raise
+        except Exception as fault:  # the boundary: the row must end, whatever was raised
+            failure = as_run_failure(fault)
+            failure.experiment_id = self.lease.experiment_id
+            if isinstance(failure, Crashed):
+                for line in traceback.format_exc().splitlines():
+                    self.log.line(line)
+            self._fail(failure)
+            raise failure from fault
+
+    def _finish(self, trained: TrainedAdapter, monitor: PerformanceMonitor) -> Experiment:
+        self._note("evaluating the saved adapter and reloading it in a fresh process")
+        versions = {k: v for k, v in environment_report()["versions"].items() if k in _VERSIONS and v}
+        published = publish(self.plan, trained, self.folder, versions)
+        self._note(f"reloaded: probabilities differ by at most {published.worst_difference:.1e}")
+        if reason := self._why_stop():
+            return self._stop(reason)
+        metrics = {
+            "train": trained.figures,
+            **{name: scores.to_dict() for name, scores in published.scores.items()},
+            "system": {
+                **monitor.summary(),
+                "device": self.plan.compute.device,
+                "precision": self.plan.compute.precision,
+            },
+            "data": {
+                **self.plan.splits.counts,
+                "truncated": trained.truncated,
+                "sha256": self.plan.splits.fingerprint,
+            },
+        }
+        self.folder.write_json(self.folder.metrics_json, metrics)
+        self.store.finish(
+            self.lease.experiment_id,
+            self.lease.attempt,
+            self.lease.worker,
+            Status.SUCCESS,
+            metrics=metrics,
+            dataset_hash=self.plan.splits.fingerprint,
+        )
+        scores = published.scores["eval"]
+        self._note(
+            f"done: accuracy {scores.accuracy:.4f}, f1_macro {scores.f1_macro:.4f} on {scores.rows} validation rows"
+        )
+        return self.store.get(self.lease.experiment_id)
+
+    def _open_folder(self) -> None:
+        """Make the folder, or go on in the one an earlier attempt left; note what this attempt runs with."""
+        first = self.experiment.attempt == 0
+        if first or not self.folder.path.exists():
+            # A first attempt refuses a folder that exists: its checkpoints would be somebody else's.
+            ExperimentFolder.create(self.folder.results_dir, self.folder.id)
+        self.folder.write_text(self.folder.config_yaml, self.plan.config.to_yaml())
+        self.log.open(self.folder.logs_txt)
+        self._write_environment()
+        self.store.record_data(
+            self.lease.experiment_id, self.lease.attempt, self.lease.worker, self.plan.splits.fingerprint
+        )
+        if first and self.experiment.resumed_from is not None:
+            source = ExperimentFolder(self.folder.results_dir, self.experiment.resumed_from).artifacts
+            copied = copy_checkpoints(source, self.folder.artifacts) if source.is_dir() else []
+            self._note(f"checkpoints taken over from {self.experiment.resumed_from}: {', '.join(copied) or 'none'}")
+
+    def _write_environment(self) -> None:
+        source = self.plan.base.source
+        compute = self.plan.compute
+        self.folder.write_json(
+            self.folder.environment_json,
+            {
+                **environment_report(),
+                "device": compute.device,
+                "precision": compute.precision,
+                "device_reason": compute.reason,
+                "seed": self.plan.config.seed,
+                "base_model": {
+                    "name": source.name,
+                    "public_name": source.public_name,
+                    "revision": source.revision,
+                },
+                "dataset_sha256": self.plan.splits.fingerprint,
+            },
+        )
+
+    def _hear(self, event: Event) -> None:
+        """Progress goes to the journal, the log, the row (by the lease) and the screen."""
+        if event.kind in ("step", "evaluation"):
+            values = {k: v for k, v in asdict(event).items() if k != "message" and v not in (None, {})}
+            self.folder.append_json(self.folder.progress_jsonl, values)
+        if event.kind == "step":
+            self.lease.update({"step": event.step, "total": event.total, "loss": event.loss, "eta_s": event.eta_s})
+            self.log.line(
+                f"step {event.step}/{event.total} loss {event.loss:.4f} learning_rate {event.learning_rate or 0:.3g} "
+                f"tokens/s {event.tokens_per_s or 0:.0f}"
+            )
+        else:
+            self.log.line(event.message)
+        self.watch(event)
+
+    def _note(self, text: str) -> None:
+        self._hear(Event("note", text))
+
+    def _why_stop(self) -> str | None:
+        if self.lease.lost:
+            return "lost its lease"
+        if self.lease.cancel_requested:
+            return "cancelled"
+        return self.stop_requested()
+
+    def _stop(self, reason: str) -> Experiment:
+        lease = self.lease
+        if lease.loss is not None:
+            raise lease.loss
+        if reason == "cancelled":
+            self.log.line("cancelled")
+            self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.REVOKED)
+        else:
+            self.log.line(f"paused ({reason}); resume with: finetune30 train --resume {lease.experiment_id}")
+            self.store.pause(lease.experiment_id, lease.attempt, lease.worker)
+        raise Stopped(self.store.get(lease.experiment_id))
+
+    def _fail(self, failure: Finetune30Error) -> None:
+        self.log.line(f"failed [{failure.code}] {failure}")
+        lease = self.lease
+        self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.FAILURE, error=failure.to_dict())
+
+
+def as_run_failure(fault: Exception) -> RunFailed:
+    """Any exception as an error with a code, a message and a hint."""
+    if isinstance(fault, RunFailed):
+        return fault
+    text = f"{type(fault).__name__}: {fault}"
+    # safetensors reports the system's error inside its own exception.
+    full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or f"os error {errno.ENOSPC}" in text or os.strerror(errno.ENOSPC) in text:
+        return DiskFull(
+            "the disk is full; every checkpoint written before is whole",
+            hint="free space (finetune30 runs gc --dry-run shows what can go), then resume",
+        )
+    if isinstance(fault, Finetune30Error):
+        # Bad input that only shows once training has begun ends a run like any other failure.
+        failed = RunFailed(fault.message, where=fault.where, hint=fault.hint)
+        failed.code = fault.code
+        return failed
+    return Crashed(text, hint="the traceback is in logs.txt; finetune30 env prints what a bug report needs")
+
+
+def _gpu_of(device: str) -> Callable[[], GpuSample | None] | None:
+    """Samples the GPU the run trains on; nothing to sample on a CPU or on MPS."""
+    if not device.startswith("cuda"):
+        return None
+    return nvidia_probe(int(device.partition(":")[2] or 0))

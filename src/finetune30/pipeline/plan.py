@@ -1,0 +1,70 @@
+"""Everything bad input can stop, checked before a row or a folder exists.
+
+Neighbours: ``run`` asks for a plan first; ``attempt`` carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from finetune30 import data
+from finetune30.config import ExperimentConfig
+from finetune30.data import Splits
+from finetune30.modeling import BaseModel, Compute, check_fits, choose, inspect, lora
+from finetune30.training import check_options
+
+# Three kept checkpoints, one in staging, the final model; weights plus two optimizer moments each.
+_COPIES = 3 * 5
+_LOGS_AND_DATABASE_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration that can run here, with what it names already found.
+
+    Attributes:
+        config: With the base model's revision pinned.
+        disk_bytes: Estimate of what the run will write.
+    """
+
+    config: ExperimentConfig
+    base: BaseModel
+    splits: Splits
+    compute: Compute
+    disk_bytes: int
+
+
+def prepare(config: ExperimentConfig, note: Callable[[str], None]) -> Plan:
+    """Check a configuration against this machine, its model and its data.
+
+    Args:
+        note: Told what was found and decided, one sentence at a time.
+    Raises: BadInput (ConfigError, ModelError, DataError); nothing was made then.
+    """
+    for text in config.notes:
+        note(text)
+    compute = choose(config.training.device, config.training.bf16, fp16=config.training.fp16)
+    note(f"device: {compute.reason}")
+    base = inspect(config.model.name, config.model.revision)
+    targets = check_fits(base, config)
+    pinned = f" at {base.source.revision}" if base.source.revision else ""
+    note(f"model: {config.model.name}{pinned} ({base.model_type}), adapter on {', '.join(targets)}")
+    _ = base.tokenizer  # a missing tokenizer is bad input too
+    splits = data.load(config)
+    for text in splits.notes:
+        note(f"data: {text}")
+    test = f", {len(splits.test.texts)} test" if splits.test is not None else ""
+    note(
+        f"data: {splits.source}: {len(splits.train.texts)} train, {len(splits.validation.texts)} validation{test} "
+        f"rows, {len(splits.label_names)} labels ({_some(splits.label_names)})"
+    )
+    check_options(config, splits.label_names)
+    if base.source.revision is not None:
+        config = config.model_copy(update={"model": config.model.model_copy(update={"revision": base.source.revision})})
+    adapter_bytes = lora.estimated_bytes(base, config, len(splits.label_names))
+    return Plan(config, base, splits, compute, _COPIES * adapter_bytes + _LOGS_AND_DATABASE_BYTES)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

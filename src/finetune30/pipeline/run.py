@@ -1,0 +1,157 @@
+"""The doors of the pipeline: run a configuration, resume a run, predict with one.
+
+Neighbours: ``plan`` checks, ``attempt`` trains. The command line calls these; a worker will
+call ``attempt`` for rows it has claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune30.config import ExperimentConfig, from_mapping
+from finetune30.errors import StateError
+from finetune30.experiments import (
+    Experiment,
+    ExperimentFolder,
+    ExperimentStore,
+    Lease,
+    Status,
+    check_results_dir,
+    open_store,
+    owner_is_dead,
+    this_worker,
+)
+from finetune30.experiments.refusals import not_claimable
+from finetune30.modeling import OpenAdapter, choose, open_adapter
+from finetune30.monitoring import RunLog
+from finetune30.pipeline.attempt import Attempt
+from finetune30.pipeline.plan import Plan, prepare
+from finetune30.settings import Settings
+from finetune30.training import Event, Progress
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who watches a run, and who may stop it.
+
+    Attributes:
+        watch: Hears every event.
+        stop_requested: Asked after each step: None, or ``interrupted``.
+    """
+
+    settings: Settings
+    owner: str
+    watch: Progress
+    stop_requested: Callable[[], str | None]
+
+
+def run(config: ExperimentConfig, door: Door) -> Experiment:
+    """Execute a new experiment on this machine.
+
+    Returns: The experiment in SUCCESS.
+    Raises: BadInput before anything was made; RunFailed after the row says why; Stopped.
+    """
+    log = RunLog(door.settings.tz)
+    plan = prepare(config, _tell(log, door))
+    return _begin(plan, door, log, resumed_from=None)
+
+
+def resume(experiment_id: str, door: Door) -> Experiment:
+    """Go on with a run that was paused, killed, or (as a new run) one that failed or was cancelled.
+
+    Returns: The experiment in SUCCESS; a new one if the old had ended.
+    Raises: NotFound; StateError if it succeeded; AlreadyClaimed while another process runs it;
+        otherwise as ``run``.
+    """
+    settings = door.settings
+    store = open_store(settings, create=False)
+    experiment = store.match(experiment_id)
+    if experiment.status is Status.SUCCESS:
+        raise StateError(
+            f"{experiment.id} has succeeded; there is nothing to resume",
+            hint=f"see it with: finetune30 runs show {experiment.id}; train again with finetune30 train",
+        )
+    log = RunLog(settings.tz)
+    tell = _tell(log, door)
+    config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
+    if experiment.status.is_terminal:
+        plan = prepare(config, tell)
+        tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
+        return _begin(plan, door, log, resumed_from=experiment)
+    if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
+        raise not_claimable(experiment)  # before models are read
+    plan = prepare(config, tell)
+    check_results_dir(settings.results_dir, plan.disk_bytes)
+    return _attempt(store, experiment, plan, door, log)
+
+
+def predict(
+    experiment_id: str | None, texts: Sequence[str], settings: Settings, device: str = "auto"
+) -> tuple[Experiment, OpenAdapter, Any]:
+    """Classify texts with a finished run; the newest successful one if none is named.
+
+    Returns: The experiment, the opened adapter, probabilities of shape (texts, labels).
+    Raises: NotFound, StateError, ModelError.
+    """
+    store = open_store(settings, create=False)
+    experiment = store.match(experiment_id) if experiment_id else store.newest(Status.SUCCESS)
+    if experiment.status is not Status.SUCCESS:
+        raise StateError(
+            f"{experiment.id} is {experiment.status}; only a successful run has a model",
+            hint="finetune30 runs list --status SUCCESS shows those that have",
+        )
+    config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
+    folder = ExperimentFolder(settings.results_dir, experiment.id)
+    adapter = open_adapter(
+        folder.final_model,
+        config.model.name,
+        config.model.revision,
+        max_length=config.data.max_length,
+        device=choose(device).device,
+    )
+    return experiment, adapter, adapter.probabilities(texts)
+
+
+def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None) -> Experiment:
+    """Make row and folder, in this order: a folder without a row would be nobody's."""
+    settings = door.settings
+    check_results_dir(settings.results_dir, plan.disk_bytes)
+    store = open_store(settings, create=True)
+    experiment = store.create(
+        plan.config, owner=door.owner, tz=settings.tz, resumed_from=resumed_from.id if resumed_from else None
+    )
+    door.watch(Event("note", f"experiment {experiment.id}"))
+    return _attempt(store, experiment, plan, door, log)
+
+
+def _attempt(store: ExperimentStore, experiment: Experiment, plan: Plan, door: Door, log: RunLog) -> Experiment:
+    """Claim the row and carry it out; from here on the row tells how it ended."""
+    lease = _claim(store, experiment, door.settings.heartbeat_s)
+    return Attempt(
+        store=store,
+        experiment=experiment,
+        folder=ExperimentFolder(door.settings.results_dir, experiment.id),
+        plan=plan,
+        lease=lease,
+        log=log,
+        watch=door.watch,
+        stop_requested=door.stop_requested,
+    ).carry_out()
+
+
+def _claim(store: ExperimentStore, experiment: Experiment, heartbeat_s: float) -> Lease:
+    """The lease on a row; one left by a process of this machine that is gone is not waited for."""
+    worker = this_worker()
+    dead = experiment.lease_owner if owner_is_dead(experiment.lease_owner) else None
+    attempt = store.claim(experiment.id, worker, dead_owner=dead)
+    return Lease(store, experiment.id, attempt, worker, heartbeat_s)
+
+
+def _tell(log: RunLog, door: Door) -> Callable[[str], None]:
+    def tell(text: str) -> None:
+        log.line(text)
+        door.watch(Event("note", text))
+
+    return tell

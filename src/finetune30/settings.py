@@ -1,0 +1,116 @@
+"""What the operator sets: environment variables and ``.env``, never part of a result.
+
+Every field is a variable that code reads; its name in capitals is the variable's name. A wrong
+value is one SettingsError that names the variable and says what was expected.
+Neighbours: everyone may read these; the experiment configuration is another thing (``config``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from finetune30.errors import SettingsError
+
+_DATABASES = ("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres://")
+# May hold a password: an error never repeats its value.
+_SECRET = {"database_url"}
+
+
+def _folder(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("expected a path, found a NUL character")
+    return path.expanduser()
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as cause:
+        raise ValueError("expected a time zone such as Asia/Taipei or UTC") from cause
+    return name
+
+
+def _database(url: str) -> str:
+    if not url.startswith(_DATABASES):
+        raise ValueError("expected sqlite:///path/to/file.db or postgresql://user:password@host/name")
+    return url
+
+
+class Settings(BaseSettings):
+    """The operator's choices, checked.
+
+    Attributes:
+        results_dir: Holds the database, its files and one folder per run; nothing else.
+        data_dir: Datasets and caches.
+        database_url: None means SQLite in ``results_dir``. May hold a password.
+        tz: Zone of the times people read and of the date in an experiment's id.
+        lease_s: A run whose process was silent for so many seconds may be taken over.
+        heartbeat_s: Seconds between two signs of life; less than half of ``lease_s``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,  # "DATABASE_URL=" in .env means: not set
+        extra="ignore",  # .env is shared with the services, each reads its own
+        frozen=True,
+    )
+
+    results_dir: Annotated[Path, AfterValidator(_folder)] = Path("results")
+    data_dir: Annotated[Path, AfterValidator(_folder)] = Path("data")
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(default=None, repr=False)
+    tz: Annotated[str, AfterValidator(_time_zone)] = "Asia/Taipei"
+    lease_s: float = Field(default=60, gt=0, le=86_400, allow_inf_nan=False)
+    heartbeat_s: float = Field(default=10, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _two_heartbeats_fit_into_a_lease(self) -> Settings:
+        # One lost heartbeat must not cost the run.
+        if self.heartbeat_s >= self.lease_s / 2:
+            raise ValueError(
+                f"HEARTBEAT_S is {self.heartbeat_s:g}, expected less than half of "
+                f"LEASE_S ({self.lease_s:g}), that is below {self.lease_s / 2:g}"
+            )
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        """Where the records are: ``DATABASE_URL``, else a SQLite file in the results folder."""
+        return self.database_url or f"sqlite:///{self.results_dir.absolute() / 'experiments.db'}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """``tz`` as the standard library takes it."""
+        return ZoneInfo(self.tz)
+
+
+def get_settings() -> Settings:
+    """The settings as environment and ``.env`` say now.
+
+    Raises: SettingsError naming each wrong variable and what it should be.
+    """
+    try:
+        return Settings()
+    except ValidationError as cause:
+        faults = "; ".join(_fault(error) for error in cause.errors())
+        raise SettingsError(faults, where="environment or .env", hint="see .env.example") from cause
+    except (OSError, UnicodeDecodeError) as cause:
+        raise SettingsError(
+            "cannot be read, expected a text file in UTF-8", where=".env", hint="see .env.example"
+        ) from cause
+
+
+def _fault(error: ErrorDetails) -> str:
+    """One pydantic error in our words: variable, value found, value expected."""
+    if not error["loc"]:  # the check across fields says everything itself
+        return str(error["ctx"]["error"])
+    name = str(error["loc"][0])
+    found = "" if name in _SECRET else f"{str(error['input'])!r}, "
+    expected = str(error.get("ctx", {}).get("error", error["msg"]))
+    return f"{name.upper()} is {found}{expected[0].lower()}{expected[1:]}"

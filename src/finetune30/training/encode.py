@@ -1,0 +1,119 @@
+"""From labelled texts to batches: grouped by length, padded to the longest, in an order fixed by the seed.
+
+The order of an epoch depends on (seed, epoch) alone, never on a random state, so a resumed
+run sees the same batches; and an optimizer step holds the same rows however its batch is cut
+into smaller ones, so halving the batch after running out of memory changes nothing else.
+Neighbours: ``modeling.predict`` tokenises, ``trainer`` consumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from finetune30.modeling.predict import Encoded
+
+# Rows are sorted by length within windows of this many optimizer steps: long enough to group
+# well, short enough that an epoch stays shuffled (transformers uses the same factor).
+_WINDOW_STEPS = 50
+
+
+class LabelledRows(Dataset[dict[str, Any]]):
+    """Encoded texts with their label ids, by position."""
+
+    def __init__(self, encoded: Sequence[Encoded], labels: Sequence[int]) -> None:
+        self.encoded = encoded
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.encoded[index], "labels": self.labels[index]}
+
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return [len(row["input_ids"]) for row in self.encoded]
+
+
+class StepBatches(Sampler[list[int]]):
+    """Batches of row numbers such that every ``accumulation`` of them make one optimizer step.
+
+    Args:
+        lengths: Tokens of each row.
+        batch_size: Rows of one forward pass.
+        accumulation: Forward passes of one optimizer step.
+        by_length: Group rows of similar length; otherwise shuffle only.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], *, batch_size: int, accumulation: int, seed: int, by_length: bool
+    ) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.step_rows = batch_size * accumulation
+        self.seed = seed
+        self.by_length = by_length
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order ``iter`` gives."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.lengths), self.step_rows)
+        return whole * (self.step_rows // self.batch_size) + -(-rest // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps():
+            for start in range(0, len(step), self.batch_size):
+                yield step[start : start + self.batch_size]
+
+    def _steps(self) -> list[list[int]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        order: list[int] = random.permutation(len(self.lengths)).tolist()
+        if not self.by_length:
+            return [order[i : i + self.step_rows] for i in range(0, len(order), self.step_rows)]
+        window = self.step_rows * _WINDOW_STEPS
+        steps: list[list[int]] = []
+        rest: list[int] = []
+        for start in range(0, len(order), window):
+            rows = sorted(order[start : start + window], key=lambda i: self.lengths[i], reverse=True)
+            cut = len(rows) // self.step_rows * self.step_rows
+            steps += [rows[i : i + self.step_rows] for i in range(0, cut, self.step_rows)]
+            rest += rows[cut:]
+        shuffled = [steps[i] for i in random.permutation(len(steps))]
+        if shuffled:
+            # The longest batch first: what does not fit into memory shows at once, not after an hour.
+            longest = max(range(len(shuffled)), key=lambda i: max(self.lengths[row] for row in shuffled[i]))
+            shuffled[0], shuffled[longest] = shuffled[longest], shuffled[0]
+        # Only the last window can leave a rest (windows are whole steps); a short step comes last,
+        # because the trainer counts batches, not rows.
+        return [*shuffled, rest] if rest else shuffled
+
+
+class EpochLoader(DataLoader[dict[str, Any]]):
+    """A DataLoader that hands the epoch number on to its batches."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        if isinstance(self.batch_sampler, StepBatches):
+            self.batch_sampler.set_epoch(epoch)
+
+
+class Padding:
+    """Collates rows into tensors padded to the longest of the batch."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Returns: ``input_ids`` and masks of shape (rows, longest), ``labels`` of shape (rows,)."""
+        inputs = [{key: value for key, value in row.items() if key != "labels"} for row in rows]
+        batch: dict[str, torch.Tensor] = dict(self.tokenizer.pad(inputs, padding=True, return_tensors="pt"))
+        batch["labels"] = torch.tensor([row["labels"] for row in rows])
+        return batch
