@@ -144,8 +144,10 @@ def test_an_expired_lease_can_be_taken_over_and_a_live_one_cannot(store: Experim
 
     expire(store, id)
 
-    assert not store.get(id).lease_live
+    orphaned = store.get(id)
+    assert not orphaned.lease_live
     assert store.claim(id, W2) == 2
+    assert store.get(id).started_at == orphaned.started_at  # of the experiment, not of the attempt
     assert history(store, id) == [(1, W1, Outcome.LOST), (2, W2, None)]
 
 
@@ -288,6 +290,26 @@ def test_the_same_worker_with_an_older_attempt_is_a_stranger(store: ExperimentSt
     with pytest.raises(LeaseLost):
         store.finish(id, stale, W1, Status.SUCCESS)
     assert store.get(id).status is Status.STARTED
+
+
+def test_another_worker_with_the_right_attempt_is_a_stranger(store: ExperimentStore) -> None:
+    id = create(store)
+    attempt = store.claim(id, W1)
+
+    with pytest.raises(LeaseLost):
+        store.finish(id, attempt, W2, Status.SUCCESS)
+    assert store.get(id).status is Status.STARTED
+
+
+def test_a_terminal_row_stays_so_even_if_a_lease_was_left_on_it(store: ExperimentStore) -> None:
+    id = create(store)
+    attempt = store.claim(id, W1)
+    store.finish(id, attempt, W1, Status.REVOKED)
+    _set(store, id, f"lease_owner = '{W1}', lease_expires_at = created_at + 10000")
+
+    with pytest.raises(LeaseLost):
+        store.finish(id, attempt, W1, Status.SUCCESS)
+    assert store.get(id).status is Status.REVOKED
 
 
 def test_a_stale_finish_after_the_takeover_finished_changes_nothing(store: ExperimentStore) -> None:

@@ -185,6 +185,7 @@ def test_s58_module_names_are_names_and_never_regular_expressions(key: str, valu
         ("training.learning-rate", "did you mean training.learning_rate?"),
         ("training.Learning_Rate", "did you mean training.learning_rate?"),
         ("lora.learning_rate", "learning_rate belongs at training.learning_rate"),
+        ("lora.Learning-Rate", "Learning-Rate belongs at training.learning_rate"),
         ("lora.learning_rte", "did you mean training.learning_rate?"),
         ("learning_rate", "learning_rate belongs at training.learning_rate"),
         ("remove_html", "remove_html belongs at data.validation_rules.remove_html"),
@@ -192,7 +193,7 @@ def test_s58_module_names_are_names_and_never_regular_expressions(key: str, valu
         ("revision", "revision belongs at model.revision or data.revision"),
         ("lora_rank", "lora_rank belongs at lora.r"),
         ("model.num_epochs", "num_epochs belongs at training.num_train_epochs"),
-        ("trainning", "did you mean training?"),
+        ("trainings", "did you mean training?"),
         ("Lora", "did you mean lora?"),
         ("experimentname", "did you mean experiment_name?"),
         (

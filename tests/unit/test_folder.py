@@ -9,9 +9,11 @@ import resource
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from finetune30 import database
 from finetune30.config import ExperimentConfig
@@ -265,6 +267,22 @@ def test_a_commit_survives_a_power_cut_and_writers_wait(results: Path) -> None:
         }
 
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 20_000}
+
+
+def test_who_reads_and_then_writes_waits_for_its_turn(results: Path) -> None:
+    store = open_store(Settings(results_dir=results))
+    id = store.create(ExperimentConfig(), owner="ana", tz="UTC").id
+
+    def count(_: int) -> None:
+        for _ in range(10):
+            with database.write(store._engine) as connection:
+                attempt = connection.scalar(text("SELECT attempt FROM experiments"))
+                connection.execute(text("UPDATE experiments SET attempt = :next"), {"next": (attempt or 0) + 1})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+
+    assert store.get(id).attempt == 40
 
 
 def test_a_folder_with_odd_letters_holds_the_database(tmp_path: Path) -> None:

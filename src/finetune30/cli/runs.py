@@ -51,6 +51,8 @@ def list_runs(
 
     sizes = {one.id: _folder(settings, one.id).size_bytes() for one in found}
     shown.console().print(shown.runs_table(found, sizes, settings.zone))
+    if not found:
+        _note("no runs")
 
 
 @app.command()
@@ -156,15 +158,15 @@ def gc(
             typer.echo(f"{shown.size(one.size_bytes):>10}  {one.kind}  {one.path}")
     freed = 0
     if found and not dry_run:
-        _confirm(f"Remove {len(found)} folders ({shown.size(total)})?", yes)
+        _confirm(f"Remove {shown.folders(len(found))} ({shown.size(total)})?", yes)
         freed = sum(remove_garbage(one) for one in found)
     if as_json:
         items = [{"path": str(one.path), "kind": one.kind, "size_bytes": one.size_bytes} for one in found]
         _print_json({"garbage": items, "total_bytes": total, "bytes_freed": freed, "dry_run": dry_run})
     elif dry_run:
-        typer.echo(f"{len(found)} folders, {shown.size(total)} would be freed")
+        typer.echo(f"{shown.folders(len(found))}, {shown.size(total)} would be freed")
     else:
-        typer.echo(f"{len(found)} folders, {shown.size(freed)} freed")
+        typer.echo(f"{shown.folders(len(found))}, {shown.size(freed)} freed")
 
 
 def _open() -> tuple[Settings, ExperimentStore]:

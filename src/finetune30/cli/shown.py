@@ -57,6 +57,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}m {rest:02}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02}m"
 
 
+def folders(count: int) -> str:
+    """``1 folder``, ``2 folders``."""
+    return f"{count} folder{'' if count == 1 else 's'}"
+
+
 def share(value: float | None) -> str:
     """An accuracy."""
     return "-" if value is None else f"{value:.4f}"
@@ -79,10 +84,10 @@ def state(experiment: Experiment) -> Text:
 def runs_table(experiments: Sequence[Experiment], sizes: dict[str, int], zone: ZoneInfo) -> Table:
     """One line an experiment."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in _COLUMNS:
-        table.add_column(
-            name, justify="right" if right else "left", no_wrap=name in ("id", "accuracy"), overflow="fold"
-        )
+    # In a narrow window the wordy columns share what is left; an id is never cut.
+    for name in ("id", "status", "accuracy", "base model", "dataset", "runtime", "size", "created"):
+        figure = name in ("accuracy", "runtime", "size")
+        table.add_column(name, justify="right" if figure else "left", no_wrap=figure or name == "id", overflow="fold")
     for one in experiments:
         table.add_row(
             Text(one.id),
@@ -95,18 +100,6 @@ def runs_table(experiments: Sequence[Experiment], sizes: dict[str, int], zone: Z
             moment(one.created_at, zone),
         )
     return table
-
-
-_COLUMNS = (
-    ("id", False),
-    ("status", False),
-    ("accuracy", True),
-    ("base model", False),
-    ("dataset", False),
-    ("runtime", True),
-    ("size", True),
-    ("created", False),
-)
 
 
 def details(experiment: Experiment, size_bytes: int, folder: str, zone: ZoneInfo) -> Table:

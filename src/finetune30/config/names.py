@@ -38,8 +38,8 @@ def _allowed(character: str) -> bool:
     kind = unicodedata.category(character)
     if character in _MARKS_IN_NAMES:
         return True
-    # Letters, their marks, and decimal digits; full-width and other look-alikes change under NFKC.
-    return (kind[0] in "LM" or kind == "Nd") and unicodedata.normalize("NFKC", character) == character
+    # Letters, their marks, and decimal digits; full-width forms and the like change under NFKC.
+    return (kind[0] in "LM" or character.isdecimal()) and unicodedata.normalize("NFKC", character) == character
 
 
 def _named(character: str) -> str:

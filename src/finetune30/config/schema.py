@@ -53,9 +53,10 @@ class Lora(Section):
         le=65_536,
         description="The update is scaled by lora_alpha / r (by lora_alpha / sqrt(r) with use_rslora)",
     )
-    lora_dropout: Share = Field(0.1, description="Share of the adapter's inputs zeroed while training")
+    lora_dropout: Share = Field(0.0, description="Share of the adapter's inputs zeroed while training")
     target_modules: Literal["all-linear"] | Modules | None = Field(
-        None, description="Linear layers that get an adapter; null takes what suits the architecture"
+        "all-linear",
+        description="Linear layers that get an adapter; null takes the usual attention layers of the architecture",
     )
     exclude_modules: Modules | None = Field(None, description="Linear layers left out of target_modules")
     bias: Literal["none", "all", "lora_only"] = Field("none", description="Which bias terms are trained too")
@@ -135,7 +136,7 @@ class Training(Section):
     per_device_eval_batch_size: int = Field(64, ge=1, le=4096, description="Texts in an evaluation batch")
     gradient_accumulation_steps: int = Field(1, ge=1, le=1024, description="Batches added up before an optimiser step")
     warmup_steps: Share | Count = Field(
-        0.06,
+        0.1,
         description="Warm-up of the learning rate: below 1 a share of all steps, from 1 a number of steps",
     )
     lr_scheduler_type: Literal[

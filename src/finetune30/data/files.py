@@ -22,7 +22,7 @@ from finetune30.errors import DataError
 
 _BOM_NOTE = "began with a byte order mark, which was skipped"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BLANK = ([], [""])
+_BLANK: tuple[list[str], ...] = ([], [""])
 Record = tuple[int, list[str]]  # line where it begins, cells
 
 

@@ -64,7 +64,7 @@ def _near(name: str) -> str:
         return "~ is not expanded here; write the whole path"
     folder = Path(name).parent
     try:
-        entries = sorted(os.listdir(folder))
+        entries = sorted(entry.name for entry in folder.iterdir())
     except OSError as cause:
         return f"the folder {folder} cannot be read: {(cause.strerror or 'check its name').lower()}"
     near = difflib.get_close_matches(Path(name).name, entries, n=3)

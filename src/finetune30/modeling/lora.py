@@ -116,14 +116,14 @@ def attach(loaded: LoadedBase, base: BaseModel, config: ExperimentConfig) -> Pef
         base_model_name_or_path=base.source.public_name,
         revision=base.source.revision,
     )
+    # PEFT would name the local folder as the base; an adapter must load on other machines.
+    loaded.model.name_or_path = base.source.public_name
     try:
         with quiet_transformers():
             model = get_peft_model(loaded.model, settings)
     except (ValueError, TypeError) as cause:
         raise ConfigError(f"PEFT refuses this adapter: {str(cause).splitlines()[0]}", where="lora") from cause
     adapter = model.peft_config["default"]
-    # get_peft_model writes the local folder here; an adapter must name its base for other machines.
-    adapter.base_model_name_or_path = base.source.public_name
     # PEFT keeps names in a set, whose order differs between processes; files must not.
     adapter.target_modules = sorted(adapter.target_modules)
     return model

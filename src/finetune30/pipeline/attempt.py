@@ -11,6 +11,7 @@ import errno
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from finetune30.errors import Crashed, DiskFull, Finetune30Error, LeaseLost, RunFailed
@@ -84,11 +85,11 @@ class Attempt:
         except Exception as fault:  # the boundary: the row must end, whatever was raised
             failure = as_run_failure(fault)
             failure.experiment_id = self.lease.experiment_id
-            if isinstance(failure, Crashed):
-                for line in traceback.format_exc().splitlines():
-                    self.log.line(line)
-            self._fail(failure)
+            details = traceback.format_exc() if isinstance(failure, Crashed) else ""
+            self._fail(failure, details)
             raise failure from fault
+        finally:
+            self.log.close()
 
     def _finish(self, trained: TrainedAdapter, monitor: PerformanceMonitor) -> Experiment:
         self._note("evaluating the saved adapter and reloading it in a fresh process")
@@ -200,9 +201,11 @@ class Attempt:
             self.store.pause(lease.experiment_id, lease.attempt, lease.worker)
         raise Stopped(self.store.get(lease.experiment_id))
 
-    def _fail(self, failure: Finetune30Error) -> None:
-        self.log.line(f"failed [{failure.code}] {failure}")
+    def _fail(self, failure: Finetune30Error, details: str) -> None:
         lease = self.lease
+        with suppress(OSError):  # a log that cannot be written must not keep the row from ending
+            for line in [*details.splitlines(), f"failed [{failure.code}] {failure}"]:
+                self.log.line(line)
         self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.FAILURE, error=failure.to_dict())
 
 

@@ -1,0 +1,119 @@
+"""Killed for real, by signals, and resumed: nothing is lost, nothing is trained twice over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Workplace
+
+WEIGHTS = Path("artifacts") / "final_model" / "adapter_model.safetensors"
+
+
+def _wait_for_step(workplace: Workplace, process, step: int) -> Path:
+    """The run's folder, once its journal shows the step."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        for journal in workplace.results.glob("*/progress.jsonl"):
+            steps = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+            if any(e["kind"] == "step" and e["step"] >= step for e in steps):
+                return journal.parent
+        if process.poll() is not None:
+            break
+        time.sleep(0.005)
+    raise AssertionError(f"step {step} never came: {process.communicate()}")
+
+
+def _expected(workplace: Workplace) -> bytes:
+    whole = workplace.call("train", str(workplace.config), "--json", RESULTS_DIR="whole")
+    assert whole.code == 0, whole.err
+    return (workplace.path / whole.json["folder"] / WEIGHTS).read_bytes()
+
+
+def test_sigkill_at_three_steps_in_one_run_resumes_to_the_uninterrupted_weights(workplace: Workplace) -> None:
+    expected = _expected(workplace)
+    process = workplace.start("train", str(workplace.config), "--json")
+    for step in (3, 6, 10):
+        folder = _wait_for_step(workplace, process, step)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        row = workplace.row(folder.name)
+        assert row.status == "STARTED"  # nobody could tell the row
+        process = workplace.start("train", "--resume", folder.name, "--json")
+
+    out, err = process.communicate(timeout=240)
+
+    assert process.returncode == 0, err
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["status"] == "SUCCESS"
+    assert answer["id"] == folder.name
+    assert (folder / WEIGHTS).read_bytes() == expected
+    assert workplace.row(folder.name).attempt == 4
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_writes_a_checkpoint_pauses_and_the_run_can_be_resumed(
+    workplace: Workplace, number: signal.Signals, code: int
+) -> None:
+    process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=300")
+    folder = _wait_for_step(workplace, process, 3)
+    os.killpg(process.pid, number)
+    out, err = process.communicate(timeout=120)
+
+    assert process.returncode == code, err
+    assert f"{folder.name}  paused; go on with: finetune30 train --resume {folder.name}" in out
+    assert "Traceback" not in out + err
+    row = workplace.row(folder.name)
+    assert (row.status, row.paused) == ("PENDING", True)
+    assert list((folder / "artifacts").glob("checkpoint-*"))
+
+
+def test_a_run_that_is_alive_is_not_run_twice(workplace: Workplace) -> None:
+    process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=500")
+    try:
+        folder = _wait_for_step(workplace, process, 1)
+        second = workplace.call("train", "--resume", folder.name, "--json")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    assert second.code == 2
+    assert second.json["error"]["code"] == "already_claimed"
+
+
+def test_a_cancelled_run_ends_revoked_and_resuming_it_is_a_new_run(workplace: Workplace) -> None:
+    process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=200", "--json")
+    folder = _wait_for_step(workplace, process, 3)
+    assert workplace.call("runs", "cancel", folder.name).code == 0
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert json.loads(out.splitlines()[-1])["status"] == "REVOKED"
+
+    again = workplace.start("train", "--resume", folder.name, "--json")
+    time.sleep(0.1)
+    try:
+        deadline = time.monotonic() + 120
+        while not (new := [p for p in workplace.results.glob("tiny_*") if p != folder and (p / "logs.txt").exists()]):
+            assert time.monotonic() < deadline
+            assert again.poll() is None
+            time.sleep(0.02)
+        _wait_for_step_in(new[0], again)
+    finally:
+        os.killpg(again.pid, signal.SIGKILL)
+        again.communicate()
+    assert workplace.row(new[0].name).resumed_from == folder.name
+    assert "resuming from checkpoint-" in (new[0] / "logs.txt").read_text()
+    assert workplace.row(folder.name).status == "REVOKED"
+
+
+def _wait_for_step_in(folder: Path, process) -> None:
+    deadline = time.monotonic() + 120
+    while not (folder / "progress.jsonl").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
