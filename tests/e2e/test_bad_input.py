@@ -139,6 +139,16 @@ def test_a_misspelt_command_line_is_exit_code_2(workplace: Workplace, run_cli: C
     assert workplace.made() == []
 
 
+def test_without_torch_training_says_what_to_install(
+    workplace: Workplace, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [m for m in sys.modules if m.startswith(("finetune30.pipeline", "finetune30.modeling", "torch"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)  # what Python itself does for a package that is not there
+    ended = run_cli("train", str(workplace.config), "--json")
+    refused(ended, workplace, "bad_input", "torch is not installed", "pip install 'finetune30[builtin]'")
+
+
 def test_resume_takes_no_other_configuration(workplace: Workplace, run_cli: Cli) -> None:
     ended = run_cli("train", "--resume", "x", "--epochs", "3", "--json")
     refused(ended, workplace, "config_invalid", "--resume")

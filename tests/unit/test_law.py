@@ -89,13 +89,14 @@ def test_yaml_examples_of_the_documents_load(tmp_path: Path) -> None:
 
 def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = "help setup setup-conda run-local logs-local db-list test test-v check bench".split()
+    wanted = ["help", "setup", "setup-conda", "run-local", "logs-local", "db-list", "test", "test-v", "check", "bench"]
     assert [t for t in wanted if f"make {t} " not in listed] == []
 
 
 @pytest.mark.parametrize("module", ["finetune30.cli", "finetune30.config", "finetune30.experiments"])
 def test_the_command_line_loads_no_torch_before_it_trains(module: str) -> None:
-    code = f"import sys, {module}; print([m for m in ('torch', 'transformers', 'peft', 'datasets') if m in sys.modules])"
+    heavy = "('torch', 'transformers', 'peft', 'datasets')"
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -16,7 +16,7 @@ import typer
 
 from finetune30 import __version__
 from finetune30.cli import config, env, predict, runs, train
-from finetune30.errors import Finetune30Error, RunFailed
+from finetune30.errors import BadInput, Finetune30Error, RunFailed
 
 app = typer.Typer(
     name="finetune30",
@@ -59,6 +59,9 @@ def main() -> None:
         # The reader (such as head) has enough; what is left to flush has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except ModuleNotFoundError as missing:
+        report(_extra_missing(missing))
+        sys.exit(2)
     except Exception as bug:
         if os.environ.get("FINETUNE30_DEBUG"):
             raise
@@ -70,6 +73,13 @@ def main() -> None:
             )
         )
         sys.exit(1)
+
+
+def _extra_missing(missing: ModuleNotFoundError) -> BadInput:
+    """The base package holds no torch; who wants to train must be told what to install."""
+    return BadInput(
+        f"{missing.name} is not installed", hint="training and predicting need: pip install 'finetune30[builtin]'"
+    )
 
 
 def report(error: Finetune30Error) -> None:

@@ -111,6 +111,8 @@ def load(base: BaseModel, label_names: Sequence[str], *, seed: int) -> LoadedBas
                 f"the weights of {base.source.name} do not load: {str(cause).splitlines()[0]}",
                 where=str(base.source.folder),
             ) from cause
+    # PEFT would name the local folder as an adapter's base; it must load on other machines.
+    model.name_or_path = base.source.public_name
     mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
     return LoadedBase(model, _wholly_new(model, set(report["missing_keys"]) | mismatched))
 

@@ -116,8 +116,6 @@ def attach(loaded: LoadedBase, base: BaseModel, config: ExperimentConfig) -> Pef
         base_model_name_or_path=base.source.public_name,
         revision=base.source.revision,
     )
-    # PEFT would name the local folder as the base; an adapter must load on other machines.
-    loaded.model.name_or_path = base.source.public_name
     try:
         with quiet_transformers():
             model = get_peft_model(loaded.model, settings)

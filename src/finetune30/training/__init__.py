@@ -1,8 +1,11 @@
 """Training: batches, loop, scores, checkpoints. No SQL, no queue, no web, no settings."""
 
-from finetune30.training.fit import TrainedAdapter, check_options, copy_checkpoints, fit
+from finetune30.training.checkpoints import copy_checkpoints
+from finetune30.training.fit import fit
+from finetune30.training.options import check_options
 from finetune30.training.progress import Event, Progress, StopRequested
 from finetune30.training.scores import Scores, score
+from finetune30.training.sitting import TrainedAdapter
 
 __all__ = [
     "Event",

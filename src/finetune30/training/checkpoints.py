@@ -164,6 +164,23 @@ def clear_staging(artifacts: Path) -> None:
         shutil.rmtree(leftover)
 
 
+def copy_checkpoints(source: Path, target: Path) -> list[str]:
+    """Copy the whole checkpoints of an ended run, for a new run that goes on from them.
+
+    Returns: Names of those copied.
+    Raises: CheckpointRejected if the source has checkpoints but none is whole.
+    """
+    newest(source, lambda _: None)
+    target.mkdir(parents=True, exist_ok=True)
+    copied = []
+    for folder in sorted(source.glob("checkpoint-*")):
+        if verify(folder) is None:
+            shutil.copytree(folder, target / f"{STAGING}{folder.name}")
+            os.rename(target / f"{STAGING}{folder.name}", target / folder.name)  # noqa: PTH104
+            copied.append(folder.name)
+    return copied
+
+
 def _best(checkpoints: list[Checkpoint]) -> Checkpoint:
     scored = [c for c in checkpoints if c.accuracy is not None]
     return max(scored, key=lambda c: (c.accuracy or 0.0, -c.step)) if scored else checkpoints[-1]

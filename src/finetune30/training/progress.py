@@ -41,3 +41,8 @@ class Event:
 Progress = Callable[[Event], None]
 # Asked after every optimizer step: None, or why to stop at a checkpoint ("interrupted", "cancelled").
 StopRequested = Callable[[], str | None]
+
+
+def note(text: str) -> Event:
+    """A sentence for people."""
+    return Event("note", text)

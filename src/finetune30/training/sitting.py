@@ -1,0 +1,213 @@
+"""One sitting: training with a given batch shape, from the start or the newest whole checkpoint to the end.
+
+Builds transformers' arguments, optimizer and trainer from the configuration; nothing here
+knows why it is called a second time. Neighbours: ``fit`` calls it and gives way when memory
+runs out, ``trainer`` is the loop.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments, set_seed
+
+from finetune30.config import ExperimentConfig
+from finetune30.modeling import BaseModel, Compute, LoadedBase, lora, residual
+from finetune30.modeling.base import quiet_transformers
+from finetune30.training import checkpoints
+from finetune30.training.callbacks import Schedule, trackers
+from finetune30.training.encode import LabelledRows, StepBatches
+from finetune30.training.options import class_weights
+from finetune30.training.progress import Progress, StopRequested, note
+from finetune30.training.trainer import AdapterTrainer
+
+Load = Callable[[BaseModel, Sequence[str]], LoadedBase]
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """What training left behind.
+
+    Attributes:
+        folder: The adapter of the best checkpoint, as PEFT loads it; the caller moves it to its place.
+        best_step: Optimizer steps that made it.
+        stopped: None at the last step, ``early``, or why it was asked to stop; then there is
+            more to train.
+        figures: The ``train`` part of ``metrics.json``.
+        truncated: Split -> texts cut at ``data.max_length``.
+    """
+
+    folder: Path
+    best_step: int
+    stopped: str | None
+    figures: dict[str, Any]
+    truncated: dict[str, int]
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """Rows of one forward pass, and passes of one optimizer step."""
+
+    rows: int
+    accumulation: int
+
+    def smaller(self) -> BatchShape | None:
+        """The largest batch of at most half the rows that leaves the optimizer step as it is."""
+        step = self.rows * self.accumulation
+        fitting = [n for n in range(self.rows // 2, 0, -1) if step % n == 0]
+        return BatchShape(fitting[0], step // fitting[0]) if fitting else None
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """All a stretch of training needs; ``train`` may be called again with smaller batches."""
+
+    base: BaseModel
+    config: ExperimentConfig
+    train_rows: LabelledRows
+    eval_rows: LabelledRows
+    label_names: tuple[str, ...]
+    progress: Progress
+    artifacts: Path
+    compute: Compute
+    stop_requested: StopRequested
+    load: Load
+
+    def train(self, shape: BatchShape) -> TrainedAdapter:
+        checkpoints.clear_staging(self.artifacts)
+        start = checkpoints.newest(self.artifacts, lambda text: self.progress(note(text)))
+        if start is not None:
+            self.progress(note(f"resuming from {start.folder.name}"))
+            # What did not fit into memory before will not fit now.
+            while start.batch_rows and shape.rows > start.batch_rows and (smaller := shape.smaller()):
+                shape = smaller
+        steps_per_epoch = -(-len(self.train_rows) // (shape.rows * shape.accumulation))
+        total = self._total_steps(steps_per_epoch)
+        schedule = Schedule(self.config, self.stop_requested)
+        with quiet_transformers():
+            trainer, untrained = self._trainer(shape, total, schedule, start)
+            if start is None or start.step < total:
+                trainer.train(resume_from_checkpoint=str(start.folder) if start else None)
+            best = checkpoints.best(self.artifacts)
+            figures = {**self._figures(trainer, shape, total), "best_step": best.step}
+            folder = self.artifacts / f"{checkpoints.STAGING}final_model"
+            trainer.write_best(best.folder, folder, untrained)
+        return TrainedAdapter(folder, best.step, schedule.stopped, figures, {})
+
+    def _trainer(
+        self, shape: BatchShape, total: int, schedule: Schedule, start: checkpoints.Checkpoint | None
+    ) -> tuple[AdapterTrainer, residual.Start | None]:
+        config = self.config
+        model = lora.attach(self.load(self.base, self.label_names), self.base, config)
+        untrained = residual.start_of(model) if residual.changes_base(config) else None
+        # Attaching may have drawn more or fewer random numbers; training starts from the seed alone.
+        set_seed(config.seed)
+        trainer = AdapterTrainer(
+            model,
+            self._arguments(shape, total),
+            train_rows=self.train_rows,
+            eval_rows=self.eval_rows,
+            batches=StepBatches(
+                self.train_rows.lengths(),
+                batch_size=shape.rows,
+                accumulation=shape.accumulation,
+                seed=config.seed,
+                by_length=config.training.train_sampling_strategy == "group_by_length",
+            ),
+            tokenizer=self.base.tokenizer,
+            label_names=self.label_names,
+            class_weights=class_weights(config, self.train_rows.labels, self.label_names),
+            progress=self.progress,
+            seconds_before=start.train_seconds if start else 0.0,
+            fastest_within=config.training.fastest_within,
+            callbacks=[schedule, *trackers(config, lambda text: self.progress(note(text)))],
+            optimizers=(self._optimizer(model), None),
+        )
+        self.progress(
+            note(
+                f"training {lora.trainable_parameters(model):,} of {sum(p.numel() for p in model.parameters()):,} "
+                f"parameters for {total} steps of {shape.rows * shape.accumulation} texts"
+            )
+        )
+        return trainer, untrained
+
+    def _total_steps(self, steps_per_epoch: int) -> int:
+        training = self.config.training
+        if training.max_steps > 0:
+            return training.max_steps
+        return math.ceil(training.num_train_epochs * steps_per_epoch)
+
+    def _arguments(self, shape: BatchShape, total: int) -> TrainingArguments:
+        training = self.config.training
+        warmup = training.warmup_steps
+        # accelerate picks the device of a process from here; an index is honoured too.
+        os.environ["ACCELERATE_TORCH_DEVICE"] = self.compute.device
+        arguments = TrainingArguments(
+            output_dir=str(self.artifacts),
+            learning_rate=training.learning_rate,
+            num_train_epochs=training.num_train_epochs,
+            max_steps=total,
+            per_device_train_batch_size=shape.rows,
+            per_device_eval_batch_size=training.per_device_eval_batch_size,
+            gradient_accumulation_steps=shape.accumulation,
+            # Rounded down: the only step of a one-step run is no warm-up.
+            warmup_steps=int(warmup * total) if warmup < 1 else min(int(warmup), total - 1),
+            lr_scheduler_type=training.lr_scheduler_type,
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.max_grad_norm,
+            logging_steps=training.logging_steps,
+            logging_first_step=True,
+            logging_nan_inf_filter=False,
+            # Schedule decides both.
+            eval_strategy="no",
+            save_strategy="no",
+            seed=self.config.seed,
+            bf16=self.compute.precision == "bfloat16",
+            fp16=self.compute.precision == "float16",
+            use_cpu=self.compute.device == "cpu",
+            dataloader_pin_memory=self.compute.device.startswith("cuda"),
+            report_to="none",  # our guarded trackers instead
+            run_name=self.config.experiment_name,
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        # Several GPUs in one process would be DataParallel, which changes batches and results.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
+
+    def _optimizer(self, model: Any) -> Any:
+        """LoRA+ has its own parameter groups; otherwise the Trainer makes its AdamW."""
+        ratio = self.config.lora.loraplus_lr_ratio
+        if ratio is None:
+            return None
+        import torch
+        from peft.optimizers import create_loraplus_optimizer
+
+        training = self.config.training
+        return create_loraplus_optimizer(
+            model,
+            torch.optim.AdamW,
+            lr=training.learning_rate,
+            loraplus_lr_ratio=ratio,
+            loraplus_weight_decay=training.weight_decay,
+        )
+
+    def _figures(self, trainer: AdapterTrainer, shape: BatchShape, total: int) -> dict[str, Any]:
+        tokens_per_s, samples_per_s = trainer.throughput()
+        return {
+            "runtime_s": round(trainer.seconds, 3),
+            "samples_per_s": round(samples_per_s, 3) or None,
+            "tokens_per_s": round(tokens_per_s, 3) or None,
+            "loss": trainer.losses[-1] if trainer.losses else None,
+            "steps": trainer.state.global_step,
+            "total_steps": total,
+            "epochs": float(trainer.state.epoch or 0.0),
+            "per_device_train_batch_size": shape.rows,
+            "gradient_accumulation_steps": shape.accumulation,
+            "trainable_parameters": lora.trainable_parameters(trainer.model),
+        }
