@@ -51,7 +51,7 @@ check: $(READY) ## Style, types, the law of the house, spelling
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing 2>&1 | tail -n 12
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/typos
 
 format: $(READY) ## Format the code

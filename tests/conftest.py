@@ -7,6 +7,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+# Tiny models: a second thread only waits, and on a busy machine it waits long. Before torch is imported,
+# and for the processes the tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from tests import tiny

@@ -3,7 +3,7 @@
 The law of the house, in one line; import-linter enforces it (``pyproject.toml``):
 
     cli > pipeline > training, registry > data, modeling, experiments, monitoring
-        > database, config > settings > errors
+        > database, config, durable > settings > errors
 
 A room may import any room to its right, never one to its left; rooms between commas do not
 know each other. ``ARCHITECTURE.md`` draws the picture and says where each new line belongs.

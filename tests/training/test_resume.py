@@ -58,6 +58,47 @@ def test_g13_killed_after_each_step_and_resumed_gives_the_uninterrupted_weights(
         assert len(resumed.losses()) <= 12 - step + 2
 
 
+@pytest.mark.parametrize("strategy", ["epoch", "steps", "no"])
+def test_stopped_by_the_user_at_any_step_and_resumed_gives_the_uninterrupted_weights(
+    tiny_model, tiny_data: Path, tmp_path: Path, weights_of, strategy: str
+) -> None:
+    """Steps 6 and 12 end an epoch: what is measured there must not be lost by stopping."""
+    every = {"training__eval_steps": 5} if strategy == "steps" else {}
+    config = tiny.experiment(tiny_model("distilbert"), tiny_data, training__eval_strategy=strategy, **every)
+    whole = Bench()
+    expected = whole.fit(config, tmp_path / "whole")
+
+    for step in (5, 6, 7, 12):
+        asked = iter([None] * (step - 1) + ["interrupted"] * 20)
+        first, second = Bench(), Bench()
+        stopped = first.fit(config, tmp_path / str(step), stop_requested=lambda asked=asked: next(asked))
+        assert stopped.stopped == ("interrupted" if step < 12 else None)
+        trained = second.fit(config, tmp_path / str(step))
+
+        assert (trained.best_step, weights_of(trained.folder)) == (expected.best_step, weights_of(expected.folder))
+        evaluated = [e.step for b in (first, second) for e in b.events if e.kind == "evaluation"]
+        assert evaluated == [e.step for e in whole.events if e.kind == "evaluation"]
+
+
+def test_a_run_killed_after_it_stopped_early_does_not_go_on(
+    tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench, weights_of
+) -> None:
+    config = tiny.experiment(
+        tiny_model("distilbert"),
+        tiny_data,
+        training__learning_rate=1e-7,
+        training__num_train_epochs=5,
+        training__early_stopping_patience=1,
+    )
+    first = bench.fit(config, tmp_path)
+    kept = weights_of(first.folder)
+
+    again = Bench()
+    assert again.fit(config, tmp_path).stopped == "early"
+    assert again.losses() == []
+    assert weights_of(first.folder) == kept
+
+
 def test_g13_uses_every_random_state(tiny_model, tiny_data: Path, tmp_path: Path, weights_of) -> None:
     """The control: without the random states in the checkpoint, the weights differ (dropout is on)."""
     config = tiny.experiment(tiny_model("distilbert"), tiny_data, training__save_steps=2)

@@ -43,7 +43,8 @@ class StopButton:
         return _EXIT_BY_SIGNAL[self.pressed or signal.SIGINT]
 
     def __call__(self) -> str | None:
-        """Why to stop, for the pipeline."""
+        """Why to stop, for the pipeline; it asks after each step, so there is something to save now."""
+        self.training = True
         return "interrupted" if self.pressed else None
 
     def press(self, number: int, _frame: FrameType | None) -> None:
@@ -60,15 +61,19 @@ class Screen:
     def __init__(self, console: Console, stop: StopButton) -> None:
         self.console = console
         self.stop = stop
+        self.experiment_id: str | None = None
         self.bar: Progress | None = None
         self.task: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        if event.kind == "experiment":
+            self.experiment_id = event.message
+            self.console.print(f"experiment {event.message}", markup=False, highlight=False)
+            return
         if event.kind != "step":
             self.console.print(event.message, markup=False, highlight=False)
             return
-        self.stop.training = True
         if self.console.is_terminal:
             self._advance(event)
         else:
@@ -126,7 +131,10 @@ def watched(work: Callable[[Door], Experiment], *, as_json: bool) -> None:
     except Stopped as stopped:
         ended = stopped.experiment
     except KeyboardInterrupt:
-        typer.echo("interrupted before training began; nothing was made", err=True)
+        began = screen.experiment_id
+        typer.echo(
+            f"interrupted; see: finetune30 runs show {began}" if began else "interrupted; nothing was made", err=True
+        )
         raise typer.Exit(stop.exit_code) from None
     finally:
         screen.close()

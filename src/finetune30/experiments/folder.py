@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune30.durable import flush
 from finetune30.errors import DiskFull, Finetune30Error, NotFound, StorageError
 from finetune30.experiments.record import ID_PATTERN, ID_SHAPE, portable
 
@@ -52,7 +53,7 @@ class ExperimentFolder:
         with storage_faults(folder.path):
             folder.path.mkdir()
             folder.artifacts.mkdir()
-            _flush_dir(results_dir)
+            flush(results_dir)
         return folder
 
     @property
@@ -116,7 +117,7 @@ class ExperimentFolder:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _flush_dir(path.parent)
+            flush(path.parent)
 
     def write_json(self, path: Path, value: object) -> None:
         """Like ``write_text``, as strict JSON: NaN and Infinity become null."""
@@ -239,12 +240,3 @@ def _explained(cause: OSError, path: Path) -> Finetune30Error:
     return StorageError(
         f"cannot be used: {cause.strerror}", where=where, hint="check RESULTS_DIR, its owner and its disk"
     )
-
-
-def _flush_dir(path: Path) -> None:
-    """Make renames in ``path`` survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

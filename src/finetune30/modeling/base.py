@@ -8,6 +8,7 @@ seed. Neighbours: ``source`` finds the files, ``safety`` clears them, ``lora`` a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import warnings
@@ -24,7 +25,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from finetune30.errors import ModelError
 from finetune30.modeling.safety import check_model_folder
-from finetune30.modeling.source import Source, locate
+from finetune30.modeling.source import Source, locate, sha256_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class BaseModel:
     model_type: str
     max_length: int | None
     linear: Mapping[str, tuple[int, int]]
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Digest over all weight files: which base this is, whatever its folder is called."""
+        digests = [sha256_of(path) for path in sorted(self.source.folder.glob("*.safetensors"))]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -8,13 +8,22 @@ because PEFT itself only warns. Neighbours: ``base`` loads the model, ``training
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    TaskType,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -34,6 +43,25 @@ _OUR_TARGETS = {
     "camembert": ["query", "value"],
 }
 _MAX_RANK = 512
+_OUR_KEYS = {
+    "base_model_name_or_path",
+    "bias",
+    "exclude_modules",
+    "inference_mode",
+    "init_lora_weights",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_dropout",
+    "modules_to_save",
+    "peft_type",
+    "peft_version",
+    "r",
+    "revision",
+    "target_modules",
+    "task_type",
+    "use_dora",
+    "use_rslora",
+}
 _NAME = re.compile(r"^[A-Za-z0-9_.-]+$")
 
 
@@ -98,9 +126,21 @@ def attach(loaded: LoadedBase, base: BaseModel, config: ExperimentConfig) -> Pef
 
     Raises: ConfigError if PEFT refuses the combination.
     """
+    try:
+        with quiet_transformers():
+            model = get_peft_model(loaded.model, _settings(base, config, loaded.new_modules))
+    except (ValueError, TypeError) as cause:
+        raise ConfigError(f"PEFT refuses this adapter: {str(cause).splitlines()[0]}", where="lora") from cause
+    adapter = model.peft_config["default"]
+    # PEFT keeps names in a set, whose order differs between processes; files must not.
+    adapter.target_modules = sorted(adapter.target_modules)
+    return model
+
+
+def _settings(base: BaseModel, config: ExperimentConfig, new_modules: Sequence[str]) -> LoraConfig:
     lora = config.lora
-    to_save = list(dict.fromkeys([*loaded.new_modules, *(lora.modules_to_save or [])]))
-    settings = LoraConfig(
+    to_save = list(dict.fromkeys([*new_modules, *(lora.modules_to_save or [])]))
+    return LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=lora.r,
         lora_alpha=lora.lora_alpha,
@@ -116,15 +156,6 @@ def attach(loaded: LoadedBase, base: BaseModel, config: ExperimentConfig) -> Pef
         base_model_name_or_path=base.source.public_name,
         revision=base.source.revision,
     )
-    try:
-        with quiet_transformers():
-            model = get_peft_model(loaded.model, settings)
-    except (ValueError, TypeError) as cause:
-        raise ConfigError(f"PEFT refuses this adapter: {str(cause).splitlines()[0]}", where="lora") from cause
-    adapter = model.peft_config["default"]
-    # PEFT keeps names in a set, whose order differs between processes; files must not.
-    adapter.target_modules = sorted(adapter.target_modules)
-    return model
 
 
 def save(model: PeftModel, folder: Path, *, start: residual.Start | None = None) -> None:
@@ -134,15 +165,21 @@ def save(model: PeftModel, folder: Path, *, start: residual.Start | None = None)
         start: The untrained adapter, where its initialisation changed the base (PiSSA, OLoRA):
             what is saved then fits the unchanged base.
     """
+    # Not save_pretrained: it would also write an empty model card, which takes longer than the weights.
+    folder.mkdir(parents=True, exist_ok=True)
     with quiet_transformers():
-        model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template; a real card comes later
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    # Tied layers share memory, which safetensors refuses; copies are small.
+    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    settings = copy.copy(model.peft_config["default"])
+    settings.inference_mode = True
+    settings.save_pretrained(folder)
     config = folder / ADAPTER_CONFIG
     values = json.loads(config.read_text(encoding="utf-8"))
     if start is not None:
-        weights = residual.weights_for_unchanged_base(load_file(folder / WEIGHTS), start)
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        weights = residual.weights_for_unchanged_base(weights, start)
         values = residual.settings_for_unchanged_base(values)
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     for key in ("target_modules", "modules_to_save", "exclude_modules"):
         if isinstance(values.get(key), list):
             values[key] = sorted(set(values[key]))
@@ -156,10 +193,15 @@ def load_adapter(loaded: LoadedBase, base: BaseModel, folder: Path) -> PeftModel
     """
     check_adapter_folder(folder, base)
     weights = load_file(folder / WEIGHTS)
-    settings = LoraConfig(**_known_settings(read_json(folder / ADAPTER_CONFIG)))
-    settings.inference_mode = True
-    with quiet_transformers():
-        model = PeftModel(loaded.model, settings)
+    try:
+        settings = LoraConfig(**_known_settings(read_json(folder / ADAPTER_CONFIG)))
+        settings.inference_mode = True
+        with quiet_transformers():
+            model = PeftModel(loaded.model, settings)
+    except (ValueError, TypeError, KeyError) as cause:
+        raise ModelError(
+            f"PEFT refuses the adapter: {str(cause).splitlines()[0]}", where=str(folder / ADAPTER_CONFIG)
+        ) from cause
     load_weights(model, weights, where=str(folder / WEIGHTS))
     return model.eval()
 
@@ -173,8 +215,6 @@ def load_weights(
         may_be_untrained: Accept an adapter that changes nothing yet (a checkpoint of the first steps).
     Raises: ModelError.
     """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-
     with quiet_transformers():
         expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
@@ -228,25 +268,31 @@ def check_adapter_folder(folder: Path, base: BaseModel) -> None:
             where=str(config_file),
             hint=f"set model.revision to {values['revision']}",
         )
-    check_safetensors_header(weights)
+    for name, entry in check_safetensors_header(weights).items():
+        # Before a model is built for it: r decides how much memory that takes.
+        if name.endswith("lora_A.weight") and list(entry.get("shape", []))[:1] != [values["r"]]:
+            raise ModelError(f"{name} has shape {entry.get('shape')}, but r is {values['r']}", where=str(weights))
 
 
 def _check_settings(values: dict[str, Any], where: Path) -> None:
-    rank = values.get("r")
+    """Only what plain LoRA adapters need may differ from PEFT's defaults, and only within sane ranges."""
+    if values.get("auto_mapping"):
+        raise ModelError("remote code not allowed: adapter_config.json has 'auto_mapping'", where=str(where))
+    defaults = LoraConfig()
+    for key, value in values.items():
+        if key not in _OUR_KEYS and value not in (None, False, {}, []) and value != getattr(defaults, key, None):
+            raise ModelError(f"{key} is {value!r}; only plain LoRA adapters are loaded", where=str(where))
+    rank, alpha = values.get("r"), values.get("lora_alpha")
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= 2 * _MAX_RANK:
         raise ModelError(f"r is {rank!r}, expected 1 to {2 * _MAX_RANK}", where=str(where))
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < 1e9:
+        raise ModelError(f"lora_alpha is {alpha!r}, expected a number above 0", where=str(where))
     for key in ("target_modules", "modules_to_save", "exclude_modules"):
         names = values.get(key)
         if names is None:
             continue
         if not isinstance(names, list) or not all(isinstance(n, str) and _NAME.fullmatch(n) for n in names):
             raise ModelError(f"{key} is not a list of module names (patterns are not allowed)", where=str(where))
-    for key in ("rank_pattern", "alpha_pattern"):
-        for name in values.get(key) or {}:
-            if not _NAME.fullmatch(name):
-                raise ModelError(f"{key} has a pattern where a module name belongs: {name!r}", where=str(where))
-    if values.get("auto_mapping"):
-        raise ModelError("remote code not allowed: adapter_config.json has 'auto_mapping'", where=str(where))
 
 
 def _known_settings(values: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,13 @@ import gc
 
 import torch
 
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "cannot allocate memory",
+    "cublas_status_alloc_failed",
+)
 
 
 def is_out_of_memory(fault: BaseException) -> bool:

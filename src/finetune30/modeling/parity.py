@@ -25,13 +25,31 @@ TOLERANCE = 1e-3
 def probabilities_from_disk(
     folder: Path, name: str, revision: str | None, texts: Sequence[str], max_length: int
 ) -> NDArray[np.float64]:
-    """Probabilities of a saved adapter, nothing but its folder and its base being known.
+    """Probabilities of a saved adapter as any user of peft and transformers gets them: none of our loading.
 
     Returns: Shape ``(len(texts), num_labels)``.
     """
-    from finetune30.modeling import open_adapter
+    import torch
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    return open_adapter(folder, name, revision, max_length=max_length).probabilities(texts)
+    from finetune30.modeling.base import inspect, quiet_transformers
+    from finetune30.modeling.predict import encode, logits_of, softmax
+
+    torch.seed()  # a layer that was not saved must not come out right by a seed we share
+    with quiet_transformers():
+        base = AutoModelForSequenceClassification.from_pretrained(
+            inspect(name, revision).source.folder,
+            config=AutoConfig.from_pretrained(folder, trust_remote_code=False),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+        )
+        model = PeftModel.from_pretrained(base, folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    rows = encode(tokenizer, texts, max_length).rows
+    return softmax(logits_of(model, tokenizer, rows, batch_size=64, device="cpu"))
 
 
 def check(
@@ -55,11 +73,13 @@ def check(
         "max_length": max_length,
     }
     child = subprocess.run(
-        [sys.executable, "-m", "finetune30.modeling.parity"],
+        # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
+        [sys.executable, "-P", "-m", "finetune30.modeling.parity"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl+C is for the parent, which finishes this first
     )
     try:
         answer = json.loads(child.stdout.splitlines()[-1])
@@ -94,8 +114,8 @@ def main() -> int:
             request["texts"],
             request["max_length"],
         )
-    except Finetune30Error as error:
-        print(json.dumps({"error": str(error)}))  # noqa: T201 - standard output is this process's answer
+    except (Finetune30Error, OSError, ValueError, RuntimeError) as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}))  # noqa: T201 - standard output is this process's answer
         return 1
     print(json.dumps({"probabilities": rows.tolist()}))  # noqa: T201 - as above
     return 0

@@ -32,6 +32,12 @@ def check_model_folder(folder: Path) -> None:
     for extra in ("tokenizer_config.json",):
         if (folder / extra).exists():
             _refuse_code(read_json(folder / extra), folder / extra)
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{folder.name} holds adapter_config.json, which transformers would attach in silence",
+            where=str(folder / "adapter_config.json"),
+            hint="give the base model itself; an adapter is not a base",
+        )
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").exists():
         check_safetensors_header(folder / "model.safetensors")

@@ -124,7 +124,7 @@ def _hub(name: str, revision: str | None) -> Source:
                 name,
                 revision=revision,
                 allow_patterns=_HUB_FILES,
-                ignore_patterns=["*/*"],
+                ignore_patterns=["*/*", "adapter_*"],
                 local_files_only=constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE") == "1",
             )
         )

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from finetune30.errors import Crashed, DiskFull, Finetune30Error, LeaseLost, RunFailed
 from finetune30.experiments import Experiment, ExperimentFolder, ExperimentStore, Lease, Status
@@ -71,14 +72,17 @@ class Attempt:
                     compute=self.plan.compute,
                     stop_requested=self._why_stop,
                 )
-                if reason := trained.stopped if trained.stopped != "early" else self._why_stop():
+                if trained.folder is None:
+                    return self._stop(trained.stopped or "interrupted")
+                if reason := self._why_stop():
                     return self._stop(reason)
-                return self._finish(trained, monitor)
-        except KeyboardInterrupt:
+                return self._finish(trained, trained.folder, monitor)
+        except (KeyboardInterrupt, SystemExit):
             return self._stop("interrupted")
         except LeaseLost as loss:
             loss.experiment_id = self.lease.experiment_id
-            self.log.line(f"stopped: {loss.message}")
+            with suppress(OSError):
+                self.log.line(f"stopped: {loss.message}")
             raise
         except Stopped:
             raise
@@ -91,13 +95,11 @@ class Attempt:
         finally:
             self.log.close()
 
-    def _finish(self, trained: TrainedAdapter, monitor: PerformanceMonitor) -> Experiment:
+    def _finish(self, trained: TrainedAdapter, adapter: Path, monitor: PerformanceMonitor) -> Experiment:
         self._note("evaluating the saved adapter and reloading it in a fresh process")
         versions = {k: v for k, v in environment_report()["versions"].items() if k in _VERSIONS and v}
-        published = publish(self.plan, trained, self.folder, versions)
+        published = publish(self.plan, adapter, self.folder, versions, self._still_ours)
         self._note(f"reloaded: probabilities differ by at most {published.worst_difference:.1e}")
-        if reason := self._why_stop():
-            return self._stop(reason)
         metrics = {
             "train": trained.figures,
             **{name: scores.to_dict() for name, scores in published.scores.items()},
@@ -106,31 +108,25 @@ class Attempt:
                 "device": self.plan.compute.device,
                 "precision": self.plan.compute.precision,
             },
-            "data": {
-                **self.plan.splits.counts,
-                "truncated": trained.truncated,
-                "sha256": self.plan.splits.fingerprint,
-            },
+            "data": {**self.plan.splits.counts, "truncated": trained.truncated, "sha256": self.plan.splits.fingerprint},
         }
         self.folder.write_json(self.folder.metrics_json, metrics)
-        self.store.finish(
-            self.lease.experiment_id,
-            self.lease.attempt,
-            self.lease.worker,
-            Status.SUCCESS,
-            metrics=metrics,
-            dataset_hash=self.plan.splits.fingerprint,
-        )
         scores = published.scores["eval"]
         self._note(
             f"done: accuracy {scores.accuracy:.4f}, f1_macro {scores.f1_macro:.4f} on {scores.rows} validation rows"
         )
-        return self.store.get(self.lease.experiment_id)
+        # Nothing may fail after this line: the row would say SUCCESS and the user would be told otherwise.
+        return self.store.finish(
+            self.lease.experiment_id, self.lease.attempt, self.lease.worker, Status.SUCCESS, metrics=metrics
+        )
+
+    def _still_ours(self) -> None:
+        """Ask the database itself, once, before anything is published (LeaseLost if not)."""
+        self.store.heartbeat(self.lease.experiment_id, self.lease.attempt, self.lease.worker)
 
     def _open_folder(self) -> None:
         """Make the folder, or go on in the one an earlier attempt left; note what this attempt runs with."""
-        first = self.experiment.attempt == 0
-        if first or not self.folder.path.exists():
+        if self.lease.attempt == 1 or not self.folder.path.exists():
             # A first attempt refuses a folder that exists: its checkpoints would be somebody else's.
             ExperimentFolder.create(self.folder.results_dir, self.folder.id)
         self.folder.write_text(self.folder.config_yaml, self.plan.config.to_yaml())
@@ -139,10 +135,11 @@ class Attempt:
         self.store.record_data(
             self.lease.experiment_id, self.lease.attempt, self.lease.worker, self.plan.splits.fingerprint
         )
-        if first and self.experiment.resumed_from is not None:
+        if self.experiment.resumed_from is not None:
             source = ExperimentFolder(self.folder.results_dir, self.experiment.resumed_from).artifacts
             copied = copy_checkpoints(source, self.folder.artifacts) if source.is_dir() else []
-            self._note(f"checkpoints taken over from {self.experiment.resumed_from}: {', '.join(copied) or 'none'}")
+            if copied:
+                self._note(f"checkpoints taken over from {self.experiment.resumed_from}: {', '.join(copied)}")
 
     def _write_environment(self) -> None:
         source = self.plan.base.source
@@ -177,7 +174,8 @@ class Attempt:
             )
         else:
             self.log.line(event.message)
-        self.watch(event)
+        with suppress(OSError, SystemExit):  # a screen nobody reads any more (a closed pipe) must not stop a run
+            self.watch(event)
 
     def _note(self, text: str) -> None:
         self._hear(Event("note", text))
@@ -206,7 +204,9 @@ class Attempt:
         with suppress(OSError):  # a log that cannot be written must not keep the row from ending
             for line in [*details.splitlines(), f"failed [{failure.code}] {failure}"]:
                 self.log.line(line)
-        self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.FAILURE, error=failure.to_dict())
+        # Where the database refuses too (a full disk), the first error is still the one to tell.
+        with suppress(Finetune30Error):
+            self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.FAILURE, error=failure.to_dict())
 
 
 def as_run_failure(fault: Exception) -> RunFailed:

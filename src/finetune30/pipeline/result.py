@@ -8,8 +8,7 @@ reloads it in a fresh process.
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.data import Split
+from finetune30.durable import put_in_place
 from finetune30.errors import Diverged
 from finetune30.experiments import ExperimentFolder
 from finetune30.modeling import OpenAdapter, open_adapter, parity, save_description
 from finetune30.pipeline.plan import Plan
 from finetune30.registry import ModelCard, render
-from finetune30.training import Scores, TrainedAdapter, score
+from finetune30.training import Scores, score
 
 # Rows reloaded in the fresh process: enough to see a lost layer, few enough to take seconds.
 _PARITY_ROWS = 512
@@ -42,12 +42,21 @@ class Published:
     worst_difference: float
 
 
-def publish(plan: Plan, trained: TrainedAdapter, folder: ExperimentFolder, versions: dict[str, str]) -> Published:
-    """Evaluate, verify and publish the trained adapter.
+def publish(
+    plan: Plan,
+    staging: Path,
+    folder: ExperimentFolder,
+    versions: dict[str, str],
+    still_ours: Callable[[], None],
+) -> Published:
+    """Evaluate, verify and publish a trained adapter.
 
+    Args:
+        staging: The adapter, in a folder beside ``final_model/``; gone afterwards.
+        still_ours: Raises when another process has taken the run over: then nothing is published.
     Raises: ParityError, Diverged; ``final_model/`` is then not there.
     """
-    config, splits, staging = plan.config, plan.splits, trained.folder
+    config, splits = plan.config, plan.splits
     save_description(plan.base, splits.label_names, staging)
     adapter = open_adapter(
         staging,
@@ -68,13 +77,10 @@ def publish(plan: Plan, trained: TrainedAdapter, folder: ExperimentFolder, versi
         probabilities[:_PARITY_ROWS],
         config.data.max_length,
     )
+    (staging / "README.md").write_text(render(_card(plan, folder.id, all_scores, versions)), encoding="utf-8")
+    still_ours()
     _write_predictions(folder.eval_predictions, splits.validation, probabilities, splits.label_names)
-    card = render(_card(plan, folder.id, all_scores, versions))
-    (staging / "README.md").write_text(card, encoding="utf-8")
-    _make_readable(staging)
-    if folder.final_model.exists():  # an earlier attempt died between here and the row
-        shutil.rmtree(folder.final_model)
-    os.rename(staging, folder.final_model)  # noqa: PTH104 - the rename is the publication
+    put_in_place(staging, folder.final_model)
     return Published(all_scores, worst)
 
 
@@ -107,7 +113,7 @@ def _write_predictions(
     ).replace_schema_metadata({"id2label": json.dumps(dict(enumerate(label_names)))})
     staging = path.with_name(f".staging-{path.name}")
     pq.write_table(table, staging)
-    staging.replace(path)
+    put_in_place(staging, path)
 
 
 def _card(plan: Plan, experiment_id: str, scores: dict[str, Scores], versions: dict[str, str]) -> ModelCard:
@@ -126,11 +132,3 @@ def _card(plan: Plan, experiment_id: str, scores: dict[str, Scores], versions: d
         training=training,
         versions=versions,
     )
-
-
-def _make_readable(folder: Path) -> None:
-    """save_pretrained writes 0600; the server that loads the adapter may be another user (umask decides)."""
-    umask = os.umask(0o022)
-    os.umask(umask)
-    for path in folder.iterdir():
-        path.chmod(0o666 & ~umask)

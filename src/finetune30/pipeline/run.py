@@ -6,6 +6,7 @@ call ``attempt`` for rows it has claimed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,11 +79,13 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
     if experiment.status.is_terminal:
         plan = prepare(config, tell)
+        _same_inputs(experiment, plan, settings)
         tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
         return _begin(plan, door, log, resumed_from=experiment)
     if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
         raise not_claimable(experiment)  # before models are read
     plan = prepare(config, tell)
+    _same_inputs(experiment, plan, settings)
     check_results_dir(settings.results_dir, plan.disk_bytes)
     return _attempt(store, experiment, plan, door, log)
 
@@ -122,7 +125,7 @@ def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None)
     experiment = store.create(
         plan.config, owner=door.owner, tz=settings.tz, resumed_from=resumed_from.id if resumed_from else None
     )
-    door.watch(Event("note", f"experiment {experiment.id}"))
+    door.watch(Event("experiment", experiment.id))
     return _attempt(store, experiment, plan, door, log)
 
 
@@ -139,6 +142,27 @@ def _attempt(store: ExperimentStore, experiment: Experiment, plan: Plan, door: D
         watch=door.watch,
         stop_requested=door.stop_requested,
     ).carry_out()
+
+
+def _same_inputs(experiment: Experiment, plan: Plan, settings: Settings) -> None:
+    """Refuse to go on with other rows or another base than the checkpoints were trained with.
+
+    Raises: StateError.
+    """
+    again = "put the old one back, or train again with finetune30 train"
+    if experiment.dataset_hash not in (None, plan.splits.fingerprint):
+        raise StateError(
+            f"the dataset {experiment.dataset} has changed since {experiment.id} began", where="data", hint=again
+        )
+    described = ExperimentFolder(settings.results_dir, experiment.id).environment_json
+    if described.is_file():
+        known = json.loads(described.read_text(encoding="utf-8")).get("base_model_sha256")
+        if known not in (None, plan.base.weights_sha256):
+            raise StateError(
+                f"the base model {experiment.base_model} has changed since {experiment.id} began",
+                where="model.name",
+                hint=again,
+            )
 
 
 def _claim(store: ExperimentStore, experiment: Experiment, heartbeat_s: float) -> Lease:

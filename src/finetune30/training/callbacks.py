@@ -8,7 +8,7 @@ the loop, ``fit`` puts these in.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
@@ -27,6 +27,7 @@ class Schedule(TrainerCallback):
     """
 
     def __init__(self, config: ExperimentConfig, stop_requested: StopRequested) -> None:
+        self.config = config
         self.training = config.training
         self.stop_requested = stop_requested
         self.stopped: str | None = None
@@ -35,22 +36,23 @@ class Schedule(TrainerCallback):
         """After each optimizer step."""
         last = state.global_step >= state.max_steps
         every = self.training.eval_steps or self.training.logging_steps
+        # An evaluation saves the very step it scored; saving before it would keep one without its accuracy.
+        evaluates_at_epoch_end = self.training.eval_strategy == "epoch" and (last or _ends_epoch(state))
         if self.training.eval_strategy == "steps" and (last or state.global_step % every == 0):
-            control.should_evaluate = True  # and on_evaluate saves
+            control.should_evaluate = True
         elif self.training.save_steps and state.global_step % self.training.save_steps == 0:
-            # At an epoch's end the evaluation saves this very step, with its accuracy.
-            control.should_save = self.training.eval_strategy != "epoch" or not _ends_epoch(state)
+            control.should_save = not evaluates_at_epoch_end
         if last:
             control.should_training_stop = True
         elif reason := self.stop_requested():
             self.stopped = reason
-            control.should_save = not control.should_evaluate
+            control.should_save = not control.should_evaluate and not evaluates_at_epoch_end
             control.should_training_stop = True
 
-    def on_epoch_end(self, _args: Any, _state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_epoch_end(self, _args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """After an epoch, or where training broke off inside one."""
-        if self.stopped is not None:
-            return
+        if state.global_step < state.max_steps and not _ends_epoch(state):
+            return  # asked to stop inside the epoch
         if self.training.eval_strategy == "epoch":
             control.should_evaluate = True
         elif self.training.eval_strategy == "no":
@@ -59,15 +61,20 @@ class Schedule(TrainerCallback):
     def on_evaluate(self, _args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """After an evaluation: what was measured is kept, and judged."""
         control.should_save = True
-        patience = self.training.early_stopping_patience
-        if patience is not None and self.stopped is None and state.global_step < state.max_steps:
+        if self.stopped is None and state.global_step < state.max_steps:
             accuracies = [e["eval_accuracy"] for e in state.log_history if "eval_accuracy" in e]
-            if evaluations_without_gain(accuracies, self.training.early_stopping_threshold) >= patience:
+            if out_of_patience(self.config, accuracies):
                 self.stopped = "early"
                 control.should_training_stop = True
 
 
-def evaluations_without_gain(accuracies: list[float], threshold: float) -> int:
+def out_of_patience(config: ExperimentConfig, accuracies: Sequence[float]) -> bool:
+    """Whether these evaluation accuracies end training early."""
+    patience, threshold = config.training.early_stopping_patience, config.training.early_stopping_threshold
+    return patience is not None and evaluations_without_gain(accuracies, threshold) >= patience
+
+
+def evaluations_without_gain(accuracies: Sequence[float], threshold: float) -> int:
     """How many evaluations in a row, up to the last, did not beat the best before by more than ``threshold``."""
     best, waited = float("-inf"), 0
     for accuracy in accuracies:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune30.durable import put_in_place, remove
 from finetune30.errors import CheckpointRejected
 
 MANIFEST = "manifest.json"
 TRAINER_STATE = "trainer_state.json"
 STAGING = ".staging-"
+REJECTED = ".rejected-"
 CLOCK = "TrainingClock"
 _NAME = re.compile(r"^checkpoint-(\d+)$")
 
@@ -34,15 +35,17 @@ class Checkpoint:
 
     Attributes:
         accuracy: Evaluation accuracy at this very step; None if it was not evaluated.
-        train_seconds: Seconds of training up to this step, over all resumptions.
+        clock: ``train_seconds`` of all sittings up to this step, and what of them counts as throughput.
         batch_rows: Rows of one forward pass when it was written.
+        accuracies: Of every evaluation up to it.
     """
 
     folder: Path
     step: int
     accuracy: float | None
-    train_seconds: float
+    clock: dict[str, float]
     batch_rows: int | None = None
+    accuracies: tuple[float, ...] = ()
 
 
 def write(artifacts: Path, step: int, fill: Callable[[Path], None]) -> Path:
@@ -54,18 +57,17 @@ def write(artifacts: Path, step: int, fill: Callable[[Path], None]) -> Path:
     Raises: OSError (ENOSPC and others) with every earlier checkpoint untouched.
     """
     final = artifacts / f"checkpoint-{step}"
-    if final.exists():
+    if final.exists():  # whole: ``newest`` has set damaged ones aside
         return final
     staging = artifacts / f"{STAGING}checkpoint-{step}"
-    shutil.rmtree(staging, ignore_errors=True)
+    remove(staging)
     staging.mkdir(parents=True)
     try:
         fill(staging)
         _seal(staging, step)
-        os.rename(staging, final)  # noqa: PTH104 - the rename is the commit; name it as such
-        _flush(artifacts)
+        put_in_place(staging, final)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove(staging)
     return final
 
 
@@ -97,44 +99,70 @@ def verify(folder: Path) -> str | None:
 
 
 def newest(artifacts: Path, note: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint; None if the run has none yet.
+    """The newest whole checkpoint; None if the run has none yet. Damaged ones are set aside.
 
     Args:
         note: Told each checkpoint that is refused, and why.
     Raises: CheckpointRejected if there are checkpoints but every one is damaged, because
         starting again from zero in silence is what users lose days to.
     """
-    refused: list[str] = []
-    for folder in reversed(_folders(artifacts)):
-        fault = verify(folder)
-        if fault is None:
-            return read(folder)
-        refused.append(f"{folder.name}: {fault}")
-        note(f"refused {refused[-1]}")
-    if refused:
+    whole: list[Path] = []
+    refused: dict[Path, str] = {}
+    for folder in _folders(artifacts):
+        if fault := verify(folder):
+            refused[folder] = fault
+            note(f"refused {folder.name}: {fault}")
+        else:
+            whole.append(folder)
+    if refused and not whole:
+        faults = "; ".join(f"{folder.name}: {fault}" for folder, fault in refused.items())
         raise CheckpointRejected(
-            f"none of the {len(refused)} checkpoints is whole ({'; '.join(refused)})",
+            f"none of the {len(refused)} checkpoints is whole ({faults})",
             where=str(artifacts),
             hint="restore the folder from a backup, or start the run again with finetune30 train",
         )
-    return None
+    for folder in refused:
+        # Out of the way of ``best``, ``retain`` and of the step that will be saved again.
+        aside = folder.with_name(f"{REJECTED}{folder.name}")
+        remove(aside)
+        folder.rename(aside)
+    return read(whole[-1]) if whole else None
 
 
 def read(folder: Path) -> Checkpoint:
     """What a checkpoint's ``trainer_state.json`` says of it."""
     state = json.loads((folder / TRAINER_STATE).read_text(encoding="utf-8"))
     step = int(state["global_step"])
-    accuracy = None
-    for entry in state["log_history"]:
-        if entry.get("step") == step and "eval_accuracy" in entry:
-            accuracy = float(entry["eval_accuracy"])
+    scored = {e["step"]: float(e["eval_accuracy"]) for e in state["log_history"] if "eval_accuracy" in e}
     clock = state.get("stateful_callbacks", {}).get(CLOCK, {}).get("attributes", {})
-    return Checkpoint(folder, step, accuracy, float(clock.get("train_seconds", 0.0)), state.get("train_batch_size"))
+    return Checkpoint(
+        folder,
+        step,
+        scored.get(step),
+        {name: float(value) for name, value in clock.items()},
+        state.get("train_batch_size"),
+        tuple(scored[s] for s in sorted(scored)),
+    )
 
 
 def best(artifacts: Path) -> Checkpoint:
-    """The checkpoint with the highest evaluation accuracy, the earliest of equals; else the last."""
-    return _best([read(folder) for folder in _folders(artifacts)])
+    """The checkpoint with the highest evaluation accuracy, the earliest of equals; else the last.
+
+    Raises: CheckpointRejected if that one was damaged since it was written.
+    """
+    chosen = _best([read(folder) for folder in _folders(artifacts)])
+    if fault := verify(chosen.folder):
+        raise CheckpointRejected(
+            f"the best checkpoint, {chosen.folder.name}, is damaged: {fault}",
+            where=str(chosen.folder),
+            hint="resume the run: it goes on from the checkpoints that are whole",
+        )
+    return chosen
+
+
+def last(artifacts: Path) -> Path:
+    """The folder of the last checkpoint; training always ends with one."""
+    return _folders(artifacts)[-1]
 
 
 def retain(artifacts: Path, fastest_within: float | None) -> list[int]:
@@ -153,31 +181,34 @@ def retain(artifacts: Path, fastest_within: float | None) -> list[int]:
     for checkpoint in gone:
         # Out of sight first: a crash while deleting must not leave half a checkpoint under its name.
         doomed = artifacts / f"{STAGING}deleted-{checkpoint.step}"
-        os.rename(checkpoint.folder, doomed)  # noqa: PTH104 - as above
-        shutil.rmtree(doomed)
+        checkpoint.folder.rename(doomed)
+        remove(doomed)
     return [c.step for c in gone]
 
 
 def clear_staging(artifacts: Path) -> None:
-    """Remove what a killed process left unfinished."""
+    """Remove what a killed process left unfinished, files and folders."""
     for leftover in artifacts.glob(f"{STAGING}*"):
-        shutil.rmtree(leftover)
+        remove(leftover)
 
 
 def copy_checkpoints(source: Path, target: Path) -> list[str]:
     """Copy the whole checkpoints of an ended run, for a new run that goes on from them.
 
-    Returns: Names of those copied.
+    Returns: Names of those copied; none if the target has checkpoints already.
     Raises: CheckpointRejected if the source has checkpoints but none is whole.
     """
+    if _folders(target):
+        return []
+    clear_staging(target)
     newest(source, lambda _: None)
-    target.mkdir(parents=True, exist_ok=True)
     copied = []
-    for folder in sorted(source.glob("checkpoint-*")):
-        if verify(folder) is None:
-            shutil.copytree(folder, target / f"{STAGING}{folder.name}")
-            os.rename(target / f"{STAGING}{folder.name}", target / folder.name)  # noqa: PTH104
-            copied.append(folder.name)
+    # The newest first: a copy that is cut short still goes on from the right place.
+    for folder in reversed(_folders(source)):
+        staging = target / f"{STAGING}{folder.name}"
+        shutil.copytree(folder, staging)
+        put_in_place(staging, target / folder.name)
+        copied.append(folder.name)
     return copied
 
 
@@ -193,7 +224,7 @@ def _fastest(checkpoints: list[Checkpoint], within: float | None) -> Checkpoint:
     if within is not None and top is not None:
         candidates = [c for c in candidates if (c.accuracy or 0.0) >= top - within]
     # Steps only break ties between clocks that read the same.
-    return min(candidates, key=lambda c: (c.train_seconds, c.step))
+    return min(candidates, key=lambda c: (c.clock.get("train_seconds", 0.0), c.step))
 
 
 def _folders(artifacts: Path) -> list[Path]:
@@ -202,33 +233,10 @@ def _folders(artifacts: Path) -> list[Path]:
 
 
 def _seal(staging: Path, step: int) -> None:
-    files = {}
-    for path in sorted(staging.iterdir()):
-        # save_pretrained writes 0600 or 0644 as it likes; others serve these files, under the umask.
-        path.chmod(0o666 & ~_umask())
-        files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-        _flush(path)
-    manifest = staging / MANIFEST
-    manifest.write_text(json.dumps({"step": step, "files": files}, indent=1), encoding="utf-8")
-    _flush(manifest)
-    _flush(staging)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in sorted(staging.iterdir())}
+    (staging / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=1), encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _umask() -> int:
-    # The only way to read the umask is to set it; threads that create files meanwhile get the safe one.
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

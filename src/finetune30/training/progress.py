@@ -16,7 +16,8 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: ``note`` (a sentence), ``step`` (every logging step), ``evaluation``, ``checkpoint``.
+        kind: ``note`` (a sentence), ``experiment`` (its id is the message: the row now exists),
+            ``step`` (every logging step), ``evaluation``, ``checkpoint``.
         message: For people; empty for ``step``.
         step: Optimizer steps done, of ``total``.
         loss: Mean training loss since the last ``step`` event.
@@ -26,7 +27,7 @@ class Event:
         metrics: Of an ``evaluation``: accuracy, f1_macro, loss.
     """
 
-    kind: Literal["note", "step", "evaluation", "checkpoint"]
+    kind: Literal["note", "experiment", "step", "evaluation", "checkpoint"]
     message: str = ""
     step: int = 0
     total: int = 0

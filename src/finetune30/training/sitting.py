@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainingArguments, set_seed
+import torch
+from transformers import TrainerState, TrainingArguments, set_seed
 
 from finetune30.config import ExperimentConfig
 from finetune30.modeling import BaseModel, Compute, LoadedBase, lora, residual
 from finetune30.modeling.base import quiet_transformers
 from finetune30.training import checkpoints
-from finetune30.training.callbacks import Schedule, trackers
+from finetune30.training.callbacks import Schedule, out_of_patience, trackers
 from finetune30.training.encode import LabelledRows, StepBatches
 from finetune30.training.options import class_weights
 from finetune30.training.progress import Progress, StopRequested, note
@@ -35,6 +36,7 @@ class TrainedAdapter:
 
     Attributes:
         folder: The adapter of the best checkpoint, as PEFT loads it; the caller moves it to its place.
+            None if training was asked to stop.
         best_step: Optimizer steps that made it.
         stopped: None at the last step, ``early``, or why it was asked to stop; then there is
             more to train.
@@ -42,7 +44,7 @@ class TrainedAdapter:
         truncated: Split -> texts cut at ``data.max_length``.
     """
 
-    folder: Path
+    folder: Path | None
     best_step: int
     stopped: str | None
     figures: dict[str, Any]
@@ -91,8 +93,12 @@ class Sitting:
         schedule = Schedule(self.config, self.stop_requested)
         with quiet_transformers():
             trainer, untrained = self._trainer(shape, total, schedule, start)
-            if start is None or start.step < total:
+            if start is not None and out_of_patience(self.config, start.accuracies):
+                schedule.stopped = "early"  # killed between that decision and the end of the run
+            elif start is None or start.step < total:
                 trainer.train(resume_from_checkpoint=str(start.folder) if start else None)
+            if schedule.stopped not in (None, "early"):
+                return TrainedAdapter(None, 0, schedule.stopped, {}, {})
             best = checkpoints.best(self.artifacts)
             figures = {**self._figures(trainer, shape, total), "best_step": best.step}
             folder = self.artifacts / f"{checkpoints.STAGING}final_model"
@@ -123,7 +129,7 @@ class Sitting:
             label_names=self.label_names,
             class_weights=class_weights(config, self.train_rows.labels, self.label_names),
             progress=self.progress,
-            seconds_before=start.train_seconds if start else 0.0,
+            clock=start.clock if start else {},
             fastest_within=config.training.fastest_within,
             callbacks=[schedule, *trackers(config, lambda text: self.progress(note(text)))],
             optimizers=(self._optimizer(model), None),
@@ -178,6 +184,11 @@ class Sitting:
         )
         # Several GPUs in one process would be DataParallel, which changes batches and results.
         arguments._n_gpu = min(arguments.n_gpu, 1)
+        if self.compute.device.startswith("cuda"):
+            # transformers always answers cuda:0 here, while accelerate follows the variable above.
+            device = torch.device(self.compute.device)
+            torch.cuda.set_device(device)
+            vars(arguments)["_setup_devices"] = device
         return arguments
 
     def _optimizer(self, model: Any) -> Any:
@@ -185,7 +196,6 @@ class Sitting:
         ratio = self.config.lora.loraplus_lr_ratio
         if ratio is None:
             return None
-        import torch
         from peft.optimizers import create_loraplus_optimizer
 
         training = self.config.training
@@ -198,15 +208,18 @@ class Sitting:
         )
 
     def _figures(self, trainer: AdapterTrainer, shape: BatchShape, total: int) -> dict[str, Any]:
-        tokens_per_s, samples_per_s = trainer.throughput()
+        # From the last checkpoint, because a sitting that only publishes has trained nothing itself.
+        state = TrainerState.load_from_json(str(checkpoints.last(self.artifacts) / checkpoints.TRAINER_STATE))
+        tokens_per_s, samples_per_s = trainer.clock.throughput()
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
         return {
-            "runtime_s": round(trainer.seconds, 3),
-            "samples_per_s": round(samples_per_s, 3) or None,
-            "tokens_per_s": round(tokens_per_s, 3) or None,
-            "loss": trainer.losses[-1] if trainer.losses else None,
-            "steps": trainer.state.global_step,
+            "runtime_s": round(trainer.clock.train_seconds, 3),
+            "samples_per_s": samples_per_s,
+            "tokens_per_s": tokens_per_s,
+            "loss": losses[-1] if losses else None,
+            "steps": state.global_step,
             "total_steps": total,
-            "epochs": float(trainer.state.epoch or 0.0),
+            "epochs": float(state.epoch or 0.0),
             "per_device_train_batch_size": shape.rows,
             "gradient_accumulation_steps": shape.accumulation,
             "trainable_parameters": lora.trainable_parameters(trainer.model),

@@ -11,9 +11,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -30,14 +32,58 @@ from finetune30.training.scores import score
 _WARM_UP_STEPS = 5
 
 
+@dataclass
+class _Clock:
+    """Training time and throughput over all sittings; its fields are what a checkpoint keeps.
+
+    Attributes:
+        train_seconds: Of all steps, batching included, evaluating and saving not.
+        tokens, rows, seconds: Of the steps after each sitting's first five.
+    """
+
+    train_seconds: float = 0.0
+    tokens: float = 0
+    rows: float = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._steps = 0
+        self._first = (0, 0, 0.0)
+        self.pace_s = 0.0
+
+    def book(self, tokens: int, rows: int, seconds: float) -> None:
+        """Add one optimizer step."""
+        self._steps += 1
+        self.train_seconds += seconds
+        if self._steps <= _WARM_UP_STEPS:
+            self._first = (self._first[0] + tokens, self._first[1] + rows, self._first[2] + seconds)
+            self.pace_s = seconds
+        else:
+            self.tokens, self.rows, self.seconds = self.tokens + tokens, self.rows + rows, self.seconds + seconds
+            # The pace for the ETA forgets: a machine gets busy and free again.
+            self.pace_s = 0.95 * self.pace_s + 0.05 * seconds
+
+    def throughput(self) -> tuple[float | None, float | None]:
+        """Attention-mask tokens and texts per second; of a very short run, its first steps count."""
+        tokens, rows, seconds = (self.tokens, self.rows, self.seconds) if self.seconds else self._first
+        return (tokens / seconds, rows / seconds) if seconds else (None, None)
+
+
 class _StepClock(TrainerCallback):
     """Closes each step's account as soon as the weights are updated."""
 
     def __init__(self, trainer: AdapterTrainer) -> None:
         self.trainer = trainer
 
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self.trainer.step_began = time.monotonic()
+
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         self.trainer.close_step()
+
+
+def _diverged(what: str, learning_rate: float) -> Diverged:
+    return Diverged(what, where="training.learning_rate", hint=f"lower it (it is {learning_rate:g}); try a tenth")
 
 
 class AdapterTrainer(Trainer):
@@ -47,7 +93,7 @@ class AdapterTrainer(Trainer):
         batches: The order of rows.
         label_names: Names of the label ids, for scores.
         class_weights: One weight a label, or None.
-        seconds_before: Training seconds of earlier sittings (a resumed run).
+        clock: Of the checkpoint that is resumed; empty for a new run.
         fastest_within: See ``checkpoints.retain``.
     """
 
@@ -65,7 +111,7 @@ class AdapterTrainer(Trainer):
         label_names: Sequence[str],
         class_weights: Sequence[float] | None,
         progress: Progress,
-        seconds_before: float,
+        clock: dict[str, float],
         fastest_within: float | None,
         **rest: Any,
     ) -> None:
@@ -85,12 +131,9 @@ class AdapterTrainer(Trainer):
         self.class_weights = torch.tensor(class_weights) if class_weights is not None else None
         self.progress = progress
         self.fastest_within = fastest_within
-        self.seconds = seconds_before
-        # (real tokens, rows, seconds) of each optimizer step of this sitting.
-        self.step_costs: list[tuple[int, int, float]] = []
-        self.open_step = (0, 0, 0.0)
-        self.passes_done_at = 0.0
-        self.losses: list[float] = []
+        self.clock = _Clock(**clock)
+        self.step_began = time.monotonic()
+        self.step_tokens = self.step_rows = 0
         self.add_callback(_StepClock(self))
 
     # Batches and loss
@@ -107,40 +150,23 @@ class AdapterTrainer(Trainer):
         return total / (num_items_in_batch if num_items_in_batch is not None else len(labels))
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One forward and backward pass, timed; a loss that is no number ends the run."""
-        began = time.monotonic()
-        tokens, rows = int(inputs["attention_mask"].sum()), len(inputs["labels"])
+        """One forward and backward pass; a loss that is no number ends the run."""
+        self.step_tokens += int(inputs["attention_mask"].sum())
+        self.step_rows += len(inputs["labels"])
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not bool(torch.isfinite(loss)):
-            raise Diverged(
-                f"the loss is {float(loss)} at step {self.state.global_step + 1}",
-                where="training.learning_rate",
-                hint=f"lower it (it is {self.args.learning_rate:g}); try a tenth",
-            )
-        now = time.monotonic()
-        self.open_step = (
-            self.open_step[0] + tokens,
-            self.open_step[1] + rows,
-            self.open_step[2] + now - began,
-        )
-        self.passes_done_at = now
+            raise _diverged(f"the loss is {float(loss)} at step {self.state.global_step + 1}", self.args.learning_rate)
         return loss
 
     def close_step(self) -> None:
         """Right after the optimizer's update: books the step's tokens, rows and seconds."""
-        tokens, rows, seconds = self.open_step
-        seconds += time.monotonic() - self.passes_done_at
-        self.open_step = (0, 0, 0.0)
-        self.step_costs.append((tokens, rows, seconds))
-        self.seconds += seconds
+        self.clock.book(self.step_tokens, self.step_rows, time.monotonic() - self.step_began)
+        self.step_tokens = self.step_rows = 0
 
-    def throughput(self) -> tuple[float, float]:
-        """Attention-mask tokens and rows per second of step time, after the first five steps."""
-        counted = self.step_costs[_WARM_UP_STEPS:] or self.step_costs
-        seconds = sum(cost[2] for cost in counted)
-        if not seconds:
-            return 0.0, 0.0
-        return sum(c[0] for c in counted) / seconds, sum(c[1] for c in counted) / seconds
+    def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
+        super()._maybe_log_save_evaluate(*arguments, **named)
+        # A step lasts from here to the next update: batching counts, evaluating and saving do not.
+        self.step_began = time.monotonic()
 
     # Telling
 
@@ -149,9 +175,6 @@ class AdapterTrainer(Trainer):
         super().log(logs)
         if "loss" not in logs:
             return
-        self.losses.append(logs["loss"])
-        recent = self.step_costs[-50:]
-        pace = sum(cost[2] for cost in recent) / len(recent) if recent else 0.0
         self.progress(
             Event(
                 "step",
@@ -160,8 +183,8 @@ class AdapterTrainer(Trainer):
                 epoch=float(self.state.epoch or 0.0),
                 loss=logs["loss"],
                 learning_rate=logs.get("learning_rate"),
-                tokens_per_s=self.throughput()[0],
-                eta_s=pace * (self.state.max_steps - self.state.global_step),
+                tokens_per_s=self.clock.throughput()[0],
+                eta_s=self.clock.pace_s * (self.state.max_steps - self.state.global_step),
             )
         )
 
@@ -176,6 +199,8 @@ class AdapterTrainer(Trainer):
                 batch_size=self.args.per_device_eval_batch_size,
                 device=str(self.args.device),
             )
+        if not np.isfinite(logits).all():
+            raise _diverged(f"the model gives NaN after step {self.state.global_step}", self.args.learning_rate)
         scores = score(softmax(logits), rows.labels, self.label_names)
         metrics = {"accuracy": scores.accuracy, "f1_macro": scores.f1_macro, "loss": scores.loss}
         self.log({f"eval_{name}": value for name, value in metrics.items()})
@@ -200,8 +225,10 @@ class AdapterTrainer(Trainer):
         step, artifacts = self.state.global_step, Path(self.args.output_dir)
         self.state.stateful_callbacks[checkpoints.CLOCK] = {
             "args": {},
-            "attributes": {"train_seconds": self.seconds},
+            "attributes": asdict(self.clock),
         }
+        # transformers restores the checkpoint's figure; ours may be smaller since memory ran out.
+        self.state.train_batch_size = self.args.per_device_train_batch_size
         checkpoints.write(artifacts, step, self._fill)
         gone = checkpoints.retain(artifacts, self.fastest_within)
         removed = f"; removed {', '.join(f'checkpoint-{s}' for s in gone)}" if gone else ""

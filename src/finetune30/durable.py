@@ -1,0 +1,56 @@
+"""Files that survive: flushed, readable by those who serve them, put into place by one rename.
+
+Used wherever a crash must not leave half a thing under its name: run files, checkpoints, final
+models. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def flush(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_readable(path: Path) -> None:
+    """Give a file the mode the umask allows: save_pretrained writes 0600, but others may serve it."""
+    # The only way to read the umask is to set it; what other threads create meanwhile gets the safe one.
+    umask = os.umask(0o022)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def put_in_place(staging: Path, final: Path) -> None:
+    """Rename a finished file or flat folder to its name, flushed before and after; what was there goes.
+
+    A folder cannot replace a folder in one step: the old one is moved aside first, so at no
+    instant is there a mixture of the two.
+    """
+    old = final.with_name(f".staging-replaced-{final.name}")
+    if staging.is_dir():
+        for path in staging.iterdir():
+            make_readable(path)
+            flush(path)
+        if final.exists():
+            remove(old)
+            os.rename(final, old)  # noqa: PTH104 - renames are the commits here; name them as such
+    flush(staging)
+    os.rename(staging, final)  # noqa: PTH104 - as above
+    flush(final.parent)
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder with all in it; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
