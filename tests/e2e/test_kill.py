@@ -117,3 +117,64 @@ def _wait_for_step_in(folder: Path, process) -> None:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
+
+
+def test_a_run_does_not_go_on_with_other_data_than_it_began_with(workplace: Workplace) -> None:
+    process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=300")
+    folder = _wait_for_step(workplace, process, 3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    train = workplace.path / "reviews" / "train.csv"
+    train.write_text(train.read_text().replace("positive", "neither"))
+
+    ended = workplace.call("train", "--resume", folder.name, "--json")
+
+    assert ended.code == 2
+    assert "has changed since" in ended.err
+    assert workplace.row(folder.name).status == "STARTED"
+
+
+def test_a_reader_that_hangs_up_does_not_stop_the_run(workplace: Workplace) -> None:
+    process = workplace.start("train", str(workplace.config))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    process.wait(timeout=240)
+
+    assert workplace.row(workplace.only_run().name).status == "SUCCESS"
+
+
+def test_ctrl_c_while_the_saved_adapter_is_checked_does_not_fail_the_run(workplace: Workplace) -> None:
+    process = workplace.start("train", str(workplace.config), "--json")
+    folder = _wait_for_step(workplace, process, 12)
+    deadline = time.monotonic() + 100
+    while "reloading it in a fresh process" not in (folder / "logs.txt").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=200)
+
+    assert json.loads(out.splitlines()[-1])["status"] == "SUCCESS", err
+    assert process.returncode == 0
+
+
+def test_a_failed_run_is_continued_by_one_new_run_only(workplace: Workplace) -> None:
+    process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=300")
+    folder = _wait_for_step(workplace, process, 3)
+    assert workplace.call("runs", "cancel", folder.name).code == 0
+    process.communicate(timeout=120)
+    first = workplace.start("train", "--resume", folder.name)
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(workplace.results.glob("tiny_*/progress.jsonl"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        second = workplace.call("train", "--resume", folder.name, "--json")
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+
+    assert second.code == 2
+    assert "is already continued by" in second.err

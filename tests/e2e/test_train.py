@@ -86,7 +86,8 @@ def _check_records(workplace: Workplace, folder: Path) -> None:
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["seed"] == 3
     assert environment["versions"]["peft"]
-    assert load(folder / "config.yaml") == load(workplace.config)
+    data = f"data.dataset_name={workplace.path / 'reviews'}"  # an absolute path lasts longer than a relative one
+    assert load(folder / "config.yaml") == load(workplace.config, [data])
     journal = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
     assert [e["step"] for e in journal if e["kind"] == "step"] == list(range(1, 13))
     log = (folder / "logs.txt").read_text()
@@ -195,3 +196,33 @@ def test_a_run_that_fails_is_a_row_with_reason_and_hint(workplace: Workplace, ru
     assert "Traceback" not in ended.err
     assert not (workplace.results / row.id / "artifacts" / "final_model").exists()
     assert run_cli("predict", "--exp", row.id, "a text").code == 2
+
+
+def test_a_run_made_with_relative_paths_is_used_from_another_directory(
+    workplace: Workplace, run_cli: Cli, tiny_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_model("distilbert"), workplace.path / "model")
+    made = run_cli("train", str(workplace.config), "--json", "--epochs", "1", "--set", "model.name=model")
+    assert made.code == 0, made.err
+    (workplace.path / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace.path / "elsewhere")
+    monkeypatch.setenv("RESULTS_DIR", str(workplace.results))
+
+    answer = run_cli("predict", "--json", "a lovely film", "x " * 60).json
+
+    assert [p["truncated"] for p in answer["predictions"]] == [False, True]
+    written = yaml.safe_load((workplace.results / made.json["id"] / "config.yaml").read_text())
+    again = run_cli("train", str(workplace.results / made.json["id"] / "config.yaml"), "--json")
+    assert again.code == 0, again.err
+    assert again.json["accuracy"] == made.json["accuracy"]
+    assert Path(written["data"]["dataset_name"]).is_absolute()
+
+
+def test_predict_says_when_a_text_is_empty_or_a_runs_files_are_gone(workplace: Workplace, run_cli: Cli) -> None:
+    made = run_cli("train", str(workplace.config), "--json", "--epochs", "1").json
+    assert run_cli("predict", "  ").code == 2
+    shutil.rmtree(workplace.path / made["folder"])
+    gone = run_cli("predict", "a text", "--json")
+    assert gone.code == 2
+    assert "are gone" in gone.err
+    assert f"finetune30 runs delete {made['id']}" in gone.err

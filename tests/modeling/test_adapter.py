@@ -236,6 +236,27 @@ def test_parity_passes_for_what_was_saved_and_fails_when_a_layer_was_not(tiny_mo
         parity.check(adapter, str(model), None, texts, expected, 32)
 
 
+def test_parity_fails_when_the_head_was_never_saved(tiny_model, adapter: Path) -> None:
+    model = tiny_model("distilbert")
+    texts = [text for text, _ in tiny.rows(6)]
+    expected = _open(adapter, model).probabilities(texts)
+    _config(lambda c: c.update(modules_to_save=None))(adapter)
+    _tensors(lambda v: [v.pop(name) for name in list(v) if "classifier" in name])(adapter)
+
+    with pytest.raises(ParityError, match="answers differently"):
+        parity.check(adapter, str(model), None, texts, expected, 32)
+
+
+def test_parity_imports_nothing_from_the_users_folder(
+    tiny_model, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "calendar.py").write_text("raise SystemExit('imported from the working directory')")
+    monkeypatch.chdir(tmp_path)
+    texts = ["the film was good"]
+    expected = _open(adapter, tiny_model("distilbert")).probabilities(texts)
+    assert parity.check(adapter, str(tiny_model("distilbert")), None, texts, expected, 32) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("device", "fp16", "what"),
     [

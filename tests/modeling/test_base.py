@@ -146,6 +146,12 @@ def test_a_config_that_is_no_json_is_one_clear_error(model: Path) -> None:
         modeling.inspect(str(model))
 
 
+def test_s89_a_base_folder_that_would_attach_an_adapter_in_silence_is_refused(model: Path) -> None:
+    (model / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"attach in silence"):
+        modeling.inspect(str(model))
+
+
 def test_builtin_minilm_is_verified_and_names_its_upstream(tmp_path: Path) -> None:
     source = locate("builtin:minilm")
 

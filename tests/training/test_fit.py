@@ -68,6 +68,9 @@ def test_a_batch_that_did_not_fit_is_not_tried_again_after_a_resume(
 
     assert "resuming from checkpoint-8" in resumed.notes()
     assert "out of memory" not in resumed.notes()
+    once_more = Bench()
+    assert once_more.fit(config, tmp_path, load=memory_for(4)).figures["per_device_train_batch_size"] == 4
+    assert "out of memory" not in once_more.notes()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_a_hint(
@@ -186,6 +189,22 @@ def test_a_tracker_that_is_not_installed_is_refused_before_training(tiny_model, 
             tiny.experiment(tiny_model("bert"), tiny_data, training__report_to=["wandb"]),
             ("negative", "positive"),
         )
+
+
+def test_a_model_that_gives_nan_at_an_evaluation_diverged(
+    tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench
+) -> None:
+    def breaks_when_judged(base: modeling.BaseModel, names: Sequence[str]) -> modeling.LoadedBase:
+        loaded = modeling.load(base, names, seed=3)
+
+        def nan(module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+            return output if module.training else output * float("nan")
+
+        loaded.model.pre_classifier.register_forward_hook(nan)
+        return loaded
+
+    with pytest.raises(Diverged, match="gives NaN after step 6"):
+        bench.fit(tiny.experiment(tiny_model("distilbert"), tiny_data), tmp_path, load=breaks_when_judged)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,64 @@ def test_g12_a_damaged_checkpoint_is_refused_by_file_and_the_one_before_is_used(
     assert weights_of(trained.folder) == expected
 
 
+def test_g12_a_damaged_best_checkpoint_is_set_aside_and_never_published(
+    tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench, weights_of
+) -> None:
+    """Not the newest one: nobody resumes from it, but its weights would have become the final model."""
+    config = tiny.experiment(tiny_model("distilbert"), tiny_data, training__num_train_epochs=3)
+    bench.fit(config, tmp_path)
+    best = checkpoints.best(tmp_path).folder
+    if best == checkpoints.last(tmp_path):
+        best = next(p for p in sorted(tmp_path.glob("checkpoint-*")) if p != best)
+    damaged = bytearray((best / "adapter_model.safetensors").read_bytes())
+    damaged[-1] ^= 1
+    (best / "adapter_model.safetensors").write_bytes(damaged)
+
+    again = Bench()
+    trained = again.fit(config, tmp_path)
+
+    assert f"refused {best.name}: adapter_model.safetensors has changed" in again.notes()
+    assert (tmp_path / f".rejected-{best.name}").is_dir()
+    assert weights_of(trained.folder) != bytes(damaged)
+
+
+@pytest.mark.parametrize("damage", ["trainer_state.json", "manifest.json"])
+def test_g12_a_checkpoint_without_its_state_does_not_stop_the_others(
+    tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench, damage: str
+) -> None:
+    config = tiny.experiment(tiny_model("distilbert"), tiny_data, training__save_steps=2)
+    with pytest.raises(PowerCut):
+        Bench().fit(config, tmp_path, stop_requested=dies_after(9))
+    (tmp_path / "checkpoint-6" / damage).write_bytes(b"{")
+
+    assert bench.fit(config, tmp_path).figures["steps"] == 12
+
+
+def test_leftovers_of_a_killed_process_are_removed_files_and_folders(
+    tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench
+) -> None:
+    (tmp_path / ".staging-eval_predictions.parquet").write_bytes(b"half")
+    (tmp_path / ".staging-checkpoint-3").mkdir()
+
+    bench.fit(tiny.experiment(tiny_model("distilbert"), tiny_data), tmp_path)
+
+    assert not (tmp_path / ".staging-eval_predictions.parquet").exists()
+    assert not (tmp_path / ".staging-checkpoint-3").exists()
+
+
+def test_a_run_killed_after_its_last_step_keeps_its_figures(
+    tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench
+) -> None:
+    config = tiny.experiment(tiny_model("distilbert"), tiny_data)
+    first = bench.fit(config, tmp_path).figures
+
+    again = Bench().fit(config, tmp_path).figures
+
+    assert again == first
+    assert again["loss"] > 0
+    assert again["tokens_per_s"] > 0
+
+
 def test_g12_a_run_whose_checkpoints_are_all_damaged_does_not_start_again_in_silence(
     tiny_model, tiny_data: Path, tmp_path: Path, bench: Bench
 ) -> None:

@@ -111,10 +111,10 @@ def test_extends_in_a_circle_of_links_is_refused(write, tmp_path: Path) -> None:
     [
         ("/dev/zero", "is a pipe"),
         (".", "is a folder"),
-        ("nothing.yaml", "does not exist"),
+        ("nothing.yaml", "which is not in"),
         ("https://x.org/a.yaml", "is a URL"),
         ("[a.yaml]", "expected the path"),
-        ('"a\\0b"', "cannot be opened"),
+        ('"a\\0b"', "which is not in"),
     ],
 )
 def test_extends_takes_regular_files_only(write, base: str, message: str) -> None:
@@ -199,3 +199,12 @@ def test_a_bad_override_is_refused_by_name(override: str, message: str, monkeypa
 
     assert message in str(caught.value)
     assert "--set" in str(caught.value)
+
+
+def test_extends_default_works_in_any_folder_and_a_misspelt_one_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: default.yaml\nseed: 5\n")
+    assert load(tmp_path / "mine.yaml") == ExperimentConfig(seed=5)
+
+    (tmp_path / "typo.yaml").write_text("extends: defualt.yaml\nseed: 5\n")
+    with pytest.raises(ConfigError, match=r"typo\.yaml: extends: names defualt\.yaml.*did you mean default\.yaml\?"):
+        load(tmp_path / "typo.yaml")

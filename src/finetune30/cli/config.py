@@ -16,11 +16,17 @@ def schema(
     field: Annotated[
         str | None, typer.Option("--field", metavar="KEY", help="One key or section only, e.g. lora.r.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on one line.")] = False,
 ) -> None:
     """Print the JSON schema of a configuration: every key with its type, range, default and meaning."""
     from finetune30.config import field_schema, json_schema
 
     found = json_schema() if field is None else field_schema(field)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
     typer.echo(_json(found) if output == "json" else _yaml(found), nl=output == "json")
 
 

@@ -8,6 +8,8 @@ import typer
 
 from finetune30.errors import BadInput
 
+_SHOWN = 200
+
 
 def predict(
     texts: Annotated[
@@ -24,8 +26,8 @@ def predict(
     """Classify texts with a finished run: label, probability, text."""
     import sys
 
-    given = texts or ([] if sys.stdin.isatty() else [line.rstrip("\n") for line in sys.stdin])
-    if not given:
+    given = texts or ([] if sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()])
+    if not given or not all(text.strip() for text in given):
         raise BadInput("there is no text", where="TEXT", hint='finetune30 predict "This movie was great!"')
 
     import json
@@ -36,6 +38,7 @@ def predict(
 
     began = time.perf_counter()
     experiment, adapter, probabilities = pipeline.predict(exp, given, get_settings(), device)
+    cut = adapter.truncated(given)
     latency_ms = (time.perf_counter() - began) * 1000
     answers = [
         {
@@ -43,8 +46,9 @@ def predict(
             "label": int(row.argmax()),
             "label_name": adapter.label_names[int(row.argmax())],
             "probability": round(float(row.max()), 6),
+            "truncated": position in cut,
         }
-        for text, row in zip(given, probabilities, strict=True)
+        for position, (text, row) in enumerate(zip(given, probabilities, strict=True))
     ]
     if as_json:
         result = {
@@ -59,4 +63,7 @@ def predict(
     if exp is None:
         typer.echo(f"# {experiment.id}", err=True)
     for answer in answers:
-        typer.echo(f"{answer['label_name']}\t{answer['probability']:.4f}\t{answer['text']}")
+        shown = " ".join(str(answer["text"]).split())  # one line an answer, three columns
+        shown = f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown
+        note = f"\t(read up to {adapter.max_length} tokens)" if answer["truncated"] else ""
+        typer.echo(f"{answer['label_name']}\t{answer['probability']:.4f}\t{shown}{note}")

@@ -16,13 +16,15 @@ from types import FrameType
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.pipeline import Door, Stopped
 from finetune30.settings import Settings, get_settings
 from finetune30.training import Event
 
+# Columns of a terminal from which on all figures fit beside the bar.
+_WIDE = 90
 _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -71,6 +73,8 @@ class Screen:
             self.experiment_id = event.message
             self.console.print(f"experiment {event.message}", markup=False, highlight=False)
             return
+        if event.kind == "note":
+            self.close()  # what follows is no training step; if one does, a new bar begins
         if event.kind != "step":
             self.console.print(event.message, markup=False, highlight=False)
             return
@@ -86,18 +90,18 @@ class Screen:
 
     def _advance(self, event: Event) -> None:
         if self.bar is None:
+            figures = "loss {task.fields[loss]:.4f}"
+            if self.console.width >= _WIDE:
+                figures += "  lr {task.fields[rate]:.1e}  {task.fields[speed]:.0f} tokens/s"
             self.bar = Progress(
-                TextColumn("training"),
-                BarColumn(),
+                BarColumn(bar_width=None if self.console.width >= _WIDE else 10),
                 MofNCompleteColumn(),
-                TextColumn(
-                    "loss {task.fields[loss]:.4f}  lr {task.fields[rate]:.1e}  {task.fields[speed]:.0f} tokens/s"
-                ),
-                TimeRemainingColumn(),
+                TextColumn(figures),
+                TextColumn("eta {task.fields[eta]}"),
                 console=self.console,
             )
             self.bar.start()
-            self.task = self.bar.add_task("", total=event.total, loss=0.0, rate=0.0, speed=0.0)
+            self.task = self.bar.add_task("", total=event.total, loss=0.0, rate=0.0, speed=0.0, eta="")
         if self.task is not None:
             self.bar.update(
                 self.task,
@@ -105,6 +109,7 @@ class Screen:
                 loss=event.loss or 0.0,
                 rate=event.learning_rate or 0.0,
                 speed=event.tokens_per_s or 0.0,
+                eta=_clock(event.eta_s),
             )
         if event.step >= event.total:
             self.close()
@@ -157,6 +162,8 @@ def _last_line(experiment: Experiment, settings: Settings, *, as_json: bool) -> 
             "train_runtime": experiment.train_runtime,
             "resumed_from": experiment.resumed_from,
         }
+        if experiment.paused:
+            typer.echo(f"paused; go on with: finetune30 train --resume {experiment.id}", err=True)
         typer.echo(json.dumps(summary))
     elif experiment.status is Status.SUCCESS:
         typer.echo(f"{experiment.id}  accuracy={experiment.eval_accuracy or 0:.4f}  {folder}")

@@ -67,8 +67,11 @@ def train(
 
 def _run(path: Path | None, given: list[str], as_json: bool) -> None:
     from finetune30.config import load
+    from finetune30.data import glance
 
-    checked = load(path, given)  # before torch loads: a misspelt key is answered at once
+    # Before torch loads: a misspelt key or a file that is not there is answered at once.
+    checked = load(path, given)
+    glance(checked)
 
     from finetune30 import pipeline
     from finetune30.cli.session import watched

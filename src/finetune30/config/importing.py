@@ -18,6 +18,8 @@ from finetune30.config.schema import ExperimentConfig
 from finetune30.config.tools import AXOLOTL, LLAMA_FACTORY, OUR_SECTIONS, TOOLS, Tool, recognised
 from finetune30.errors import ConfigError
 
+FILL_IN = "./name-your-dataset-here.csv"
+
 
 def import_config(path: Path) -> tuple[ExperimentConfig, list[str]]:
     """A configuration that does what another tool's file asks for, as far as it can be done here.
@@ -39,6 +41,10 @@ def import_config(path: Path) -> tuple[ExperimentConfig, list[str]]:
         _place(tool, name, value, Place(document.source, _line(document, name)), settled)
     _finish(tool, settled)
     _leave_out_wrong(settled)
+    if "data.dataset_name" not in settled.settings:
+        # The default would train on the built-in reviews, which nobody asked for.
+        settled.settings["data.dataset_name"] = Setting(FILL_IN, Place(document.source, None), "data.dataset_name")
+        settled.notes.append(f"data.dataset_name: {FILL_IN} is to be filled in: the file names no dataset we can read")
     return checked(settled, str(path)), settled.notes
 
 

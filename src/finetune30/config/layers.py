@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from finetune30.config.aliases import ALIASES, ChangesNothingError, NotConvertibleError
@@ -21,6 +22,8 @@ from finetune30.config.scalars import AmbiguousWord
 from finetune30.errors import ConfigError
 
 LONGEST_CHAIN = 8
+# Beside no such file this name means the built-in defaults, so that an example works in any folder.
+DEFAULT_NAME = "default.yaml"
 _OTHER_NAMES = {name: alias.key for name, alias in ALIASES.items() if alias.key}
 
 
@@ -82,7 +85,13 @@ def file_layers(path: Path) -> list[Layer]:
             return layers
         if not isinstance(base, str):
             raise _bad_chain(layers, f"is {shown(base)}, expected the path of a YAML file")
-        path = path.parent / base if "://" not in base else Path(base)
+        folder, path = path.parent, path.parent / base if "://" not in base else Path(base)
+        if "://" not in base and not os.path.lexists(path):
+            if base == DEFAULT_NAME:
+                return layers  # what a file leaves out has the built-in default anyway
+            near = get_close_matches(Path(base).name, [p.name for p in folder.glob("*.y*ml")] + [DEFAULT_NAME], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise _bad_chain(layers, f"names {path_shown(base)}, which is not in {path_shown(str(folder))}{hint}")
 
 
 def _bad_chain(layers: Sequence[Layer], text: str) -> ConfigError:

@@ -8,7 +8,7 @@ Nothing is fetched, unpickled or executed that was not asked for; every row that
 changed or left out is counted. No models and no SQL here.
 """
 
-from finetune30.data.sources import load
+from finetune30.data.sources import glance, load
 from finetune30.data.splits import Split, Splits
 
-__all__ = ["Split", "Splits", "load"]
+__all__ = ["Split", "Splits", "glance", "load"]

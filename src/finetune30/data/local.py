@@ -40,6 +40,19 @@ def read_local(name: str, config: ExperimentConfig) -> Found:
         os.close(descriptor)
 
 
+def check_entry(name: str) -> None:
+    """Refuse what is no readable kind of file and no folder, without reading it.
+
+    Raises: DataError.
+    """
+    descriptor = open_entry(Path(name), shown=name)
+    try:
+        if not is_folder(descriptor):
+            check_name(name, shown=name)
+    finally:
+        os.close(descriptor)
+
+
 def _folder(folder: int, name: str, config: ExperimentConfig, wanted: Columns) -> Found:
     entries = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
     files = [Candidate(Path(entry).stem, entry) for entry in entries if Path(entry).suffix.lower() in READABLE]

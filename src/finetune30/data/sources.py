@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune30.data.hub import read_hub
-from finetune30.data.local import read_local
+from finetune30.data.local import check_entry, read_local
 from finetune30.data.opening import FILE_ENDINGS
 from finetune30.data.prepare import Found, prepare
 from finetune30.data.roles import Candidate, Role, assign
@@ -34,6 +34,20 @@ def load(config: ExperimentConfig) -> Splits:
     Raises: DataError for everything that is wrong with the dataset, its files or its labels.
     """
     return prepare(find(config), config)
+
+
+def glance(config: ExperimentConfig) -> None:
+    """Refuse at once, before heavy libraries load, a dataset that no reading could make good.
+
+    Raises: DataError for a path that is not there, a pipe, a link, a pickle, an unknown built-in.
+    """
+    name = config.data.dataset_name
+    if name.startswith(_BUILTIN_PREFIX):
+        _check_builtin(name.removeprefix(_BUILTIN_PREFIX))
+    elif os.path.lexists(name):
+        check_entry(name)
+    elif _looks_like_path(name):
+        raise DataError("no such file or folder", where=name, hint=_near(name))
 
 
 def find(config: ExperimentConfig) -> Found:
@@ -83,12 +97,20 @@ def _refuse_hub_keys(config: ExperimentConfig, kind: str) -> None:
             )
 
 
-def _builtin(name: str, config: ExperimentConfig) -> Found:
-    shown = f"{_BUILTIN_PREFIX}{name}"
+def _check_builtin(name: str) -> None:
     if name not in _BUILTIN:
         there = ", ".join(f"{_BUILTIN_PREFIX}{known}" for known in _BUILTIN)
         near = did_you_mean(name, _BUILTIN)
-        raise DataError(f"no such built-in dataset; there is {there}", where=shown, hint=near or f"use {there}")
+        raise DataError(
+            f"no such built-in dataset; there is {there}",
+            where=f"{_BUILTIN_PREFIX}{name}",
+            hint=near or f"use {there}",
+        )
+
+
+def _builtin(name: str, config: ExperimentConfig) -> Found:
+    shown = f"{_BUILTIN_PREFIX}{name}"
+    _check_builtin(name)
     wanted = Columns(config.data.text_column, config.data.label_column)
     columns, _ = choose_columns(["label", "text"], wanted, shown)
     content = resources.files("finetune30.data").joinpath(_BUILTIN[name]).read_text("utf-8")

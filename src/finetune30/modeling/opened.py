@@ -35,6 +35,10 @@ class OpenAdapter:
     max_length: int
     device: str = "cpu"
 
+    def truncated(self, texts: Sequence[str]) -> frozenset[int]:
+        """Positions of the texts that are read only up to ``max_length`` tokens."""
+        return encode(self.tokenizer, texts, self.max_length).cut
+
     def probabilities(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float64]:
         """Shape ``(len(texts), len(label_names))``, rows sum to 1, in the order given."""
         encoded = encode(self.tokenizer, texts, self.max_length)

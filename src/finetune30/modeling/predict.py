@@ -22,10 +22,15 @@ Encoded = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Token ids ready for padding, and how many texts were cut at ``max_length``."""
+    """Token ids ready for padding, and the positions of texts that were cut at ``max_length``."""
 
     rows: tuple[Encoded, ...]
-    truncated: int
+    cut: frozenset[int]
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were cut."""
+        return len(self.cut)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -34,14 +39,14 @@ class EncodedTexts:
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> EncodedTexts:
     """Token ids of each text, at most ``max_length`` tokens including special ones, unpadded."""
     if not texts:
-        return EncodedTexts((), 0)
+        return EncodedTexts((), frozenset())
     cut = tokenizer(list(texts), truncation=True, max_length=max_length, return_overflowing_tokens=False)
     keys = list(cut.keys())
     rows = tuple({key: cut[key][i] for key in keys} for i in range(len(texts)))
     full = [i for i, row in enumerate(rows) if len(row["input_ids"]) >= max_length]
     # Only a text that fills max_length can have been cut; count those that are longer uncut.
     longer = tokenizer([texts[i] for i in full], truncation=False, verbose=False)["input_ids"] if full else []
-    return EncodedTexts(rows, sum(len(ids) > max_length for ids in longer))
+    return EncodedTexts(rows, frozenset(i for i, ids in zip(full, longer, strict=True) if len(ids) > max_length))
 
 
 @torch.inference_mode()

@@ -89,6 +89,11 @@ class Attempt:
         except Exception as fault:  # the boundary: the row must end, whatever was raised
             failure = as_run_failure(fault)
             failure.experiment_id = self.lease.experiment_id
+            if isinstance(failure, DiskFull):
+                failure.hint = (
+                    "every checkpoint written before is whole; free some space (finetune30 runs gc --dry-run), "
+                    f"then: finetune30 train --resume {failure.experiment_id}"
+                )
             details = traceback.format_exc() if isinstance(failure, Crashed) else ""
             self._fail(failure, details)
             raise failure from fault
@@ -218,8 +223,7 @@ def as_run_failure(fault: Exception) -> RunFailed:
     full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or f"os error {errno.ENOSPC}" in text or os.strerror(errno.ENOSPC) in text:
         return DiskFull(
-            "the disk is full; every checkpoint written before is whole",
-            hint="free space (finetune30 runs gc --dry-run shows what can go), then resume",
+            "the disk is full",
         )
     if isinstance(fault, Finetune30Error):
         # Bad input that only shows once training has begun ends a run like any other failure.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from finetune30 import data
 from finetune30.config import ExperimentConfig
@@ -60,10 +61,25 @@ def prepare(config: ExperimentConfig, note: Callable[[str], None]) -> Plan:
         f"rows, {len(splits.label_names)} labels ({_some(splits.label_names)})"
     )
     check_options(config, splits.label_names)
-    if base.source.revision is not None:
-        config = config.model_copy(update={"model": config.model.model_copy(update={"revision": base.source.revision})})
+    config = _lasting(config, base)
     adapter_bytes = lora.estimated_bytes(base, config, len(splits.label_names))
     return Plan(config, base, splits, compute, _COPIES * adapter_bytes + _LOGS_AND_DATABASE_BYTES)
+
+
+def _lasting(config: ExperimentConfig, base: BaseModel) -> ExperimentConfig:
+    """The configuration under names that mean the same tomorrow and in any working directory."""
+    source = base.source
+    local = source.revision is None and not source.name.startswith("builtin:")
+    model = {"name": str(source.folder)} if local else {"revision": source.revision}
+    dataset = config.data.dataset_name
+    path = Path(dataset)
+    data_names = {"dataset_name": str(path.absolute())} if path.exists() else {}
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update=model),
+            "data": config.data.model_copy(update=data_names),
+        }
+    )
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -78,6 +78,7 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     tell = _tell(log, door)
     config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
     if experiment.status.is_terminal:
+        _not_continued_yet(store, experiment)
         plan = prepare(config, tell)
         _same_inputs(experiment, plan, settings)
         tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
@@ -107,6 +108,12 @@ def predict(
         )
     config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
     folder = ExperimentFolder(settings.results_dir, experiment.id)
+    if not folder.final_model.is_dir():
+        raise StateError(
+            f"the files of {experiment.id} are gone",
+            where=str(folder.final_model),
+            hint=f"name another run with --exp, or forget this one: finetune30 runs delete {experiment.id}",
+        )
     adapter = open_adapter(
         folder.final_model,
         config.model.name,
@@ -142,6 +149,20 @@ def _attempt(store: ExperimentStore, experiment: Experiment, plan: Plan, door: D
         watch=door.watch,
         stop_requested=door.stop_requested,
     ).carry_out()
+
+
+def _not_continued_yet(store: ExperimentStore, ended: Experiment) -> None:
+    """Refuse to continue an ended run twice at once.
+
+    Raises: StateError naming the run that already does.
+    """
+    for status in (Status.PENDING, Status.STARTED):
+        for other in store.find(status=status):
+            if other.resumed_from == ended.id:
+                raise StateError(
+                    f"{ended.id} is already continued by {other.id} ({other.status})",
+                    hint=f"finetune30 runs logs {other.id} -f, or finetune30 train --resume {other.id}",
+                )
 
 
 def _same_inputs(experiment: Experiment, plan: Plan, settings: Settings) -> None:

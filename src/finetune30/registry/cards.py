@@ -95,6 +95,9 @@ def _usage(card: ModelCard) -> str:
     revision = f", revision={card.revision!r}" if card.revision else ""
     return f"""## Use
 
+While the base loads, transformers says that the classification head is newly initialised; the next line then loads
+the trained head from this folder.
+
 ```python
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
