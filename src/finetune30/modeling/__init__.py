@@ -3,9 +3,10 @@
 No data, SQL or settings here; shapes and names come in as values.
 """
 
+from finetune30.modeling.adapter import load_adapter
 from finetune30.modeling.base import BaseModel, LoadedBase, inspect, load
 from finetune30.modeling.device import Compute, choose
-from finetune30.modeling.lora import attach, check_fits, load_adapter, save, target_modules
+from finetune30.modeling.lora import attach, check_fits, save, target_modules
 from finetune30.modeling.opened import OpenAdapter, open_adapter, save_description
 
 __all__ = [

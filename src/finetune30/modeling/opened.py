@@ -16,7 +16,7 @@ from torch import nn
 
 from finetune30.errors import ModelError
 from finetune30.modeling import base as base_model
-from finetune30.modeling import lora
+from finetune30.modeling.adapter import load_adapter
 from finetune30.modeling.predict import encode, logits_of, softmax
 from finetune30.modeling.safety import read_json
 
@@ -57,7 +57,7 @@ def open_adapter(folder: Path, name: str, revision: str | None, *, max_length: i
         raise ModelError("config.json has no id2label", where=str(folder / "config.json"))
     names = tuple(str(labels[str(i)]) for i in range(len(labels)))
     base = base_model.inspect(name, revision)
-    model = lora.load_adapter(base_model.load(base, names, seed=0), base, folder)
+    model = load_adapter(base_model.load(base, names, seed=0), base, folder)
     return OpenAdapter(model.to(device), base.tokenizer, names, max_length, device)
 
 

@@ -23,6 +23,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from finetune30.errors import Diverged
 from finetune30.modeling import lora, residual
+from finetune30.modeling.adapter import load_weights
 from finetune30.modeling.predict import logits_of, softmax
 from finetune30.training import checkpoints, state
 from finetune30.training.encode import EpochLoader, LabelledRows, Padding, StepBatches
@@ -242,7 +243,7 @@ class AdapterTrainer(Trainer):
         """
         weights = checkpoint / lora.WEIGHTS
         model = self.accelerator.unwrap_model(self.model)
-        lora.load_weights(model, load_file(weights), where=str(weights), may_be_untrained=True)
+        load_weights(model, load_file(weights), where=str(weights), may_be_untrained=True)
         shutil.rmtree(folder, ignore_errors=True)
         lora.save(model, folder, start=start)
 
@@ -258,7 +259,7 @@ class AdapterTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *_: Any) -> None:
         weights = Path(resume_from_checkpoint) / lora.WEIGHTS
-        lora.load_weights(self.model, load_file(weights), where=str(weights), may_be_untrained=True)
+        load_weights(self.model, load_file(weights), where=str(weights), may_be_untrained=True)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
