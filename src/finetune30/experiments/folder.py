@@ -166,8 +166,8 @@ def is_run_folder(path: Path) -> bool:
 
 
 def size_bytes(path: Path) -> int:
-    """Bytes of all files below ``path``; links are not followed, what vanishes meanwhile is 0."""
-    total = 0
+    """Bytes of a file, or of all files below a folder; links are not followed, what vanishes is 0."""
+    total = path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
     for folder, _, names in os.walk(path):
         for name in names:
             with suppress(FileNotFoundError):
@@ -181,10 +181,10 @@ def remove(path: Path) -> int:
     Returns: Bytes freed, 0 where there was nothing.
     """
     freed = size_bytes(path)
-    if path.is_symlink():
-        path.unlink()
-    elif path.exists():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
     return freed
 
 

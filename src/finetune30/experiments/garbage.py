@@ -77,9 +77,9 @@ def remove_garbage(garbage: Garbage) -> int:
 
 
 def _staging(folder: ExperimentFolder) -> list[Garbage]:
-    """Checkpoints that a kill left half-written; the next attempt begins its own."""
+    """Checkpoints and files that a kill left half-written; the next attempt begins its own."""
     found = sorted(folder.artifacts.glob(".staging-*"))
-    return [_judged(place, Kind.STAGING) for place in found if place.is_dir() and not place.is_symlink()]
+    return [_judged(place, Kind.STAGING) for place in found if not place.is_symlink()]
 
 
 def _judged(place: Path, kind: Kind) -> Garbage:
