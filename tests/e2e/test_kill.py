@@ -125,7 +125,7 @@ def test_a_run_does_not_go_on_with_other_data_than_it_began_with(workplace: Work
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     train = workplace.path / "reviews" / "train.csv"
-    train.write_text(train.read_text().replace("positive", "neither"))
+    train.write_text(train.read_text().replace("the ", "thee "))
 
     ended = workplace.call("train", "--resume", folder.name, "--json")
 
@@ -137,10 +137,11 @@ def test_a_run_does_not_go_on_with_other_data_than_it_began_with(workplace: Work
 def test_a_reader_that_hangs_up_does_not_stop_the_run(workplace: Workplace) -> None:
     process = workplace.start("train", str(workplace.config))
     assert process.stdout is not None
-    process.stdout.readline()
+    while not process.stdout.readline().startswith("experiment "):
+        assert process.poll() is None
     process.stdout.close()
     process.stdout = None
-    process.wait(timeout=240)
+    process.communicate(timeout=240)
 
     assert workplace.row(workplace.only_run().name).status == "SUCCESS"
 

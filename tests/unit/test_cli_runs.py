@@ -241,7 +241,11 @@ def test_following_a_paused_run_says_why_nothing_comes_and_ends_when_it_is_delet
 
 def test_ctrl_c_leaves_a_followed_log_quietly(store: ExperimentStore, results: Path) -> None:
     made(store, results, log="began\n")
-    program = "from finetune30.cli.runs import app; app(['logs', '-f'])"
+    # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from finetune30.cli.runs import app; app(['logs', '-f'])"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as follower:

@@ -114,7 +114,7 @@ def main() -> int:
             request["texts"],
             request["max_length"],
         )
-    except (Finetune30Error, OSError, ValueError, RuntimeError) as error:
+    except (Finetune30Error, OSError, ValueError, RuntimeError, KeyError) as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}))  # noqa: T201 - standard output is this process's answer
         return 1
     print(json.dumps({"probabilities": rows.tolist()}))  # noqa: T201 - as above
