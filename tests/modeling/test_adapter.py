@@ -243,7 +243,7 @@ def test_parity_fails_when_the_head_was_never_saved(tiny_model, adapter: Path) -
     _config(lambda c: c.update(modules_to_save=None))(adapter)
     _tensors(lambda v: [v.pop(name) for name in list(v) if "classifier" in name])(adapter)
 
-    with pytest.raises(ParityError, match="answers differently|does not load"):
+    with pytest.raises(ParityError, match=r"answers differently|does not load"):
         parity.check(adapter, str(model), None, texts, expected, 32)
 
 
