@@ -62,7 +62,7 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         report(_extra_missing(missing))
         sys.exit(2)
-    except Exception as bug:
+    except Exception as bug:  # the last resort: no traceback meets a user
         if os.environ.get("FINETUNE30_DEBUG"):
             raise
         report(

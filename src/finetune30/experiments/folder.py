@@ -114,7 +114,7 @@ class ExperimentFolder:
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(path)
-            except BaseException:
+            except BaseException:  # whatever it is, no half file stays; it goes on its way
                 temporary.unlink(missing_ok=True)
                 raise
             flush(path.parent)
