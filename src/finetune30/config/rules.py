@@ -90,12 +90,24 @@ def _dora_keeps_base(config: ExperimentConfig) -> str | None:
     return None
 
 
+def _frozen_layers(config: ExperimentConfig) -> str | None:
+    training, lora = config.training, config.lora
+    if training.freeze_below is None:
+        return None
+    if lora.layers_to_transform is not None:
+        return f"is {training.freeze_below}, and lora.layers_to_transform chooses layers too; expected one of the two"
+    if config.model.dropout != 0:
+        return f"is {training.freeze_below}, which needs model.dropout: 0, for what is kept must not change"
+    return None
+
+
 RULES = (
     Rule(("data.validation_rules.max_text_length", "data.validation_rules.min_text_length"), _text_lengths),
     Rule(("lora.r", "lora.init_lora_weights"), _even_rank),
     Rule(("lora.init_lora_weights", "lora.use_dora"), _dora_keeps_base),
     Rule(("training.eval_steps", "training.eval_strategy"), _eval_steps),
     Rule(("training.early_stopping_patience", "training.eval_strategy"), _early_stopping),
+    Rule(("training.freeze_below", "lora.layers_to_transform", "model.dropout"), _frozen_layers),
     Rule(("training.fp16", "training.bf16"), _one_precision),
     Rule(("training.fp16", "training.device"), _float16_device),
 )

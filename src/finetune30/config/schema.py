@@ -41,6 +41,11 @@ class Model(Section):
     num_labels: Annotated[int, Field(ge=2, le=10_000)] | None = Field(
         None, description="Number of labels; null takes it from the data, a number must agree with the data"
     )
+    dropout: Share | None = Field(
+        0.0,
+        description="Share zeroed inside the frozen base while training; above 0 training takes about twice as long, "
+        "null takes what the base's own configuration says",
+    )
 
 
 class Lora(Section):
@@ -132,7 +137,9 @@ class Training(Section):
     )
     num_train_epochs: float = Field(3.0, gt=0, le=1000, description="Passes over the training rows; may be a fraction")
     max_steps: Literal[-1] | Count = Field(-1, description="Optimiser steps, overriding the epochs; -1 goes by epochs")
-    per_device_train_batch_size: int = Field(16, ge=1, le=4096, description="Texts in a training batch")
+    per_device_train_batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
+        16, description="Texts in a training batch; auto measures and takes the largest that pays"
+    )
     per_device_eval_batch_size: int = Field(64, ge=1, le=4096, description="Texts in an evaluation batch")
     gradient_accumulation_steps: int = Field(1, ge=1, le=1024, description="Batches added up before an optimiser step")
     warmup_steps: Share | Count = Field(
@@ -182,6 +189,11 @@ class Training(Section):
     train_sampling_strategy: Literal["group_by_length", "random"] = Field(
         "group_by_length",
         description="Order of the training texts: similar lengths together (less padding), or random",
+    )
+    freeze_below: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None,
+        description="No adapter in this many layers from the bottom, whose outputs are computed once and kept on disk; "
+        "null adapts all layers",
     )
     fastest_within: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,

@@ -83,9 +83,10 @@ def check_fits(base: BaseModel, config: ExperimentConfig) -> list[str]:
     for name in config.lora.exclude_modules or []:
         if not any(_matches(full, name) for full in base.linear):
             raise ConfigError(f"{base.source.name} has no linear layer named {name}", where="lora.exclude_modules")
+    _check_frozen(base, config)
     layers = config.lora.layers_to_transform
     if layers is not None:
-        numbers = {int(n) for full in base.linear for n in re.findall(r"\.(\d+)\.", full)}
+        numbers = _layer_numbers(base)
         wrong = [n for n in ([layers] if isinstance(layers, int) else layers) if n not in numbers]
         if wrong:
             raise ConfigError(
@@ -93,6 +94,35 @@ def check_fits(base: BaseModel, config: ExperimentConfig) -> list[str]:
                 where="lora.layers_to_transform",
             )
     return names
+
+
+def _layer_numbers(base: BaseModel) -> set[int]:
+    return {int(number) for full in base.linear for number in re.findall(r"\.(\d+)\.", full)}
+
+
+def _layers(base: BaseModel, config: ExperimentConfig) -> list[int] | int | None:
+    """Numbers of the layers that get an adapter; None means all."""
+    below = config.training.freeze_below
+    return config.lora.layers_to_transform if below is None else sorted(n for n in _layer_numbers(base) if n >= below)
+
+
+def _check_frozen(base: BaseModel, config: ExperimentConfig) -> None:
+    below = config.training.freeze_below
+    if below is None:
+        return
+    if base.model_type == "albert":
+        raise ConfigError(
+            f"is {below}, but all layers of {base.source.name} share their weights, so none can be left out",
+            where="training.freeze_below",
+            hint="leave training.freeze_below out",
+        )
+    count = max(_layer_numbers(base), default=-1) + 1
+    if below >= count:
+        raise ConfigError(
+            f"is {below}, but {base.source.name} has {count} layers and the adapter needs one of them",
+            where="training.freeze_below",
+            hint=f"expected 1 to {count - 1}",
+        )
 
 
 def attach(loaded: LoadedBase, base: BaseModel, config: ExperimentConfig) -> PeftModel:
@@ -126,7 +156,7 @@ def _settings(base: BaseModel, config: ExperimentConfig, new_modules: Sequence[s
         use_rslora=lora.use_rslora,
         use_dora=lora.use_dora,
         init_lora_weights=lora.init_lora_weights,
-        layers_to_transform=lora.layers_to_transform,
+        layers_to_transform=_layers(base, config),
         base_model_name_or_path=base.source.public_name,
         revision=base.source.revision,
     )

@@ -17,8 +17,9 @@ from torch import nn
 from finetune30.errors import ModelError
 from finetune30.modeling import base as base_model
 from finetune30.modeling.adapter import load_adapter
-from finetune30.modeling.predict import encode, logits_of, softmax
+from finetune30.modeling.predict import logits_of, softmax
 from finetune30.modeling.safety import read_json
+from finetune30.modeling.tokens import encode
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class OpenAdapter:
 
     def truncated(self, texts: Sequence[str]) -> frozenset[int]:
         """Positions of the texts that are read only up to ``max_length`` tokens."""
-        return encode(self.tokenizer, texts, self.max_length).cut
+        return frozenset(encode(self.tokenizer, texts, self.max_length).cut.tolist())
 
     def probabilities(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float64]:
         """Shape ``(len(texts), len(label_names))``, rows sum to 1, in the order given."""
-        encoded = encode(self.tokenizer, texts, self.max_length)
-        return softmax(logits_of(self.model, self.tokenizer, encoded.rows, batch_size=batch_size, device=self.device))
+        tokens = encode(self.tokenizer, texts, self.max_length)
+        return softmax(logits_of(self.model, tokens, batch_size=batch_size, device=self.device))
 
 
 def open_adapter(folder: Path, name: str, revision: str | None, *, max_length: int, device: str = "cpu") -> OpenAdapter:

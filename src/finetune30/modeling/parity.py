@@ -34,7 +34,8 @@ def probabilities_from_disk(
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     from finetune30.modeling.base import inspect, quiet_transformers
-    from finetune30.modeling.predict import encode, logits_of, softmax
+    from finetune30.modeling.predict import logits_of, softmax
+    from finetune30.modeling.tokens import encode
 
     torch.seed()  # a layer that was not saved must not come out right by a seed we share
     with quiet_transformers():
@@ -48,8 +49,7 @@ def probabilities_from_disk(
         )
         model = PeftModel.from_pretrained(base, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    rows = encode(tokenizer, texts, max_length).rows
-    return softmax(logits_of(model, tokenizer, rows, batch_size=64, device="cpu"))
+    return softmax(logits_of(model, encode(tokenizer, texts, max_length), batch_size=64, device="cpu"))
 
 
 def check(

@@ -1,4 +1,4 @@
-"""Class probabilities of texts: tokenise, batch by length, forward.
+"""Class probabilities of texts: batch by length, forward.
 
 The one place where logits are computed outside the training step, so evaluation, the parity
 check and ``predict`` cannot drift apart. Neighbours: ``training`` scores with it.
@@ -7,8 +7,7 @@ check and ``predict`` cannot drift apart. Neighbours: ``training`` scores with i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,56 +16,34 @@ from torch import nn
 
 from finetune30.modeling.memory import is_out_of_memory
 
-Encoded = dict[str, list[int]]
+class Inputs(Protocol):
+    """Texts in a form a model takes: ``Tokens``, or what stands for them."""
 
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text."""
+        ...
 
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Token ids ready for padding, and the positions of texts that were cut at ``max_length``."""
-
-    rows: tuple[Encoded, ...]
-    cut: frozenset[int]
-
-    @property
-    def truncated(self) -> int:
-        """How many texts were cut."""
-        return len(self.cut)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> EncodedTexts:
-    """Token ids of each text, at most ``max_length`` tokens including special ones, unpadded."""
-    if not texts:
-        return EncodedTexts((), frozenset())
-    cut = tokenizer(list(texts), truncation=True, max_length=max_length, return_overflowing_tokens=False)
-    keys = list(cut.keys())
-    rows = tuple({key: cut[key][i] for key in keys} for i in range(len(texts)))
-    full = [i for i, row in enumerate(rows) if len(row["input_ids"]) >= max_length]
-    # Only a text that fills max_length can have been cut; count those that are longer uncut.
-    longer = tokenizer([texts[i] for i in full], truncation=False, verbose=False)["input_ids"] if full else []
-    return EncodedTexts(rows, frozenset(i for i, ids in zip(full, longer, strict=True) if len(ids) > max_length))
+    def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """What the model takes for these texts, in this order."""
+        ...
 
 
 @torch.inference_mode()
-def logits_of(
-    model: nn.Module, tokenizer: Any, encoded: Sequence[Encoded], *, batch_size: int, device: str
-) -> NDArray[np.float32]:
+def logits_of(model: nn.Module, inputs: Inputs, *, batch_size: int, device: str) -> NDArray[np.float32]:
     """Raw scores, in the order given; a batch that does not fit into memory is halved.
 
-    Returns: Shape ``(len(encoded), num_labels)``, float32.
+    Returns: Shape ``(texts, num_labels)``, float32.
     Raises: What the device says when not even one text fits.
     """
     was_training = model.training
     model.eval()
-    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
+    order = np.argsort(inputs.lengths(), kind="stable").tolist()
     pieces: list[torch.Tensor] = []
     start = 0
     while start < len(order):
-        rows = [encoded[i] for i in order[start : start + batch_size]]
+        rows = order[start : start + batch_size]
         try:
-            pieces.append(_forward(model, tokenizer, rows, device))
+            pieces.append(_forward(model, inputs.batch(rows), device))
         except (RuntimeError, MemoryError) as fault:
             if batch_size == 1 or not is_out_of_memory(fault):
                 raise
@@ -81,8 +58,7 @@ def logits_of(
     return result.numpy()
 
 
-def _forward(model: nn.Module, tokenizer: Any, rows: list[Encoded], device: str) -> torch.Tensor:
-    batch = tokenizer.pad(rows, return_tensors="pt", padding=True)
+def _forward(model: nn.Module, batch: dict[str, torch.Tensor], device: str) -> torch.Tensor:
     output = model(**{key: value.to(device) for key, value in batch.items()})
     logits: torch.Tensor = output.logits
     return logits.float().cpu()

@@ -3,41 +3,40 @@
 The order of an epoch depends on (seed, epoch) alone, never on a random state, so a resumed
 run sees the same batches; and an optimizer step holds the same rows however its batch is cut
 into smaller ones, so halving the batch after running out of memory changes nothing else.
-Neighbours: ``modeling.predict`` tokenises, ``trainer`` consumes.
+Neighbours: ``modeling.tokens`` reads the texts, ``trainer`` consumes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from finetune30.modeling.predict import Encoded
+from finetune30.modeling.predict import Inputs
 
 # Rows are sorted by length within windows of this many optimizer steps: long enough to group
 # well, short enough that an epoch stays shuffled (transformers uses the same factor).
 _WINDOW_STEPS = 50
 
 
-class LabelledRows(Dataset[dict[str, Any]]):
-    """Encoded texts with their label ids, by position."""
+class LabelledRows(Dataset[int]):
+    """Texts as a model takes them, with their label ids. Its items are positions; ``batch`` makes tensors of them."""
 
-    def __init__(self, encoded: Sequence[Encoded], labels: Sequence[int]) -> None:
-        self.encoded = encoded
-        self.labels = labels
+    def __init__(self, inputs: Inputs, labels: Sequence[int]) -> None:
+        self.inputs = inputs
+        self.labels = np.asarray(labels, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self.encoded)
+        return len(self.labels)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.encoded[index], "labels": self.labels[index]}
+    def __getitem__(self, index: int) -> int:
+        return index
 
-    def lengths(self) -> list[int]:
-        """Tokens of each row."""
-        return [len(row["input_ids"]) for row in self.encoded]
+    def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """What the model takes, and ``labels`` of shape (rows,)."""
+        return {**self.inputs.batch(rows), "labels": torch.from_numpy(self.labels[list(rows)])}
 
 
 class StepBatches(Sampler[list[int]]):
@@ -96,24 +95,10 @@ class StepBatches(Sampler[list[int]]):
         return [*shuffled, rest] if rest else shuffled
 
 
-class EpochLoader(DataLoader[dict[str, Any]]):
+class EpochLoader(DataLoader[int]):
     """A DataLoader that hands the epoch number on to its batches."""
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
         if isinstance(self.batch_sampler, StepBatches):
             self.batch_sampler.set_epoch(epoch)
-
-
-class Padding:
-    """Collates rows into tensors padded to the longest of the batch."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Returns: ``input_ids`` and masks of shape (rows, longest), ``labels`` of shape (rows,)."""
-        inputs = [{key: value for key, value in row.items() if key != "labels"} for row in rows]
-        batch: dict[str, torch.Tensor] = dict(self.tokenizer.pad(inputs, padding=True, return_tensors="pt"))
-        batch["labels"] = torch.tensor([row["labels"] for row in rows])
-        return batch

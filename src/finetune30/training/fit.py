@@ -17,7 +17,7 @@ from finetune30.errors import OutOfMemory
 from finetune30.modeling import BaseModel, Compute
 from finetune30.modeling.base import load as load_base
 from finetune30.modeling.memory import is_out_of_memory, release
-from finetune30.modeling.predict import encode
+from finetune30.modeling.tokens import encode
 from finetune30.training.encode import LabelledRows
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.sitting import BatchShape, Load, Sitting, TrainedAdapter
@@ -33,18 +33,20 @@ def fit(
     compute: Compute,
     stop_requested: StopRequested = lambda: None,
     load: Load | None = None,
+    cache: Path | None = None,
 ) -> TrainedAdapter:
     """Train an adapter, or go on training where an earlier call stopped.
 
     Args:
         artifacts: Folder for checkpoints; those already there are resumed from.
         stop_requested: Asked after each optimizer step.
+        cache: Folder for token ids, so that no text is read twice; None keeps them in memory.
         load: How the base gets into memory; ``modeling.load`` with the seed unless a test says otherwise.
     Raises: OutOfMemory at batch 1; Diverged; CheckpointRejected; ConfigError.
     """
     load = load or (lambda base, names: load_base(base, names, seed=config.seed))
     encoded = {
-        name: encode(base.tokenizer, split.texts, config.data.max_length)
+        name: encode(base.tokenizer, split.texts, config.data.max_length, cache)
         for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
         if split is not None
     }
@@ -60,8 +62,8 @@ def fit(
     sitting = Sitting(
         base,
         config,
-        LabelledRows(encoded["train"].rows, splits.train.labels),
-        LabelledRows(encoded["validation"].rows, splits.validation.labels),
+        LabelledRows(encoded["train"], splits.train.labels),
+        LabelledRows(encoded["validation"], splits.validation.labels),
         splits.label_names,
         progress,
         artifacts,

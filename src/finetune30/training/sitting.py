@@ -18,15 +18,19 @@ import torch
 from transformers import TrainerState, TrainingArguments, set_seed
 
 from finetune30.config import ExperimentConfig
-from finetune30.modeling import BaseModel, Compute, LoadedBase, lora, residual
+from finetune30.modeling import BaseModel, Compute, LoadedBase, engine, lora, residual
 from finetune30.modeling.base import quiet_transformers
+from finetune30.modeling.dropout import set_dropout
 from finetune30.training import checkpoints
 from finetune30.training.callbacks import Schedule, out_of_patience, trackers
 from finetune30.training.encode import LabelledRows, StepBatches
+from finetune30.training.lower import LowerOutputs
 from finetune30.training.options import class_weights
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.trainer import AdapterTrainer
 
+# What the engine computes in; float16 needs its loss scaled, which is the Trainer's part.
+_ENGINE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Load = Callable[[BaseModel, Sequence[str]], LoadedBase]
 
 
@@ -111,23 +115,25 @@ class Sitting:
         config = self.config
         model = lora.attach(self.load(self.base, self.label_names), self.base, config)
         untrained = residual.start_of(model) if residual.changes_base(config) else None
+        model.to(self.compute.device)
+        encoder = self._engine(model)
+        train_rows, eval_rows = self._rows(encoder)
         # Attaching may have drawn more or fewer random numbers; training starts from the seed alone.
         set_seed(config.seed)
         trainer = AdapterTrainer(
             model,
-            self._arguments(shape, total),
-            train_rows=self.train_rows,
-            eval_rows=self.eval_rows,
+            self._arguments(shape, total, autocast=encoder is None),
+            train_rows=train_rows,
+            eval_rows=eval_rows,
             batches=StepBatches(
-                self.train_rows.lengths(),
+                self.train_rows.inputs.lengths().tolist(),
                 batch_size=shape.rows,
                 accumulation=shape.accumulation,
                 seed=config.seed,
                 by_length=config.training.train_sampling_strategy == "group_by_length",
             ),
-            tokenizer=self.base.tokenizer,
             label_names=self.label_names,
-            class_weights=class_weights(config, self.train_rows.labels, self.label_names),
+            class_weights=class_weights(config, self.train_rows.labels.tolist(), self.label_names),
             progress=self.progress,
             clock=start.clock if start else {},
             fastest_within=config.training.fastest_within,
@@ -142,13 +148,39 @@ class Sitting:
         )
         return trainer, untrained
 
+    def _engine(self, model: Any) -> engine.Encoder | None:
+        """The engine in the model's place; None where it does not know the model, which then runs as it is."""
+        set_dropout(model, self.config.model.dropout)
+        dtype = _ENGINE.get(self.compute.precision)
+        try:
+            if dtype is None:
+                raise engine.NotKnown(f"{self.compute.precision} needs loss scaling")
+            encoder = engine.install(model, dtype)
+        except engine.NotKnown as reason:
+            self.progress(note(f"trains on transformers' own code, not on the fast engine: {reason}"))
+            return None
+        return encoder
+
+    def _rows(self, encoder: engine.Encoder | None) -> tuple[LabelledRows, LabelledRows]:
+        """The rows as the model takes them: as tokens, or as what the frozen lower layers made of them."""
+        layers = self.config.training.freeze_below
+        if layers is None or encoder is None:
+            return self.train_rows, self.eval_rows
+        made = []
+        for name, rows in (("train", self.train_rows), ("eval", self.eval_rows)):
+            file = self.artifacts / f"{checkpoints.STAGING}lower-{name}"
+            made.append(LabelledRows(LowerOutputs(encoder, rows.inputs, layers, file, self.compute.device), rows.labels))
+        encoder.below = layers
+        self.progress(note(f"the outputs of the {layers} lowest layers are kept; only the layers above are computed"))
+        return made[0], made[1]
+
     def _total_steps(self, steps_per_epoch: int) -> int:
         training = self.config.training
         if training.max_steps > 0:
             return training.max_steps
         return math.ceil(training.num_train_epochs * steps_per_epoch)
 
-    def _arguments(self, shape: BatchShape, total: int) -> TrainingArguments:
+    def _arguments(self, shape: BatchShape, total: int, *, autocast: bool) -> TrainingArguments:
         training = self.config.training
         warmup = training.warmup_steps
         # accelerate picks the device of a process from here; an index is honoured too.
@@ -173,7 +205,7 @@ class Sitting:
             eval_strategy="no",
             save_strategy="no",
             seed=self.config.seed,
-            bf16=self.compute.precision == "bfloat16",
+            bf16=autocast and self.compute.precision == "bfloat16",
             fp16=self.compute.precision == "float16",
             use_cpu=self.compute.device == "cpu",
             dataloader_pin_memory=self.compute.device.startswith("cuda"),

@@ -26,7 +26,7 @@ from finetune30.modeling import lora, residual
 from finetune30.modeling.adapter import load_weights
 from finetune30.modeling.predict import logits_of, softmax
 from finetune30.training import checkpoints, state
-from finetune30.training.encode import EpochLoader, LabelledRows, Padding, StepBatches
+from finetune30.training.encode import EpochLoader, LabelledRows, StepBatches
 from finetune30.training.progress import Event, Progress
 from finetune30.training.scores import score
 
@@ -108,7 +108,6 @@ class AdapterTrainer(Trainer):
         train_rows: LabelledRows,
         eval_rows: LabelledRows,
         batches: StepBatches,
-        tokenizer: Any,
         label_names: Sequence[str],
         class_weights: Sequence[float] | None,
         progress: Progress,
@@ -121,13 +120,12 @@ class AdapterTrainer(Trainer):
             args,
             train_dataset=train_rows,
             eval_dataset=eval_rows,
-            data_collator=Padding(tokenizer),
+            data_collator=train_rows.batch,
             compute_loss_func=self._mean_loss,
             **rest,
         )
         self.remove_callback(PrinterCallback)
         self.batches = batches
-        self.tokenizer_for_padding = tokenizer
         self.label_names = label_names
         self.class_weights = torch.tensor(class_weights) if class_weights is not None else None
         self.progress = progress
@@ -152,7 +150,9 @@ class AdapterTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """One forward and backward pass; a loss that is no number ends the run."""
-        self.step_tokens += int(inputs["attention_mask"].sum())
+        mask = inputs.get("attention_mask")
+        first = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
+        self.step_tokens += first.shape[0] * first.shape[1] if mask is None else int(mask.sum())
         self.step_rows += len(inputs["labels"])
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not bool(torch.isfinite(loss)):
@@ -195,8 +195,7 @@ class AdapterTrainer(Trainer):
         with self.accelerator.autocast():
             logits = logits_of(
                 self.model,
-                self.tokenizer_for_padding,
-                rows.encoded,
+                rows.inputs,
                 batch_size=self.args.per_device_eval_batch_size,
                 device=str(self.args.device),
             )

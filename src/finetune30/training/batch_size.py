@@ -1,0 +1,72 @@
+"""The largest training batch that pays (``training.per_device_train_batch_size: auto``).
+
+Measured on this device before a run exists, then written into its configuration as a number: a
+resumed or repeated run does not measure again. Neighbours: the pipeline's plan asks; ``sitting``
+builds the model that is measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from finetune30.modeling.memory import is_out_of_memory, release
+from finetune30.modeling.tokens import Tokens
+
+_SMALLEST, _LARGEST = 8, 256
+# An epoch of fewer steps learns too little from each row; a doubling that gains less than this does not pay.
+_STEPS_AN_EPOCH = 50
+_PAYS = 1.05
+_ROUNDS = 3
+
+
+def largest_that_pays(model: nn.Module, tokens: Tokens, device: str) -> tuple[int, dict[int, float]]:
+    """Double the batch while tokens per second grow by a twentieth, memory lasts and an epoch has 50 steps.
+
+    Args:
+        model: Ready to train; its gradients are cleared, its weights stay.
+        tokens: Of the training texts; those of middle length are measured.
+    Returns: The batch size, and tokens per second of each that was tried.
+    """
+    seen: dict[int, float] = {}
+    for size in _sizes(len(tokens)):
+        try:
+            seen[size] = _tokens_per_s(model, tokens, size, device)
+        except (RuntimeError, MemoryError) as fault:
+            if not is_out_of_memory(fault):
+                raise
+            release()
+            break
+        if size > _SMALLEST and seen[size] < _PAYS * seen[size // 2]:
+            break
+    model.zero_grad(set_to_none=True)
+    best = max(seen.values(), default=0.0)
+    # The smallest that is within the same margin of the best: beyond it nothing is gained.
+    return min((size for size, speed in seen.items() if speed * _PAYS >= best), default=_SMALLEST), seen
+
+
+def _sizes(rows: int) -> Iterator[int]:
+    size = _SMALLEST
+    while size <= _LARGEST and (size == _SMALLEST or rows // size >= _STEPS_AN_EPOCH):
+        yield size
+        size *= 2
+
+
+def _tokens_per_s(model: nn.Module, tokens: Tokens, size: int, device: str) -> float:
+    order = tokens.lengths().argsort(kind="stable").tolist()
+    start = max(0, (len(order) - size) // 2)
+    batch = {name: value.to(device) for name, value in tokens.batch(order[start : start + size]).items()}
+    count = int(tokens.lengths()[order[start : start + size]].sum())
+    seconds = []
+    for _ in range(_ROUNDS + 1):
+        began = time.perf_counter()
+        model(**batch).logits.float().logsumexp(-1).mean().backward()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+        model.zero_grad(set_to_none=True)
+    return count / statistics.median(seconds[1:])
