@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list test test-v check format bench clean
+.PHONY: help setup setup-conda run-local logs-local db-list test test-v check format bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,8 +58,11 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Benchmarks: ratios against named peers, interleaved
+bench: $(READY) ## Benchmarks: ratios against named peers, interleaved; accuracy (an hour)
 	@$(BIN)/python -m benchmarks
+
+bench-quick: $(READY) ## The training benchmark in three minutes, without accuracy
+	@$(BIN)/finetune30 bench training --quick
 
 clean: ## Remove the environment and caches; results and data stay
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

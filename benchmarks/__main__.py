@@ -1,19 +1,31 @@
-"""``make bench``: run every benchmark, print ratios, and one JSON line with machine and versions."""
+"""``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
+
+``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, scale, training.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 
-from benchmarks import startup, training
+from benchmarks import scale, startup, whole_run
+from finetune30.bench.training import FULL, run
 from finetune30.monitoring import environment_report
+
+BENCHMARKS = {
+    "startup": startup.measure,
+    "whole_run": whole_run.measure,
+    "scale": scale.measure,
+    "training": lambda: run(FULL, "cpu", lambda text: print(text, flush=True)),
+}
 
 
 def main() -> None:
     """Measure and print."""
     results = {}
-    for name, measure in (("startup", startup.measure), ("training", training.measure)):
-        results[name] = figures = measure()
-        print(f"{name}: " + "  ".join(f"{key} {value:.3g}" for key, value in figures.items()), flush=True)
+    for name in sys.argv[1:] or BENCHMARKS:
+        print(f"\n{name}", flush=True)
+        results[name] = BENCHMARKS[name]()
     print(json.dumps({"results": results, "environment": environment_report()}))
 
 

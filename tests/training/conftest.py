@@ -19,6 +19,7 @@ class Bench:
     """Runs ``fit`` and keeps what it said."""
 
     events: list[Event] = field(default_factory=list)
+    compute: modeling.Compute = field(default_factory=lambda: modeling.choose("cpu", False))
 
     def fit(self, config: ExperimentConfig, artifacts: Path, **rest: Any) -> TrainedAdapter:
         artifacts.mkdir(parents=True, exist_ok=True)
@@ -28,7 +29,7 @@ class Bench:
             config,
             self.events.append,
             artifacts=artifacts,
-            compute=modeling.choose("cpu", False),
+            compute=self.compute,
             **rest,
         )
 

@@ -54,7 +54,7 @@ def _error_codes() -> set[str]:
 
 def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    verbs = ["train", "predict", "env"]
+    verbs = ["train", "predict", "env", "bench training"]
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]
     wanted = [
@@ -89,7 +89,19 @@ def test_yaml_examples_of_the_documents_load(tmp_path: Path) -> None:
 
 def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = ["help", "setup", "setup-conda", "run-local", "logs-local", "db-list", "test", "test-v", "check", "bench"]
+    wanted = [
+        "help",
+        "setup",
+        "setup-conda",
+        "run-local",
+        "logs-local",
+        "db-list",
+        "test",
+        "test-v",
+        "check",
+        "bench",
+        "bench-quick",
+    ]
     assert [t for t in wanted if f"make {t} " not in listed] == []
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from finetune30 import __version__
-from finetune30.cli import config, env, predict, runs, train
+from finetune30.cli import bench, config, env, predict, runs, train
 from finetune30.errors import BadInput, Finetune30Error, RunFailed
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("predict")(predict.predict)
 app.command("env")(env.env)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.pipeline import Door, Stopped
 from finetune30.settings import Settings, get_settings
+from finetune30.standby import Standby
 from finetune30.training import Event
 
 # Columns of a terminal from which on all figures fit beside the bar.
@@ -121,9 +122,11 @@ class Screen:
             self.bar = self.task = None
 
 
-def watched(work: Callable[[Door], Experiment], *, as_json: bool) -> None:
+def watched(work: Callable[[Door], Experiment], *, checker: Standby, as_json: bool) -> None:
     """Carry out a training before a person's or a script's eyes, and say in the last line how it ended.
 
+    Args:
+        checker: The fresh process that will load what was trained; it imports meanwhile.
     Raises: typer.Exit with the documented code when it was stopped; errors pass through.
     """
     settings = get_settings()
@@ -132,7 +135,7 @@ def watched(work: Callable[[Door], Experiment], *, as_json: bool) -> None:
     screen = Screen(console, stop)
     before = {number: signal.signal(number, stop.press) for number in _EXIT_BY_SIGNAL}
     try:
-        ended = work(Door(settings, _owner(), screen, stop))
+        ended = work(Door(settings, _owner(), screen, stop, checker))
     except Stopped as stopped:
         ended = stopped.experiment
     except KeyboardInterrupt:

@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from finetune30.errors import ConfigError
+from finetune30.standby import Standby
+
+# Its name, not the module: this one must not load torch before it has started that one.
+CHECKER = "finetune30.modeling.parity"
 
 
 def train(
@@ -73,10 +77,11 @@ def _run(path: Path | None, given: list[str], as_json: bool) -> None:
     checked = load(path, given)
     glance(checked)
 
-    from finetune30 import pipeline
-    from finetune30.cli.session import watched
+    with Standby(CHECKER) as checker:
+        from finetune30 import pipeline
+        from finetune30.cli.session import watched
 
-    watched(lambda door: pipeline.run(checked, door), as_json=as_json)
+        watched(lambda door: pipeline.run(checked, door), checker=checker, as_json=as_json)
 
 
 def _resume(experiment_id: str, as_json: bool) -> None:
@@ -85,7 +90,8 @@ def _resume(experiment_id: str, as_json: bool) -> None:
 
     open_store(get_settings(), create=False).match(experiment_id)  # an unknown id is answered at once
 
-    from finetune30 import pipeline
-    from finetune30.cli.session import watched
+    with Standby(CHECKER) as checker:
+        from finetune30 import pipeline
+        from finetune30.cli.session import watched
 
-    watched(lambda door: pipeline.resume(experiment_id, door), as_json=as_json)
+        watched(lambda door: pipeline.resume(experiment_id, door), checker=checker, as_json=as_json)

@@ -6,16 +6,19 @@ Neighbours: ``lora`` verifies and loads it, ``predict`` computes; serving will h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from finetune30.errors import ModelError
 from finetune30.modeling import base as base_model
+from finetune30.modeling import engine
 from finetune30.modeling.adapter import load_adapter
 from finetune30.modeling.predict import logits_of, softmax
 from finetune30.modeling.safety import read_json
@@ -59,7 +62,10 @@ def open_adapter(folder: Path, name: str, revision: str | None, *, max_length: i
     names = tuple(str(labels[str(i)]) for i in range(len(labels)))
     base = base_model.inspect(name, revision)
     model = load_adapter(base_model.load(base, names, seed=0), base, folder)
-    return OpenAdapter(model.to(device), base.tokenizer, names, max_length, device)
+    model = model.to(device)
+    with suppress(engine.NotKnown):  # then transformers' own code answers: the same, in more time
+        engine.install(model, torch.float32, trains=False)
+    return OpenAdapter(model, base.tokenizer, names, max_length, device)
 
 
 def save_description(base: base_model.BaseModel, label_names: Sequence[str], folder: Path) -> None:

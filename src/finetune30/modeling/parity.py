@@ -8,7 +8,6 @@ hides a head that was never saved (peft#2171, peft#876). Neighbours: ``lora`` lo
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.errors import Finetune30Error, ParityError
+from finetune30.standby import Standby
 
 # Float32 sums in another order differ by about 1e-6; a lost head differs by far more.
 TOLERANCE = 1e-3
@@ -59,9 +59,12 @@ def check(
     texts: Sequence[str],
     expected: NDArray[np.float64],
     max_length: int,
+    process: Standby | None = None,
 ) -> float:
     """Reload ``folder`` in a fresh process and compare its probabilities with ``expected``.
 
+    Args:
+        process: A fresh process of this module that stands by; None starts one.
     Returns: The largest difference seen.
     Raises: ParityError if a probability differs by more than ``TOLERANCE``, or the adapter does not load.
     """
@@ -72,26 +75,16 @@ def check(
         "texts": list(texts),
         "max_length": max_length,
     }
-    child = subprocess.run(
-        # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
-        [sys.executable, "-P", "-m", "finetune30.modeling.parity"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,  # Ctrl+C is for the parent, which finishes this first
-    )
-    try:
-        answer = json.loads(child.stdout.splitlines()[-1])
-    except (IndexError, ValueError) as cause:
-        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
+    with process or Standby(__name__) as fresh:
+        answer = fresh.ask(request)
+    if answer.value is None:
         raise ParityError(
-            f"the saved adapter could not be loaded in a fresh process (exit {child.returncode}): {last}",
+            f"the saved adapter could not be loaded in a fresh process (exit {answer.exit_code}): {answer.said}",
             where=str(folder),
-        ) from cause
-    if "error" in answer:
-        raise ParityError(f"the saved adapter does not load: {answer['error']}", where=str(folder))
-    got = np.asarray(answer["probabilities"], dtype=np.float64)
+        )
+    if "error" in answer.value:
+        raise ParityError(f"the saved adapter does not load: {answer.value['error']}", where=str(folder))
+    got = np.asarray(answer.value["probabilities"], dtype=np.float64)
     worst = float(np.abs(got - expected).max()) if got.shape == expected.shape else float("inf")
     if not worst <= TOLERANCE:
         raise ParityError(
@@ -105,6 +98,11 @@ def check(
 
 def main() -> int:
     """Answer one request from standard input with one JSON line."""
+    import peft  # noqa: F401 - imported while the parent still trains
+    import transformers.models.auto.modeling_auto  # noqa: F401 - as above
+
+    from finetune30.modeling import predict, tokens  # noqa: F401 - as above
+
     request = json.load(sys.stdin)
     try:
         rows = probabilities_from_disk(

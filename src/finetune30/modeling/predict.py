@@ -16,6 +16,7 @@ from torch import nn
 
 from finetune30.modeling.memory import is_out_of_memory
 
+
 class Inputs(Protocol):
     """Texts in a form a model takes: ``Tokens``, or what stands for them."""
 

@@ -9,6 +9,7 @@ Neighbours: ``predict`` and ``training`` make batches of it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -162,16 +163,22 @@ def _description(tokenizer: Any) -> Iterator[str]:
     """All that decides what ids a text gets."""
     yield f"{type(tokenizer).__qualname__} {tokenizer.truncation_side} {tokenizer.padding_side}"
     fast = getattr(tokenizer, "backend_tokenizer", None)
-    yield fast.to_str() if fast is not None else repr((sorted(tokenizer.get_vocab().items()), tokenizer.init_kwargs))
+    if fast is None:
+        yield repr((sorted(tokenizer.get_vocab().items()), tokenizer.init_kwargs))
+        return
+    # How the last call cut and padded is in there as well, and says nothing of the next.
+    values = json.loads(fast.to_str())
+    yield json.dumps({key: value for key, value in values.items() if key not in ("truncation", "padding")})
 
 
 def _write(tokens: Tokens, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {"ids": tokens.ids, "starts": tokens.starts, "cut": tokens.cut}
+    columns: dict[str, NDArray[Any]] = {"ids": tokens.ids, "starts": tokens.starts, "cut": tokens.cut}
     if tokens.types is not None:
         columns["types"] = tokens.types
     # One row whose columns are lists: each column is one buffer of the file, mapped as it is.
-    table = pa.table({name: pa.array([values], pa.large_list(pa.from_numpy_dtype(values.dtype))) for name, values in columns.items()})
+    lists = {name: pa.array([v], pa.large_list(pa.from_numpy_dtype(v.dtype))) for name, v in columns.items()}
+    table = pa.table(lists)
     staging = path.with_name(f".staging-{os.getpid()}-{path.name}")
     try:
         with pa.OSFile(str(staging), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -184,9 +191,7 @@ def _write(tokens: Tokens, path: Path) -> None:
 
 def _open(path: Path, padder: Padder) -> Tokens:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    columns = {
-        name: table.column(name).chunk(0).values.to_numpy(zero_copy_only=True) for name in table.schema.names
-    }
+    columns = {name: table.column(name).chunk(0).values.to_numpy(zero_copy_only=True) for name in table.schema.names}
     return Tokens(columns["ids"], columns.get("types"), columns["starts"], columns["cut"], padder)
 
 
@@ -198,4 +203,3 @@ def _make_room(cache: Path) -> None:
         total += file.stat().st_size
         if total > _CACHE_BYTES:
             file.unlink(missing_ok=True)
-

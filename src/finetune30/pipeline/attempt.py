@@ -20,6 +20,7 @@ from finetune30.experiments import Experiment, ExperimentFolder, ExperimentStore
 from finetune30.monitoring import GpuSample, PerformanceMonitor, RunLog, environment_report, nvidia_probe
 from finetune30.pipeline.plan import Plan
 from finetune30.pipeline.result import publish
+from finetune30.standby import Standby
 from finetune30.training import Event, Progress, TrainedAdapter, copy_checkpoints, fit
 
 _MONITOR_INTERVAL_S = 0.5
@@ -50,6 +51,8 @@ class Attempt:
     log: RunLog
     watch: Progress
     stop_requested: Callable[[], str | None]
+    token_cache: Path
+    checker: Standby | None
 
     def carry_out(self) -> Experiment:
         """Train and publish.
@@ -71,6 +74,7 @@ class Attempt:
                     artifacts=self.folder.artifacts,
                     compute=self.plan.compute,
                     stop_requested=self._why_stop,
+                    cache=self.token_cache,
                 )
                 if trained.folder is None:
                     return self._stop(trained.stopped or "interrupted")
@@ -103,7 +107,7 @@ class Attempt:
     def _finish(self, trained: TrainedAdapter, adapter: Path, monitor: PerformanceMonitor) -> Experiment:
         self._note("evaluating the saved adapter and reloading it in a fresh process")
         versions = {k: v for k, v in environment_report()["versions"].items() if k in _VERSIONS and v}
-        published = publish(self.plan, adapter, self.folder, versions, self._still_ours)
+        published = publish(self.plan, adapter, self.folder, versions, self._still_ours, self.checker)
         self._note(f"reloaded: probabilities differ by at most {published.worst_difference:.1e}")
         metrics = {
             "train": trained.figures,

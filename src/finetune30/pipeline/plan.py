@@ -13,7 +13,7 @@ from finetune30 import data
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits
 from finetune30.modeling import BaseModel, Compute, check_fits, choose, inspect, lora
-from finetune30.training import check_options
+from finetune30.training import check_options, choose_batch_size
 
 # Three kept checkpoints, one in staging, the final model; weights plus two optimizer moments each.
 _COPIES = 3 * 5
@@ -61,6 +61,8 @@ def prepare(config: ExperimentConfig, note: Callable[[str], None]) -> Plan:
         f"rows, {len(splits.label_names)} labels ({_some(splits.label_names)})"
     )
     check_options(config, splits.label_names)
+    if config.training.per_device_train_batch_size == "auto":
+        config = choose_batch_size(base, splits, config, compute, lambda event: note(event.message))
     config = _lasting(config, base)
     adapter_bytes = lora.estimated_bytes(base, config, len(splits.label_names))
     return Plan(config, base, splits, compute, _COPIES * adapter_bytes + _LOGS_AND_DATABASE_BYTES)

@@ -23,6 +23,7 @@ from finetune30.experiments import ExperimentFolder
 from finetune30.modeling import OpenAdapter, open_adapter, parity, save_description
 from finetune30.pipeline.plan import Plan
 from finetune30.registry import ModelCard, render
+from finetune30.standby import Standby
 from finetune30.training import Scores, score
 
 # Rows reloaded in the fresh process: enough to see a lost layer, few enough to take seconds.
@@ -48,11 +49,13 @@ def publish(
     folder: ExperimentFolder,
     versions: dict[str, str],
     still_ours: Callable[[], None],
+    checker: Standby | None,
 ) -> Published:
     """Evaluate, verify and publish a trained adapter.
 
     Args:
         staging: The adapter, in a folder beside ``final_model/``; gone afterwards.
+        checker: A process of ``modeling.parity`` that stands by; None starts one.
         still_ours: Raises when another process has taken the run over: then nothing is published.
     Raises: ParityError, Diverged; ``final_model/`` is then not there.
     """
@@ -76,6 +79,7 @@ def publish(
         splits.validation.texts[:_PARITY_ROWS],
         probabilities[:_PARITY_ROWS],
         config.data.max_length,
+        checker,
     )
     (staging / "README.md").write_text(render(_card(plan, folder.id, all_scores, versions)), encoding="utf-8")
     still_ours()

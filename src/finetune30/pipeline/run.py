@@ -30,6 +30,7 @@ from finetune30.monitoring import RunLog
 from finetune30.pipeline.attempt import Attempt
 from finetune30.pipeline.plan import Plan, prepare
 from finetune30.settings import Settings
+from finetune30.standby import Standby
 from finetune30.training import Event, Progress
 
 
@@ -40,12 +41,14 @@ class Door:
     Attributes:
         watch: Hears every event.
         stop_requested: Asked after each step: None, or ``interrupted``.
+        checker: A process of ``modeling.parity`` that stands by; None starts one when it is needed.
     """
 
     settings: Settings
     owner: str
     watch: Progress
     stop_requested: Callable[[], str | None]
+    checker: Standby | None = None
 
 
 def run(config: ExperimentConfig, door: Door) -> Experiment:
@@ -148,6 +151,8 @@ def _attempt(store: ExperimentStore, experiment: Experiment, plan: Plan, door: D
         log=log,
         watch=door.watch,
         stop_requested=door.stop_requested,
+        checker=door.checker,
+        token_cache=door.settings.data_dir / "tokens",
     ).carry_out()
 
 

@@ -1,7 +1,7 @@
 """Training: batches, loop, scores, checkpoints. No SQL, no queue, no web, no settings."""
 
 from finetune30.training.checkpoints import copy_checkpoints
-from finetune30.training.fit import fit
+from finetune30.training.fit import choose_batch_size, fit
 from finetune30.training.options import check_options
 from finetune30.training.progress import Event, Progress, StopRequested
 from finetune30.training.scores import Scores, score
@@ -14,6 +14,7 @@ __all__ = [
     "StopRequested",
     "TrainedAdapter",
     "check_options",
+    "choose_batch_size",
     "copy_checkpoints",
     "fit",
     "score",

@@ -24,16 +24,17 @@ _PAYS = 1.05
 _ROUNDS = 3
 
 
-def largest_that_pays(model: nn.Module, tokens: Tokens, device: str) -> tuple[int, dict[int, float]]:
+def largest_that_pays(model: nn.Module, tokens: Tokens, rows: int, device: str) -> tuple[int, dict[int, float]]:
     """Double the batch while tokens per second grow by a twentieth, memory lasts and an epoch has 50 steps.
 
     Args:
         model: Ready to train; its gradients are cleared, its weights stay.
-        tokens: Of the training texts; those of middle length are measured.
+        tokens: Of some of the training texts; those of middle length are measured.
+        rows: How many training texts there are.
     Returns: The batch size, and tokens per second of each that was tried.
     """
     seen: dict[int, float] = {}
-    for size in _sizes(len(tokens)):
+    for size in _sizes(rows, len(tokens)):
         try:
             seen[size] = _tokens_per_s(model, tokens, size, device)
         except (RuntimeError, MemoryError) as fault:
@@ -49,9 +50,9 @@ def largest_that_pays(model: nn.Module, tokens: Tokens, device: str) -> tuple[in
     return min((size for size, speed in seen.items() if speed * _PAYS >= best), default=_SMALLEST), seen
 
 
-def _sizes(rows: int) -> Iterator[int]:
+def _sizes(rows: int, texts: int) -> Iterator[int]:
     size = _SMALLEST
-    while size <= _LARGEST and (size == _SMALLEST or rows // size >= _STEPS_AN_EPOCH):
+    while size <= min(_LARGEST, texts) and (size == _SMALLEST or rows // size >= _STEPS_AN_EPOCH):
         yield size
         size *= 2
 

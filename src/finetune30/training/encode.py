@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from finetune30.modeling.predict import Inputs
+from finetune30.modeling.tokens import Tokens
 
 # Rows are sorted by length within windows of this many optimizer steps: long enough to group
 # well, short enough that an epoch stays shuffled (transformers uses the same factor).
@@ -22,11 +23,18 @@ _WINDOW_STEPS = 50
 
 
 class LabelledRows(Dataset[int]):
-    """Texts as a model takes them, with their label ids. Its items are positions; ``batch`` makes tensors of them."""
+    """Texts with their label ids. Its items are positions; ``batch`` makes tensors of them.
 
-    def __init__(self, inputs: Inputs, labels: Sequence[int]) -> None:
-        self.inputs = inputs
-        self.labels = np.asarray(labels, dtype=np.int64)
+    Attributes:
+        tokens: The texts.
+        labels: One label id a text.
+        inputs: The texts as the model takes them: the tokens, unless something stands for them.
+    """
+
+    def __init__(self, tokens: Tokens, labels: Sequence[int], inputs: Inputs | None = None) -> None:
+        self.tokens = tokens
+        self.labels = list(labels)
+        self.inputs: Inputs = tokens if inputs is None else inputs
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,7 +44,7 @@ class LabelledRows(Dataset[int]):
 
     def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         """What the model takes, and ``labels`` of shape (rows,)."""
-        return {**self.inputs.batch(rows), "labels": torch.from_numpy(self.labels[list(rows)])}
+        return {**self.inputs.batch(rows), "labels": torch.tensor([self.labels[row] for row in rows])}
 
 
 class StepBatches(Sampler[list[int]]):

@@ -14,13 +14,18 @@ from pathlib import Path
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits
 from finetune30.errors import OutOfMemory
-from finetune30.modeling import BaseModel, Compute
+from finetune30.modeling import BaseModel, Compute, lora
 from finetune30.modeling.base import load as load_base
 from finetune30.modeling.memory import is_out_of_memory, release
 from finetune30.modeling.tokens import encode
+from finetune30.training.batch_size import largest_that_pays
 from finetune30.training.encode import LabelledRows
+from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.sitting import BatchShape, Load, Sitting, TrainedAdapter
+
+# Enough to find texts of middle length among.
+_MEASURED_TEXTS = 4096
 
 
 def fit(
@@ -45,6 +50,8 @@ def fit(
     Raises: OutOfMemory at batch 1; Diverged; CheckpointRejected; ConfigError.
     """
     load = load or (lambda base, names: load_base(base, names, seed=config.seed))
+    if config.training.per_device_train_batch_size == "auto":
+        config = choose_batch_size(base, splits, config, compute, progress)
     encoded = {
         name: encode(base.tokenizer, split.texts, config.data.max_length, cache)
         for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
@@ -71,7 +78,7 @@ def fit(
         stop_requested,
         load,
     )
-    shape = BatchShape(config.training.per_device_train_batch_size, config.training.gradient_accumulation_steps)
+    shape = BatchShape(_rows(config), config.training.gradient_accumulation_steps)
     while True:
         try:
             trained = sitting.train(shape)
@@ -96,3 +103,25 @@ def fit(
         )
         shape = smaller
         release()
+
+
+def choose_batch_size(
+    base: BaseModel, splits: Splits, config: ExperimentConfig, compute: Compute, progress: Progress
+) -> ExperimentConfig:
+    """The configuration with a number in the place of ``per_device_train_batch_size: auto``, measured here."""
+    model = lora.attach(load_base(base, splits.label_names, seed=config.seed), base, config)
+    model.to(compute.device).train()
+    put_engine(model, config, compute, lambda _: None)
+    few = splits.train.texts[:_MEASURED_TEXTS]
+    tokens = encode(base.tokenizer, few, config.data.max_length)
+    size, seen = largest_that_pays(model, tokens, len(splits.train.texts), compute.device)
+    tried = ", ".join(f"{rows}: {speed:.0f}" for rows, speed in seen.items())
+    progress(note(f"per_device_train_batch_size: auto is {size} here (tokens/s by batch size: {tried})"))
+    training = config.training.model_copy(update={"per_device_train_batch_size": size})
+    return config.model_copy(update={"training": training}).with_notes(config.notes)
+
+
+def _rows(config: ExperimentConfig) -> int:
+    size = config.training.per_device_train_batch_size
+    assert size != "auto"  # noqa: S101 - chosen above
+    return size

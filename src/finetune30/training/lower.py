@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,10 @@ from finetune30.modeling.tokens import Tokens
 
 _ROWS_AT_ONCE = 64
 # numpy has no bfloat16: its bits are kept as integers of the same width.
-_STORED = {torch.float32: (np.dtype(np.float32), torch.float32), torch.bfloat16: (np.dtype(np.int16), torch.int16)}
+_STORED: dict[torch.dtype, tuple[Any, torch.dtype]] = {
+    torch.float32: (np.float32, torch.float32),
+    torch.bfloat16: (np.int16, torch.int16),
+}
 
 
 class LowerOutputs:
@@ -34,8 +38,7 @@ class LowerOutputs:
     def __init__(self, encoder: Encoder, tokens: Tokens, layers: int, file: Path, device: str) -> None:
         self.tokens = tokens
         self.dtype = encoder.dtype
-        stored, _ = _STORED[encoder.dtype]
-        self.values: NDArray[np.generic] | None = None
+        self.values: NDArray[Any] | None = None
         order = np.argsort(tokens.lengths(), kind="stable").tolist()
         for start in range(0, len(order), _ROWS_AT_ONCE):
             rows = order[start : start + _ROWS_AT_ONCE]
@@ -43,7 +46,7 @@ class LowerOutputs:
             hidden = encoder.hidden(batch["input_ids"], batch.get("attention_mask"), layers)
             if self.values is None:
                 shape = (len(tokens.ids), hidden.shape[-1])
-                self.values = np.memmap(file, dtype=stored, mode="w+", shape=shape)
+                self.values = np.memmap(file, dtype=_STORED[encoder.dtype][0], mode="w+", shape=shape)
             self._keep(rows, hidden.cpu())
 
     def __len__(self) -> int:

@@ -20,17 +20,15 @@ from transformers import TrainerState, TrainingArguments, set_seed
 from finetune30.config import ExperimentConfig
 from finetune30.modeling import BaseModel, Compute, LoadedBase, engine, lora, residual
 from finetune30.modeling.base import quiet_transformers
-from finetune30.modeling.dropout import set_dropout
 from finetune30.training import checkpoints
 from finetune30.training.callbacks import Schedule, out_of_patience, trackers
 from finetune30.training.encode import LabelledRows, StepBatches
 from finetune30.training.lower import LowerOutputs
 from finetune30.training.options import class_weights
+from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.trainer import AdapterTrainer
 
-# What the engine computes in; float16 needs its loss scaled, which is the Trainer's part.
-_ENGINE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Load = Callable[[BaseModel, Sequence[str]], LoadedBase]
 
 
@@ -116,7 +114,7 @@ class Sitting:
         model = lora.attach(self.load(self.base, self.label_names), self.base, config)
         untrained = residual.start_of(model) if residual.changes_base(config) else None
         model.to(self.compute.device)
-        encoder = self._engine(model)
+        encoder = put_engine(model, config, self.compute, self.progress)
         train_rows, eval_rows = self._rows(encoder)
         # Attaching may have drawn more or fewer random numbers; training starts from the seed alone.
         set_seed(config.seed)
@@ -126,14 +124,14 @@ class Sitting:
             train_rows=train_rows,
             eval_rows=eval_rows,
             batches=StepBatches(
-                self.train_rows.inputs.lengths().tolist(),
+                self.train_rows.tokens.lengths().tolist(),
                 batch_size=shape.rows,
                 accumulation=shape.accumulation,
                 seed=config.seed,
                 by_length=config.training.train_sampling_strategy == "group_by_length",
             ),
             label_names=self.label_names,
-            class_weights=class_weights(config, self.train_rows.labels.tolist(), self.label_names),
+            class_weights=class_weights(config, self.train_rows.labels, self.label_names),
             progress=self.progress,
             clock=start.clock if start else {},
             fastest_within=config.training.fastest_within,
@@ -148,19 +146,6 @@ class Sitting:
         )
         return trainer, untrained
 
-    def _engine(self, model: Any) -> engine.Encoder | None:
-        """The engine in the model's place; None where it does not know the model, which then runs as it is."""
-        set_dropout(model, self.config.model.dropout)
-        dtype = _ENGINE.get(self.compute.precision)
-        try:
-            if dtype is None:
-                raise engine.NotKnown(f"{self.compute.precision} needs loss scaling")
-            encoder = engine.install(model, dtype)
-        except engine.NotKnown as reason:
-            self.progress(note(f"trains on transformers' own code, not on the fast engine: {reason}"))
-            return None
-        return encoder
-
     def _rows(self, encoder: engine.Encoder | None) -> tuple[LabelledRows, LabelledRows]:
         """The rows as the model takes them: as tokens, or as what the frozen lower layers made of them."""
         layers = self.config.training.freeze_below
@@ -169,7 +154,8 @@ class Sitting:
         made = []
         for name, rows in (("train", self.train_rows), ("eval", self.eval_rows)):
             file = self.artifacts / f"{checkpoints.STAGING}lower-{name}"
-            made.append(LabelledRows(LowerOutputs(encoder, rows.inputs, layers, file, self.compute.device), rows.labels))
+            outputs = LowerOutputs(encoder, rows.tokens, layers, file, self.compute.device)
+            made.append(LabelledRows(rows.tokens, rows.labels, outputs))
         encoder.below = layers
         self.progress(note(f"the outputs of the {layers} lowest layers are kept; only the layers above are computed"))
         return made[0], made[1]

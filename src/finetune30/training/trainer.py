@@ -133,6 +133,8 @@ class AdapterTrainer(Trainer):
         self.clock = _Clock(**clock)
         self.step_began = time.monotonic()
         self.step_tokens = self.step_rows = 0
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        model.zero_grad = self._zero_grad  # type: ignore[method-assign]
         self.add_callback(_StepClock(self))
 
     # Batches and loss
@@ -154,10 +156,30 @@ class AdapterTrainer(Trainer):
         first = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         self.step_tokens += first.shape[0] * first.shape[1] if mask is None else int(mask.sum())
         self.step_rows += len(inputs["labels"])
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not model.training:
+            model.train()
+        # What transformers does here besides is for pipelines, contexts and optimizers we do not have.
+        loss: torch.Tensor = self.compute_loss(
+            model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch
+        )
+        self.accelerator.backward(loss)
         if not bool(torch.isfinite(loss)):
             raise _diverged(f"the loss is {float(loss)} at step {self.state.global_step + 1}", self.args.learning_rate)
-        return loss
+        return loss.detach()
+
+    # Walking through the whole model at every step, to find the few parameters that are trained, costs as
+    # much as an encoder layer.
+
+    def _clip_grad_norm(self, _model: nn.Module) -> Any:
+        return self.accelerator.clip_grad_norm_(self.trained, self.args.max_grad_norm)
+
+    def _zero_grad(self, set_to_none: bool = True) -> None:
+        for parameter in self.trained:
+            parameter.grad = None if set_to_none else torch.zeros_like(parameter)
+
+    def floating_point_ops(self, _inputs: dict[str, Any]) -> int:
+        """Not counted: nobody reads it, and counting walks through the model."""
+        return 0
 
     def close_step(self) -> None:
         """Right after the optimizer's update: books the step's tokens, rows and seconds."""

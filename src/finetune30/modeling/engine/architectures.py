@@ -15,7 +15,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from finetune30.modeling.engine.layer import ACTIVATIONS, Activation, Layer, Norm
+from finetune30.modeling.engine.layer import ACTIVATIONS, Layer, Norm
 from finetune30.modeling.engine.linear import ADAPTER, Stack
 
 
@@ -105,11 +105,12 @@ class Parts:
     layers: tuple[Layer, ...]
 
 
-def take_apart(model: nn.Module, dtype: torch.dtype) -> Parts:
+def take_apart(model: nn.Module, dtype: torch.dtype, *, trains: bool) -> Parts:
     """The encoder of a classifier with an adapter on it, its frozen weights copied in ``dtype``.
 
     Args:
         model: A PEFT model around a classifier of transformers; it is only read.
+        trains: Whether there will be backward passes.
     Raises: NotKnown.
     """
     classifier: Any = model.get_base_model()  # type: ignore[operator]
@@ -126,19 +127,38 @@ def take_apart(model: nn.Module, dtype: torch.dtype) -> Parts:
     modules = _layers(body, names, config)
     for module in dict.fromkeys(modules):
         _check(module, names)
-    heads = getattr(config, names.heads)
-    made = {module: _layer(module, names, dtype, activation, heads) for module in dict.fromkeys(modules[:-1])}
-    layers = [made[module] for module in modules[:-1]]
-    last = modules[-1]
-    layers.append(_first_only(last, names, dtype, made.get(last) or _layer(last, names, dtype, activation, heads)))
+        if trains and any(dropout.p > 0 for dropout in _dropouts(module)):
+            raise NotKnown("there is dropout inside the base model (model.dropout)")
+
+    def stack(module: nn.Module, *parts: str) -> Stack:
+        return Stack([module.get_submodule(part) for part in parts], dtype, trains=trains)
+
+    def layer(module: nn.Module, attention: tuple[Stack, ...]) -> Layer:
+        return Layer(
+            attention=attention,
+            out=stack(module, names.out),
+            attention_norm=_norm(module.get_submodule(names.attention_norm), dtype),
+            up=stack(module, names.up),
+            down=stack(module, names.down),
+            output_norm=_norm(module.get_submodule(names.output_norm), dtype),
+            activation=activation,
+            heads=getattr(config, names.heads),
+        )
+
+    *lower, last = modules
+    made = {m: layer(m, (stack(m, names.query, names.key, names.value),)) for m in dict.fromkeys(lower)}
+    first_only = stack(last, names.query), stack(last, names.key, names.value)
+    top = replace(made[last], attention=first_only) if last in made else layer(last, first_only)
+    layers = [*(made[m] for m in lower), top]
     between = _find(body, names.between) if names.between else None
     return Parts(body, between, tuple(layers))
 
 
 def _layers(body: nn.Module, names: Names, config: Any) -> list[nn.Module]:
     if config.model_type != "albert":
-        return list(body.get_submodule(names.layers))
-    count, groups = config.num_hidden_layers, body.encoder.albert_layer_groups
+        return list(body.get_submodule(names.layers).children())
+    encoder: Any = body.encoder
+    count, groups = config.num_hidden_layers, encoder.albert_layer_groups
     order = [int(i / (count / config.num_hidden_groups)) for i in range(count)]
     return [layer for group in order for layer in groups[group].albert_layers]
 
@@ -173,34 +193,11 @@ def _check(layer: nn.Module, names: Names) -> None:
             raise NotKnown(f"{name} is no plain layer norm")
     if any(parameter.requires_grad and parameter not in adapters for parameter in layer.parameters()):
         raise NotKnown("more than the adapter is trained inside the layers")
-    if any(isinstance(module, nn.Dropout) and module.p > 0 and not _of_adapter(name) for name, module in layer.named_modules()):
-        raise NotKnown("there is dropout inside the base model (model.dropout)")
 
 
-def _of_adapter(name: str) -> bool:
-    return ".lora_dropout." in name
-
-
-def _layer(module: nn.Module, names: Names, dtype: torch.dtype, activation: Activation, heads: int) -> Layer:
-    def stack(*layers: str) -> Stack:
-        return Stack([module.get_submodule(name) for name in layers], dtype)
-
-    return Layer(
-        attention=(stack(names.query, names.key, names.value),),
-        out=stack(names.out),
-        attention_norm=_norm(module.get_submodule(names.attention_norm), dtype),
-        up=stack(names.up),
-        down=stack(names.down),
-        output_norm=_norm(module.get_submodule(names.output_norm), dtype),
-        activation=activation,
-        heads=heads,
-    )
-
-
-def _first_only(module: nn.Module, names: Names, dtype: torch.dtype, layer: Layer) -> Layer:
-    """The same layer, for the first token alone."""
-    query, key, value = (module.get_submodule(name) for name in (names.query, names.key, names.value))
-    return replace(layer, attention=(Stack([query], dtype), Stack([key, value], dtype)))
+def _dropouts(layer: nn.Module) -> list[nn.Dropout]:
+    named = layer.named_modules()
+    return [part for name, part in named if isinstance(part, nn.Dropout) and ".lora_dropout." not in name]
 
 
 def _norm(module: Any, dtype: torch.dtype) -> Norm:

@@ -30,7 +30,9 @@ class Remembered(Protocol):
         ...
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, learns: bool) -> tuple[Tensor, Remembered]:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, learns: bool
+) -> tuple[Tensor, Remembered]:
     """What each query reads from the values.
 
     Args:
@@ -105,10 +107,10 @@ class Fused:
     ) -> tuple[Tensor, Fused]:
         """See ``attend``."""
         with torch.set_grad_enabled(learns):
-            heads = tuple(head.detach().requires_grad_(learns) for head in (query, key, value))
+            query, key, value = (head.detach().requires_grad_(learns) for head in (query, key, value))
             added = None if mask is None else mask.to(query.dtype)
-            context = scaled_dot_product_attention(*heads, attn_mask=added)
-        return context.detach(), cls((heads[0], heads[1], heads[2]), context)
+            context = scaled_dot_product_attention(query, key, value, attn_mask=added)
+        return context.detach(), cls((query, key, value), context)
 
     def backward(self, gradient: Tensor) -> Heads:
         """See ``Remembered``."""

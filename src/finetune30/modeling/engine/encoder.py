@@ -20,16 +20,17 @@ from finetune30.modeling.engine.layer import Adapted, Kept, Layer
 from finetune30.modeling.process import tune
 
 
-def install(model: nn.Module, dtype: torch.dtype) -> Encoder:
+def install(model: nn.Module, dtype: torch.dtype, *, trains: bool = True) -> Encoder:
     """Let the engine compute a classifier's body from here on.
 
     Args:
         model: A PEFT model around a classifier of transformers, on its device.
         dtype: Number format of the products; a copy of the frozen layers is held in it.
+        trains: Whether there will be backward passes; for answers alone less is prepared.
     Raises: NotKnown, and the model is as it was.
     """
     tune()
-    encoder = Encoder(take_apart(model, dtype), dtype)
+    encoder = Encoder(take_apart(model, dtype, trains=trains), dtype)
     encoder.parts.body.forward = encoder.forward
     return encoder
 
@@ -75,7 +76,7 @@ class Encoder:
         """What the first layer reads, shape (rows, tokens, size)."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         body: Any = self.parts.body
-        hidden = body.embeddings(input_ids=input_ids, **types)
+        hidden: Tensor = body.embeddings(input_ids=input_ids, **types)
         if self.parts.between is not None:
             hidden = self.parts.between(hidden)
         return hidden.to(self.dtype).contiguous()
@@ -89,7 +90,7 @@ class Encoder:
         with torch.no_grad():
             torch._foreach_copy_(self._held, self._read)  # the optimizer has changed them
         if torch.is_grad_enabled():
-            outputs: Tensor = _Through.apply(hidden, mask, self, layers, *self.parameters)
+            outputs: Tensor = _Through.apply(hidden, mask, self, layers, *self.parameters)  # type: ignore[no-untyped-call]
             return outputs
         for layer in layers:
             hidden, _ = layer.forward(hidden, mask, learns=False)

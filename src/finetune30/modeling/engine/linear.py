@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -49,6 +50,7 @@ class Stack:
         layers: ``nn.Linear``, bare or under a LoRA layer of PEFT, in the order of the outputs; they are
             only read.
         dtype: Number format of the products.
+        trains: Whether there will be backward passes.
     Attributes:
         parameters: ``lora_A``, ``lora_B`` of each adapter, in the order of the layers.
         down: Every ``lora_A``, one below the other, in ``dtype``: shape (ranks, in).
@@ -56,21 +58,23 @@ class Stack:
         scale: lora_alpha / r, or what else PEFT made of it.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], dtype: torch.dtype) -> None:
-        bare = [layer.get_base_layer() if isinstance(layer, LoraLayer) else layer for layer in layers]
-        adapters = [layer for layer in layers if isinstance(layer, LoraLayer)]
+    def __init__(self, layers: Sequence[nn.Module], dtype: torch.dtype, *, trains: bool) -> None:
+        bare: list[Any] = [_without_adapter(layer) for layer in layers]
+        adapters: list[Any] = [layer for layer in layers if isinstance(layer, LoraLayer)]
         weight = torch.cat([layer.weight.detach() for layer in bare]).to(dtype)
         bias = None if bare[0].bias is None else torch.cat([layer.bias.detach() for layer in bare]).to(dtype)
-        self.product: Product = product(weight, bias)
+        self.product: Product = product(weight, bias, trains=trains)
         self.adapted = bool(adapters)
         self.parameters: list[nn.Parameter] = []
-        self.scale = adapters[0].scaling[ADAPTER] if adapters else 1.0
+        self.scale = float(adapters[0].scaling[ADAPTER]) if adapters else 1.0
         self.dropout = max((float(getattr(a.lora_dropout[ADAPTER], "p", 0.0)) for a in adapters), default=0.0)
+        self._adapter: nn.Module = layers[0] if not adapters else adapters[0]
         ranks = sum(adapter.r[ADAPTER] for adapter in adapters)
         self.down = weight.new_zeros(ranks, weight.shape[1])
         self.up = weight.new_zeros(ranks, weight.shape[0])
         self._places: list[tuple[slice, slice]] = []
         rank = row = 0
+        layer: Any
         for layer, linear in zip(layers, bare, strict=True):
             outputs = linear.weight.shape[0]
             if isinstance(layer, LoraLayer):
@@ -96,7 +100,7 @@ class Stack:
         if not self.adapted:
             return outputs, None
         kept = None
-        if learns and self.dropout > 0.0:
+        if learns and self.dropout > 0.0 and self._adapter.training:
             kept = torch.empty_like(inputs).bernoulli_(1.0 - self.dropout).div_(1.0 - self.dropout)
             inputs = inputs * kept
         values = thin_product(inputs, self.down)
@@ -129,3 +133,7 @@ class Stack:
         if thin.kept is None:
             return of_inputs.addmm_(of_values, self.down, alpha=self.scale)
         return of_inputs.addcmul_(of_values @ self.down, thin.kept, value=self.scale)
+
+
+def _without_adapter(layer: Any) -> Any:
+    return layer.get_base_layer() if isinstance(layer, LoraLayer) else layer

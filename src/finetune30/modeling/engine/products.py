@@ -27,28 +27,32 @@ class Product(Protocol):
         ...
 
 
-def product(weight: Tensor, bias: Tensor | None) -> Product:
+def product(weight: Tensor, bias: Tensor | None, *, trains: bool) -> Product:
     """The fastest product this device and this torch have.
 
     Args:
         weight: Shape (out, in); not needed any more afterwards.
+        trains: Whether ``backward`` will be called; for answers alone it is not prepared.
     """
-    return Packed(weight, bias) if weight.device.type == "cpu" and packs() else Plain(weight, bias)
+    if weight.device.type == "cpu" and packs():
+        return Packed(weight, bias, trains=trains)
+    return Plain(weight, bias)
 
 
 def packs() -> bool:
     """Whether this torch packs weights for a CPU; its operators for that are not promised for ever."""
     operators = ("_reorder_linear_weight", "_linear_pointwise")
-    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in operators)
+    built: bool = torch._C._has_mkldnn
+    return built and all(hasattr(torch.ops.mkldnn, name) for name in operators)
 
 
 class Packed:
     """In oneDNN's layout, on a CPU."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, trains: bool) -> None:
         pack = torch.ops.mkldnn._reorder_linear_weight
         self.weight = pack(weight.contiguous(), None)
-        self.transposed = pack(weight.t().contiguous(), None)
+        self.transposed = pack(weight.t().contiguous(), None) if trains else None
         self.bias = bias
 
     def forward(self, inputs: Tensor) -> Tensor:

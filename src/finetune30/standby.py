@@ -1,0 +1,79 @@
+"""A Python process that stands by: started early, it imports while others work, and answers one request.
+
+Importing torch and its kin takes seconds on one core. Who will need a fresh process at the end
+starts it at the beginning, when the other cores have nothing to do. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the process said.
+
+    Attributes:
+        value: The object of its last line of standard output; None if it gave none.
+        said: The last line of standard error.
+    """
+
+    value: dict[str, Any] | None
+    exit_code: int
+    said: str
+
+
+class Standby:
+    """One ``python -m module`` that reads a JSON request from standard input, to its end.
+
+    It ends by itself when the parent is gone: its standard input ends then.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self._child = self._start()
+
+    def ask(self, request: dict[str, Any]) -> Answer:
+        """Hand over the request and wait for the answer; once."""
+        if self._child.poll() is not None:  # killed while it waited, perhaps for its memory: another one
+            self.close()
+            self._child = self._start()
+        try:
+            out, err = self._child.communicate(json.dumps(request))
+        except BrokenPipeError:
+            out, err = "", ""
+        lines, said = out.splitlines(), err.strip().splitlines()
+        try:
+            value = json.loads(lines[-1])
+        except (IndexError, ValueError):
+            value = None
+        return Answer(value, self._child.returncode, said[-1] if said else "no output")
+
+    def close(self) -> None:
+        """End it, whether it was asked or not."""
+        self._child.kill()
+        self._child.communicate()
+
+    def __enter__(self) -> Standby:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
+            [sys.executable, "-P", "-m", self.module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl+C is for the parent, which decides
+        )

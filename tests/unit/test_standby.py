@@ -1,0 +1,70 @@
+"""A process that stands by answers once, is replaced if it died, and never outlives its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from finetune30.standby import Standby
+
+ECHO = "import json, sys; r = json.load(sys.stdin); print('noise'); print(json.dumps({'got': r['x']}))"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module on the path that answers with what it was asked."""
+    (tmp_path / "echo_once.py").write_text(ECHO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "echo_once"
+
+
+def test_it_answers_with_the_object_of_its_last_line(module: str) -> None:
+    with Standby(module) as process:
+        answer = process.ask({"x": 5})
+    assert (answer.value, answer.exit_code) == ({"got": 5}, 0)
+
+
+def test_one_that_was_killed_while_it_waited_is_replaced(module: str) -> None:
+    with Standby(module) as process:
+        os.kill(process._child.pid, signal.SIGKILL)
+        process._child.wait()
+        assert process.ask({"x": 1}).value == {"got": 1}
+
+
+def test_one_that_fails_says_so_in_its_last_words(module: str) -> None:
+    with Standby(module) as process:
+        answer = process.ask({"y": 1})
+    assert answer.value is None
+    assert answer.exit_code == 1
+    assert "KeyError" in answer.said
+
+
+def test_one_that_is_not_needed_ends_with_the_block(module: str) -> None:
+    with Standby(module) as process:
+        pid = process._child.pid
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
+
+
+def test_it_ends_when_its_parent_was_killed(module: str) -> None:
+    code = (
+        "import time; from finetune30.standby import Standby\n"
+        f"print(Standby({module!r})._child.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+
+    until = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "still alive"
+        time.sleep(0.05)
