@@ -115,6 +115,7 @@ class Sitting:
         untrained = residual.start_of(model) if residual.changes_base(config) else None
         model.to(self.compute.device)
         encoder = put_engine(model, config, self.compute, self.progress)
+        model.train()  # all of it: transformers loads a model for answering
         train_rows, eval_rows = self._rows(encoder)
         # Attaching may have drawn more or fewer random numbers; training starts from the seed alone.
         set_seed(config.seed)

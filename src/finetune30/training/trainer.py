@@ -156,16 +156,15 @@ class AdapterTrainer(Trainer):
         first = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         self.step_tokens += first.shape[0] * first.shape[1] if mask is None else int(mask.sum())
         self.step_rows += len(inputs["labels"])
-        if not model.training:
-            model.train()
         # What transformers does here besides is for pipelines, contexts and optimizers we do not have.
         loss: torch.Tensor = self.compute_loss(
             model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch
         )
         self.accelerator.backward(loss)
+        loss = loss.detach()
         if not bool(torch.isfinite(loss)):
             raise _diverged(f"the loss is {float(loss)} at step {self.state.global_step + 1}", self.args.learning_rate)
-        return loss.detach()
+        return loss
 
     # Walking through the whole model at every step, to find the few parameters that are trained, costs as
     # much as an encoder layer.
