@@ -57,24 +57,29 @@ def learn(model: nn.Module, batch: dict[str, Tensor], labels: Tensor) -> tuple[f
     return float(loss.detach()), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("targets", TARGETS)
-@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
-def test_loss_and_gradients_in_float32_are_those_of_stock_peft(
-    tiny_model: Callable[[str], Path], architecture: str, targets: str | None
-) -> None:
-    folder = tiny_model(architecture)
-    model = build(folder, lora__target_modules=targets)
-    labels = torch.tensor([row % 2 for row in range(12)])
-    loss, gradients = learn(model, batch_of(folder), labels)
+def assert_stock_numbers(model: nn.Module, batch: dict[str, Tensor]) -> engine.Encoder:
+    """Loss and gradients of one step in float32, before and after the engine takes over."""
+    labels = torch.tensor([row % 3 % 2 for row in range(12)])
+    loss, gradients = learn(model, batch, labels)
 
-    engine.install(model, torch.float32)
-    ours, our_gradients = learn(model, batch_of(folder), labels)
+    encoder = engine.install(model, torch.float32)
+    ours, our_gradients = learn(model, batch, labels)
 
     assert ours == pytest.approx(loss, abs=1e-5)
     assert our_gradients.keys() == gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(our_gradients[name], gradient, atol=1e-5, rtol=1e-3)
         assert gradient.abs().max() > 0, name
+    return encoder
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_loss_and_gradients_in_float32_are_those_of_stock_peft(
+    tiny_model: Callable[[str], Path], architecture: str, targets: str | None
+) -> None:
+    folder = tiny_model(architecture)
+    assert_stock_numbers(build(folder, lora__target_modules=targets), batch_of(folder))
 
 
 @pytest.mark.parametrize("targets", TARGETS)
@@ -109,54 +114,57 @@ def test_answers_without_gradients_are_stock_pefts(tiny_model: Callable[[str], P
 @pytest.mark.parametrize("rank", [1, 4, 64])
 def test_any_rank_gives_stock_gradients(tiny_model: Callable[[str], Path], rank: int) -> None:
     folder = tiny_model("bert")
-    model = build(folder, lora__r=rank, lora__target_modules=["query", "dense"], lora__use_rslora=True)
-    labels = torch.ones(12, dtype=torch.long)
-    _, gradients = learn(model, batch_of(folder), labels)
-
-    engine.install(model, torch.float32)
-    _, ours = learn(model, batch_of(folder), labels)
-
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3)
+    changes = {"lora__r": rank, "lora__target_modules": ["query", "dense"], "lora__use_rslora": True}
+    assert_stock_numbers(build(folder, **changes), batch_of(folder))
 
 
 @pytest.mark.parametrize("only", [["query"], ["output.dense"], ["intermediate.dense"], ["attention.output.dense"]])
 def test_adapters_on_one_place_alone_give_stock_gradients(tiny_model: Callable[[str], Path], only: list[str]) -> None:
     """Each ends the backward pass of the lowest layer somewhere else."""
     folder = tiny_model("bert")
-    model = build(folder, lora__target_modules=only)
-    labels = torch.ones(12, dtype=torch.long)
-    _, gradients = learn(model, batch_of(folder), labels)
+    assert_stock_numbers(build(folder, lora__target_modules=only), batch_of(folder))
+
+
+@pytest.mark.parametrize("layers", [[0], [1]])
+def test_adapters_on_some_layers_alone_give_stock_gradients(
+    tiny_model: Callable[[str], Path], layers: list[int]
+) -> None:
+    folder = tiny_model("distilbert")
+    assert_stock_numbers(build(folder, lora__layers_to_transform=layers), batch_of(folder))
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_batch_of_one_text_and_a_batch_without_padding_give_stock_gradients(
+    tiny_model: Callable[[str], Path], rows: int
+) -> None:
+    folder = tiny_model("roberta")
+    tokens = encode(modeling.inspect(str(folder)).tokenizer, ["good film was it"] * rows, 32)
+    batch = {**tokens.batch(range(rows))}
+    model, labels = build(folder), torch.ones(rows, dtype=torch.long)
+    loss, gradients = learn(model, batch, labels)
 
     engine.install(model, torch.float32)
-    _, ours = learn(model, batch_of(folder), labels)
 
-    assert ours.keys() == gradients.keys()
+    ours, our_gradients = learn(model, batch, labels)
+    assert ours == pytest.approx(loss, abs=1e-5)
     for name, gradient in gradients.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(our_gradients[name], gradient, atol=1e-5, rtol=1e-3)
 
 
-def test_electra_and_camembert_are_computed_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["electra", "camembert"])
+def test_electra_and_camembert_are_computed_too(tmp_path: Path, kind: str) -> None:
     from transformers import AutoModel, CamembertConfig, ElectraConfig
 
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    for config in (
-        ElectraConfig(vocab_size=40, embedding_size=16, pad_token_id=0, **shape),
-        CamembertConfig(vocab_size=40, pad_token_id=1, max_position_embeddings=66, **shape),
-    ):
-        folder = tmp_path / config.model_type
-        tiny._tokenizer("roberta" if config.model_type == "camembert" else "bert").save_pretrained(folder)
-        torch.manual_seed(7)
-        AutoModel.from_config(config).save_pretrained(folder)
-        model = build(folder, lora__target_modules="all-linear")
-        labels = torch.ones(12, dtype=torch.long)
-        _, gradients = learn(model, batch_of(folder), labels)
-
-        engine.install(model, torch.float32)
-        _, ours = learn(model, batch_of(folder), labels)
-
-        for name, gradient in gradients.items():
-            torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3)
+    config = (
+        ElectraConfig(vocab_size=40, embedding_size=16, pad_token_id=0, **shape)
+        if kind == "electra"
+        else CamembertConfig(vocab_size=40, pad_token_id=1, max_position_embeddings=66, **shape)
+    )
+    tiny._tokenizer("roberta" if kind == "camembert" else "bert").save_pretrained(tmp_path)
+    torch.manual_seed(7)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    assert_stock_numbers(build(tmp_path, lora__target_modules="all-linear"), batch_of(tmp_path))
 
 
 def test_dropout_of_the_adapter_acts_in_training_only_and_its_gradients_fit_its_mask(
@@ -318,14 +326,9 @@ def test_the_whole_engine_computes_the_same_with_plain_products(
     """What a torch without packing, a GPU or Apple Silicon runs, on this processor."""
     folder = tiny_model("roberta")
     model = build(folder, lora__target_modules="all-linear")
-    labels = torch.ones(12, dtype=torch.long)
-    _, gradients = learn(model, batch_of(folder), labels)
-
     monkeypatch.setattr(products, "packs", lambda: False)
     monkeypatch.setattr(attention.Plain, "attend", attention.Fused.attend)
-    encoder = engine.install(model, torch.float32)
-    _, ours = learn(model, batch_of(folder), labels)
+
+    encoder = assert_stock_numbers(model, batch_of(folder))
 
     assert isinstance(encoder.parts.layers[0].out.product, products.Plain)
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3)

@@ -124,34 +124,30 @@ class _Through(torch.autograd.Function):
         kept: list[Kept] = ctx.kept
         trained = [any(stack.adapted for stack in layer.stacks()) for layer in ctx.layers]
         of_hidden: Tensor | None = gradients[0]
-        sums = _Sums()
+        found: Adapted = []
         for number in reversed(range(len(ctx.layers))):
             below = ctx.needs_input_grad[0] or any(trained[:number])
             if of_hidden is None:
                 break
-            of_hidden, found = ctx.layers[number].backward(of_hidden, kept.pop(), wanted=below)
-            sums.add(found)
-        return of_hidden, None, None, None, *(sums.totals.get(p) for p in ctx.encoder.parameters)
+            of_hidden, of_adapters = ctx.layers[number].backward(of_hidden, kept.pop(), wanted=below)
+            found += of_adapters
+        totals = _by_parameter(found)
+        return of_hidden, None, None, None, *(totals.get(parameter) for parameter in ctx.encoder.parameters)
 
 
-class _Sums:
-    """Gradients by parameter, in float32 and with the adapters' scale; shared layers add up."""
-
-    def __init__(self) -> None:
-        self.totals: dict[nn.Parameter, Tensor] = {}
-
-    def add(self, found: Adapted) -> None:
-        """Take in the gradients of one layer."""
-        for stack, gradients in found:
-            views = stack.views(gradients)
-            news = [torch.empty_like(parameter) for parameter in stack.parameters]
-            torch._foreach_copy_(news, views)
-            torch._foreach_mul_(news, stack.scale)
-            for parameter, new in zip(stack.parameters, news, strict=True):
-                if parameter in self.totals:
-                    self.totals[parameter] += new
-                else:
-                    self.totals[parameter] = new
+def _by_parameter(found: Adapted) -> dict[nn.Parameter, Tensor]:
+    """Gradients in float32 and with the adapters' scale; those of shared layers add up."""
+    parameters = [parameter for stack, _ in found for parameter in stack.parameters]
+    gradients = [torch.empty_like(parameter) for parameter in parameters]
+    if not found:
+        return {}
+    # One call for all: a call for each of a hundred small tensors costs as much as a layer.
+    torch._foreach_copy_(gradients, [view for stack, of_stack in found for view in stack.views(of_stack)])
+    torch._foreach_mul_(gradients, [stack.scale for stack, _ in found for _ in stack.parameters])
+    totals: dict[nn.Parameter, Tensor] = {}
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        totals[parameter] = totals[parameter].add_(gradient) if parameter in totals else gradient
+    return totals
 
 
 def _added(attention_mask: Tensor | None) -> Tensor | None:
