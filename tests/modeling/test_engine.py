@@ -196,6 +196,20 @@ def test_dropout_of_the_adapter_acts_in_training_only_and_its_gradients_fit_its_
     assert learn(model, batch, labels)[0] == learn(model, batch, labels)[0] != first
 
 
+def test_what_dropout_keeps_is_scaled_up_so_that_the_mean_stays(tiny_model: Callable[[str], Path]) -> None:
+    model = build(tiny_model("bert"), lora__lora_dropout=0.5)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and ".lora_dropout." in name:
+            module.p = 0.5
+    stack = engine.install(model, torch.float32).parts.layers[0].attention[0]
+
+    _, thin = stack.forward(torch.ones(50, 32), learns=True)
+
+    assert thin is not None
+    assert set(thin.inputs.unique().tolist()) == {0.0, 2.0}
+    assert thin.inputs.mean() == pytest.approx(1.0, abs=0.1)
+
+
 def test_the_models_names_parameters_and_files_stay_as_they_are(
     tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
