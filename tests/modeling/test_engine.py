@@ -277,6 +277,25 @@ def test_dropout_is_set_in_the_base_and_neither_in_the_head_nor_in_the_adapter(
             assert module.p == (0.0 if inside else own[name]), name
 
 
+def test_dropout_that_a_model_keeps_as_a_number_is_set_too(tmp_path: Path) -> None:
+    from transformers import AutoModel, BartConfig
+
+    tiny._tokenizer("bert").save_pretrained(tmp_path)
+    shape = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    bart = BartConfig(vocab_size=40, d_model=32, encoder_ffn_dim=32, decoder_ffn_dim=32, pad_token_id=0, **shape)
+    AutoModel.from_config(bart).save_pretrained(tmp_path)
+    config = tiny.experiment(tmp_path, "builtin:reviews", lora__target_modules=["q_proj"], lora__lora_dropout=0.0)
+    base = modeling.inspect(str(tmp_path))
+    model = modeling.attach(modeling.load(base, LABELS, seed=1), base, config).train()
+
+    set_dropout(model, 0.0)
+
+    body = model.get_base_model().model
+    ids = torch.tensor([[2, 4, 3]])
+    first, second = body(input_ids=ids)[0], body(input_ids=ids)[0]
+    assert torch.equal(first, second)
+
+
 # Attention and products, each against another way to the same number.
 
 

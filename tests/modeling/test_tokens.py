@@ -106,6 +106,43 @@ def test_a_damaged_file_is_read_anew(tokenizer, tmp_path: Path, damage: bytes | 
     assert encode(tokenizer, TEXTS, 32, tmp_path).ids.tolist() == expected
 
 
+def test_a_changed_byte_is_noticed_and_the_texts_are_read_anew(tokenizer, tmp_path: Path) -> None:
+    expected = encode(tokenizer, TEXTS, 32, tmp_path).ids.tolist()
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    for position in range(0, len(content), 37):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        file.write_bytes(changed)
+        assert encode(tokenizer, TEXTS, 32, tmp_path).ids.tolist() == expected, position
+
+
+def test_an_arrow_file_of_something_else_is_read_anew(tokenizer, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    expected = encode(tokenizer, TEXTS, 32, tmp_path).ids.tolist()
+    (file,) = tmp_path.iterdir()
+    for table in (pa.table({"ids": [1, 2]}), pa.schema([("ids", pa.int32())]).empty_table()):
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        assert encode(tokenizer, TEXTS, 32, tmp_path).ids.tolist() == expected
+
+
+def test_a_setting_of_the_tokenizer_that_only_python_knows_makes_another_file(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    import json
+    import shutil
+
+    for value in (False, True):
+        folder = Path(shutil.copytree(tiny_model("bert"), tmp_path / str(value)))
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "split_special_tokens": value}))
+        encode(modeling.inspect(str(folder)).tokenizer, ["good [SEP] film"], 32, tmp_path / "cache")
+
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_a_cache_that_cannot_be_written_does_not_matter(tokenizer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
 

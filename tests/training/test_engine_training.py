@@ -17,7 +17,7 @@ from finetune30.errors import ConfigError
 from finetune30.modeling import engine
 from finetune30.modeling.predict import logits_of
 from finetune30.modeling.tokens import encode
-from finetune30.training import batch_size, choose_batch_size
+from finetune30.training import batch_size, choose_batch_size, lower
 from finetune30.training.encode import StepBatches
 from finetune30.training.lower import LowerOutputs
 from tests import tiny
@@ -170,11 +170,86 @@ def test_kept_outputs_answer_like_the_tokens_they_stand_for(
     tokens = encode(base.tokenizer, [text for text, _ in tiny.rows(70)], 32)
     expected = logits_of(model, tokens, batch_size=8, device="cpu")
 
-    kept = LowerOutputs(encoder, tokens, 1, tmp_path / "kept", "cpu")
+    kept = LowerOutputs(encoder, tokens, 1, tmp_path, "cpu")
     encoder.below = 1
 
+    assert list(tmp_path.iterdir()) == []  # a file without a name
     close = 1e-5 if dtype == torch.float32 else 1e-2
     np.testing.assert_allclose(logits_of(model, kept, batch_size=8, device="cpu"), expected, atol=close)
+
+
+def test_memory_that_runs_out_below_halves_the_batch_there(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    config = tiny.experiment(tiny_model("bert"), "builtin:reviews", lora__lora_dropout=0.0)
+    base = modeling.inspect(config.model.name)
+    model = modeling.attach(modeling.load(base, ("a", "b"), seed=1), base, config).eval()
+    encoder = engine.install(model, torch.float32, trains=False)
+    tokens = encode(base.tokenizer, [text for text, _ in tiny.rows(70)], 32)
+    expected = LowerOutputs(encoder, tokens, 1, tmp_path, "cpu").values
+    inner = encoder.hidden
+
+    class Small:
+        """The same encoder on a device with room for 20 texts."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(encoder, name)
+
+        def hidden(self, input_ids: torch.Tensor, **rest: Any) -> torch.Tensor:
+            if len(input_ids) > 20:
+                raise torch.OutOfMemoryError("fake device: out of memory")
+            return inner(input_ids, **rest)
+
+    small = LowerOutputs(Small(), tokens, 1, tmp_path, "cpu")  # type: ignore[arg-type]
+
+    np.testing.assert_allclose(small.values, expected, atol=1e-5)
+
+
+def test_a_disk_without_room_for_kept_outputs_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    """A full disk under a mapped file ends a process by SIGBUS: the room is claimed first."""
+    with (tmp_path / "file").open("w+b") as file, pytest.raises(OSError, match=r"space|large"):
+        lower._allocate(file.fileno(), 1 << 60)
+
+
+@pytest.mark.parametrize("changes", [{"lora__modules_to_save": ["word_embeddings"]}])
+def test_lower_layers_are_not_kept_where_something_below_them_learns(
+    tiny_model: Callable[[str], Path], tiny_data: Path, tmp_path: Path, bench: Bench, changes: dict[str, Any]
+) -> None:
+    config = tiny.experiment(tiny_model("bert"), tiny_data, training__freeze_below=1, **changes)
+
+    trained = bench.fit(config, tmp_path)
+
+    assert "computed at every step: something before the layers is trained" in bench.notes()
+    weights = load_file(trained.folder / "adapter_model.safetensors")
+    (name,) = [name for name in weights if "word_embeddings" in name]
+    before = load_file(tiny_model("bert") / "model.safetensors")["embeddings.word_embeddings.weight"]
+    assert not torch.equal(weights[name], before)
+
+
+def test_lower_layers_are_not_kept_where_padding_comes_first(
+    tiny_model: Callable[[str], Path], tiny_data: Path, tmp_path: Path, bench: Bench
+) -> None:
+    import json
+    import shutil
+
+    model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+    settings = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps({**settings, "padding_side": "left"}))
+
+    bench.fit(tiny.experiment(model, tiny_data, training__freeze_below=1), tmp_path / "artifacts")
+
+    assert "computed at every step: the tokenizer pads on the left" in bench.notes()
+
+
+def test_nothing_of_kept_outputs_stays(tiny_model: Callable[[str], Path], tiny_data: Path, tmp_path: Path) -> None:
+    Bench().fit(tiny.experiment(tiny_model("bert"), tiny_data, training__freeze_below=1), tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {".staging-final_model", "checkpoint-6", "checkpoint-12"}
+
+
+def test_an_adapter_outside_the_layers_alone_trains(
+    tiny_model: Callable[[str], Path], tiny_data: Path, tmp_path: Path, bench: Bench
+) -> None:
+    trained = bench.fit(tiny.experiment(tiny_model("bert"), tiny_data, lora__target_modules=["pooler.dense"]), tmp_path)
+    assert trained.figures["steps"] == 12
 
 
 @pytest.mark.parametrize(

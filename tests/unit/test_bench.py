@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from tests import tiny
 
 from finetune30.bench.report import Spread, accuracies, figures, flop_per_token, mfu, ratio, table
 from finetune30.bench.schedule import Contender, Process, Seen, interleave
-from finetune30.errors import RunFailed
+from finetune30.bench.training import QUICK, run
+from finetune30.errors import BadInput, Finetune30Error
 
 
 def seen(recipe: str, tokens_per_s: list[float], rate: float = 1e9, adapter: str = "query-value") -> Seen:
@@ -83,9 +85,27 @@ def test_accuracy_of_both_ways_is_that_of_the_named_split(tiny_model: Callable[[
 
 
 def test_a_process_that_dies_is_told_with_its_last_words(tiny_data: Path) -> None:
-    process = Process()
-    try:
-        with pytest.raises(RunFailed, match="KeyError: 'fastest'"):
-            process.ask("prepare", recipe="fastest", config={"data": {"dataset_name": str(tiny_data)}}, steps=9)
-    finally:
-        process.close()
+    with closing(Process()) as process, pytest.raises(Finetune30Error, match="KeyError: 'fastest'"):
+        process.ask("prepare", recipe="fastest", config={"data": {"dataset_name": str(tiny_data)}}, steps=9)
+
+
+def test_bad_input_in_a_process_is_bad_input_here_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with closing(Process()) as process, pytest.raises(BadInput, match=r"nowhere.csv: no such file") as caught:
+        process.ask("prepare", recipe="guide", config={"data": {"dataset_name": "./nowhere.csv"}}, steps=9)
+    assert (caught.value.code, caught.value.exit_code) == ("data_invalid", 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("device", "says"), [("banana", "training.device"), ("cuda:63", "usable CUDA")])
+def test_a_device_that_is_not_here_is_bad_input(device: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        run(QUICK, device, lambda _: None)
+
+
+def test_a_folder_of_data_that_was_named_must_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETUNE30_DATA", str(tmp_path))
+    with pytest.raises(BadInput, match="has no folder sst2_sent"):
+        run(QUICK, "cpu", lambda _: None)

@@ -30,7 +30,11 @@ def accuracy_of(recipe: Recipe, config: ExperimentConfig, split: str) -> float:
     if recipe.stock is None:
         return _ours(recipe, config, splits, judged)
     trainer, _ = stock_trainer(
-        recipe, config, splits, {"num_train_epochs": config.training.num_train_epochs, "save_strategy": "no"}
+        recipe,
+        config,
+        splits,
+        tempfile.gettempdir(),  # nothing is saved
+        {"num_train_epochs": config.training.num_train_epochs, "save_strategy": "no"},
     )
     trainer.train()
     base = modeling.inspect(config.model.name)

@@ -85,6 +85,7 @@ RECIPES = {
 
 def rounds_of(recipe: Recipe, config: ExperimentConfig, steps: int) -> Callable[[], Round]:
     """A function that trains for so many steps and says what they took; preparing is done here, once."""
+    modeling.choose(config.training.device)  # a device that is not here is refused for every recipe alike
     splits = data.load(config)
     return _ours(recipe, config, splits, steps) if recipe.stock is None else _stock(recipe, config, splits, steps)
 
@@ -132,7 +133,10 @@ def _ours(recipe: Recipe, config: ExperimentConfig, splits: Splits, steps: int) 
 
 def _stock(recipe: Recipe, config: ExperimentConfig, splits: Splits, steps: int) -> Callable[[], Round]:
     with quiet_transformers():
-        trainer, costs = stock_trainer(recipe, config, splits, {"max_steps": steps, "save_strategy": "no"})
+        # Nothing is saved, so the folder is only named.
+        trainer, costs = stock_trainer(
+            recipe, config, splits, tempfile.gettempdir(), {"max_steps": steps, "save_strategy": "no"}
+        )
 
     def go() -> Round:
         costs.clear()
@@ -145,7 +149,7 @@ def _stock(recipe: Recipe, config: ExperimentConfig, splits: Splits, steps: int)
 
 
 def stock_trainer(
-    recipe: Recipe, config: ExperimentConfig, splits: Splits, arguments: dict[str, Any]
+    recipe: Recipe, config: ExperimentConfig, splits: Splits, folder: str, arguments: dict[str, Any]
 ) -> tuple[Any, list[tuple[int, int, float]]]:
     """transformers' Trainer on PEFT's model, as its users write it.
 
@@ -172,10 +176,11 @@ def stock_trainer(
     model = modeling.attach(load_base(base, splits.label_names, seed=config.seed), base, config)
     set_seed(config.seed)
     training = config.training
+    workplace = tempfile.TemporaryDirectory()
     trainer = Counting(
         model,
         TrainingArguments(
-            output_dir=tempfile.mkdtemp(),
+            output_dir=folder,
             per_device_train_batch_size=recipe.batch_size,
             learning_rate=training.learning_rate,
             weight_decay=training.weight_decay,

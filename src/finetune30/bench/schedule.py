@@ -7,6 +7,7 @@ Neighbours: ``worker`` is the process, ``report`` makes tables of what is found 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune30.errors import RunFailed
+from finetune30.errors import BadInput, Finetune30Error
+
+_LEAVING_S = 20
 
 
 class Process:
@@ -25,19 +28,23 @@ class Process:
             [sys.executable, "-P", "-m", "finetune30.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            # What it says besides is kept for the last words, or shown to who asks for all of it.
+            stderr=None if os.environ.get("FINETUNE30_DEBUG") else subprocess.PIPE,
             text=True,
         )
 
     def close(self) -> None:
-        """End the process."""
-        self.child.kill()
-        self.child.communicate()
+        """End the process: kindly, so that it removes its temporary files, then by force."""
+        try:
+            self.child.communicate(timeout=_LEAVING_S)
+        except (subprocess.TimeoutExpired, BrokenPipeError):
+            self.child.kill()
+            self.child.communicate()
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """One request, one answer.
 
-        Raises: RunFailed with the last thing the process said, if it died.
+        Raises: BadInput, or another error, as the process met it; one with its last words, if it died.
         """
         assert self.child.stdin is not None  # noqa: S101 - both are pipes
         assert self.child.stdout is not None  # noqa: S101
@@ -49,9 +56,11 @@ class Process:
             line = ""
         if line:
             answer: dict[str, Any] = json.loads(line)
+            if "error" in answer:
+                raise _error(answer)
             return answer
-        said = self.child.communicate()[1].strip().splitlines() or ["nothing"]
-        raise RunFailed(f"a benchmark process ended ({said[-1]})", hint="FINETUNE30_DEBUG=1 shows more")
+        said = (self.child.communicate()[1] or "").strip().splitlines() or ["it said nothing"]
+        raise Finetune30Error(f"a benchmark process ended: {said[-1]}", hint="FINETUNE30_DEBUG=1 shows all it says")
 
 
 @dataclass(frozen=True)
@@ -122,3 +131,12 @@ def interleave(
             if found.contender.recipe in profiled:
                 found.profile = process.ask("profile")["table"]
         return seen
+
+
+def _error(answer: dict[str, Any]) -> Finetune30Error:
+    """The error of another process, with the exit code it would have there."""
+    told = answer["error"]
+    kind = BadInput if answer["exit_code"] == BadInput.exit_code else Finetune30Error
+    error = kind(told["message"], where=told["where"], hint=told["hint"])
+    error.code = told["code"]
+    return error

@@ -14,6 +14,8 @@ from typing import Any
 
 from finetune30.bench.report import accuracies, figures, flop_per_token, table
 from finetune30.bench.schedule import Contender, Process, Seen, interleave
+from finetune30.config import from_mapping
+from finetune30.errors import ConfigError
 from finetune30.monitoring import environment_report
 
 # The builtin base, and rows of its products in a batch of 32 sentences.
@@ -47,6 +49,7 @@ QUICK = Effort(2, ("query-value",), ("guide", "stock", "ours", "ours-float32"), 
 
 def run(effort: Effort, device: str, tell: Callable[[str], None], *, profile: bool = False) -> dict[str, Any]:
     """Measure, print tables, and return every figure with machine and versions."""
+    from_mapping({"training": {"device": device}}, where="--device")
     data = _data()
     tell(f"data: {data}")
     contenders = [
@@ -95,7 +98,10 @@ def _notes(seen: list[Seen], per_token: float) -> list[str]:
 
 def _accuracies(effort: Effort, device: str, tell: Callable[[str], None]) -> dict[str, dict[str, list[float]]]:
     folder = _real_data()
-    if not effort.seeds or folder is None:
+    if not effort.seeds:
+        return {}
+    if folder is None:
+        tell(f"accuracy left out: it needs {' and '.join(_ACCURACY)}, in the folder FINETUNE30_DATA names")
         return {}
     found: dict[str, dict[str, list[float]]] = {}
     for dataset, (split, epochs) in _ACCURACY.items():
@@ -122,8 +128,20 @@ def _config(data: str, adapter: str, device: str) -> dict[str, Any]:
 
 
 def _real_data() -> Path | None:
-    folder = Path(os.environ.get("FINETUNE30_DATA", Path("..") / "shared" / "data"))
-    return folder if folder.is_dir() else None
+    """The folder of real datasets: where ``FINETUNE30_DATA`` says, or beside the project; None if there is none.
+
+    Raises: ConfigError if the variable names a folder that does not hold them.
+    """
+    named = os.environ.get("FINETUNE30_DATA")
+    folder = Path(named) if named else Path("..") / "shared" / "data"
+    missing = [name for name in _ACCURACY if not (folder / name).is_dir()]
+    if named and missing:
+        raise ConfigError(
+            f"has no folder {missing[0]}",
+            where=f"FINETUNE30_DATA={named}",
+            hint="unset it, and builtin:reviews is used",
+        )
+    return None if missing else folder
 
 
 def _data() -> str:

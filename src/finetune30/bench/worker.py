@@ -15,6 +15,7 @@ from typing import Any
 
 from finetune30.bench.recipes import RECIPES, Round, rounds_of
 from finetune30.config import from_mapping
+from finetune30.errors import Finetune30Error
 
 
 class Worker:
@@ -72,7 +73,10 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         request = json.loads(line)
-        answer = getattr(worker, request.pop("do"))(**request)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except Finetune30Error as error:
+            answer = {"error": error.to_dict(), "exit_code": error.exit_code}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -138,7 +138,8 @@ class Training(Section):
     num_train_epochs: float = Field(3.0, gt=0, le=1000, description="Passes over the training rows; may be a fraction")
     max_steps: Literal[-1] | Count = Field(-1, description="Optimiser steps, overriding the epochs; -1 goes by epochs")
     per_device_train_batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
-        16, description="Texts in a training batch; auto measures and takes the largest that pays"
+        16,
+        description="Texts in a training batch; auto measures: the largest that pays, if an epoch keeps 50 steps",
     )
     per_device_eval_batch_size: int = Field(64, ge=1, le=4096, description="Texts in an evaluation batch")
     gradient_accumulation_steps: int = Field(1, ge=1, le=1024, description="Batches added up before an optimiser step")
@@ -192,8 +193,8 @@ class Training(Section):
     )
     freeze_below: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None,
-        description="No adapter in this many layers from the bottom, whose outputs are computed once and kept on disk; "
-        "null adapts all layers",
+        description="Adapters only in the layers above so many from the bottom, whose outputs are computed once and "
+        "kept on disk while the run lasts; null adapts all layers",
     )
     fastest_within: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,

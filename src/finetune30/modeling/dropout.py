@@ -20,5 +20,10 @@ def set_dropout(model: PeftModel, share: float | None) -> None:
     classifier: Any = model.get_base_model()
     body = getattr(classifier, classifier.base_model_prefix)
     for name, module in body.named_modules():
-        if isinstance(module, nn.Dropout) and ".lora_dropout." not in name:
-            module.p = share
+        if isinstance(module, nn.Dropout):
+            if ".lora_dropout." not in name:
+                module.p = share
+            continue
+        # BART and its kin hold a number, and hand it to a function.
+        for attribute in [a for a, value in vars(module).items() if "dropout" in a and isinstance(value, float)]:
+            setattr(module, attribute, share)

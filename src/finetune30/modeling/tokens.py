@@ -30,6 +30,7 @@ _AT_ONCE = 2048
 # A cache is kept below this, oldest files first out.
 _CACHE_BYTES = 2 << 30
 _FORMAT = "1"
+_DIGEST = b"sha256"
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,10 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | 
     if cache is None:
         return _read(tokenizer, texts, max_length, padder)
     path = cache / f"{_key(tokenizer, texts, max_length)}.arrow"
-    with suppress(OSError, pa.ArrowException, KeyError):  # no such file, or not whole: read the texts
+    with suppress(OSError, pa.ArrowException, LookupError, AttributeError, ValueError):  # none, or not whole
         found = _open(path, padder)
-        os.utime(path)
+        with suppress(OSError):  # others' files are used as they are
+            os.utime(path)
         return found
     tokens = _read(tokenizer, texts, max_length, padder)
     with suppress(OSError):  # a cache that cannot be written must not stop a run
@@ -161,10 +163,17 @@ def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
 
 def _description(tokenizer: Any) -> Iterator[str]:
     """All that decides what ids a text gets."""
-    yield f"{type(tokenizer).__qualname__} {tokenizer.truncation_side} {tokenizer.padding_side}"
+    import tokenizers
+    import transformers
+
+    yield f"{transformers.__version__} {tokenizers.__version__} {type(tokenizer).__qualname__}"
+    yield f"{tokenizer.truncation_side} {tokenizer.padding_side} {tokenizer.model_input_names}"
+    # Some behaviour (split_special_tokens) is Python's alone; where the files lie is not behaviour.
+    settings = {k: v for k, v in tokenizer.init_kwargs.items() if "file" not in k and "path" not in k}
+    yield repr(sorted(settings.items())) + repr(getattr(tokenizer, "split_special_tokens", None))
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:
-        yield repr((sorted(tokenizer.get_vocab().items()), tokenizer.init_kwargs))
+        yield repr(sorted(tokenizer.get_vocab().items()))
         return
     # How the last call cut and padded is in there as well, and says nothing of the next.
     values = json.loads(fast.to_str())
@@ -178,7 +187,7 @@ def _write(tokens: Tokens, path: Path) -> None:
         columns["types"] = tokens.types
     # One row whose columns are lists: each column is one buffer of the file, mapped as it is.
     lists = {name: pa.array([v], pa.large_list(pa.from_numpy_dtype(v.dtype))) for name, v in columns.items()}
-    table = pa.table(lists)
+    table = pa.table(lists).replace_schema_metadata({_DIGEST: _digest(columns)})
     staging = path.with_name(f".staging-{os.getpid()}-{path.name}")
     try:
         with pa.OSFile(str(staging), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -192,7 +201,17 @@ def _write(tokens: Tokens, path: Path) -> None:
 def _open(path: Path, padder: Padder) -> Tokens:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     columns = {name: table.column(name).chunk(0).values.to_numpy(zero_copy_only=True) for name in table.schema.names}
+    if (table.schema.metadata or {}).get(_DIGEST) != _digest(columns):
+        raise ValueError("the file is not as it was written")
     return Tokens(columns["ids"], columns.get("types"), columns["starts"], columns["cut"], padder)
+
+
+def _digest(columns: dict[str, NDArray[Any]]) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(columns):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(columns[name]).data)
+    return digest.hexdigest().encode()
 
 
 def _make_room(cache: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from finetune30.modeling.memory import is_out_of_memory, release
-from finetune30.modeling.tokens import Tokens
+from finetune30.modeling.predict import Inputs
 
 _SMALLEST, _LARGEST = 8, 256
 # An epoch of fewer steps learns too little from each row; a doubling that gains less than this does not pay.
@@ -24,19 +24,19 @@ _PAYS = 1.05
 _ROUNDS = 3
 
 
-def largest_that_pays(model: nn.Module, tokens: Tokens, rows: int, device: str) -> tuple[int, dict[int, float]]:
+def largest_that_pays(model: nn.Module, inputs: Inputs, rows: int, device: str) -> tuple[int, dict[int, float]]:
     """Double the batch while tokens per second grow by a twentieth, memory lasts and an epoch has 50 steps.
 
     Args:
         model: Ready to train; its gradients are cleared, its weights stay.
-        tokens: Of some of the training texts; those of middle length are measured.
-        rows: How many training texts there are.
+        inputs: Some of the training texts; those of middle length are measured.
+        rows: Training texts over the batches that make an optimizer step: how many batches an epoch can have.
     Returns: The batch size, and tokens per second of each that was tried.
     """
     seen: dict[int, float] = {}
-    for size in _sizes(rows, len(tokens)):
+    for size in _sizes(rows, len(inputs.lengths())):
         try:
-            seen[size] = _tokens_per_s(model, tokens, size, device)
+            seen[size] = _tokens_per_s(model, inputs, size, device)
         except (RuntimeError, MemoryError) as fault:
             if not is_out_of_memory(fault):
                 raise
@@ -57,11 +57,12 @@ def _sizes(rows: int, texts: int) -> Iterator[int]:
         size *= 2
 
 
-def _tokens_per_s(model: nn.Module, tokens: Tokens, size: int, device: str) -> float:
-    order = tokens.lengths().argsort(kind="stable").tolist()
+def _tokens_per_s(model: nn.Module, inputs: Inputs, size: int, device: str) -> float:
+    lengths = inputs.lengths()
+    order = lengths.argsort(kind="stable").tolist()
     start = max(0, (len(order) - size) // 2)
-    batch = {name: value.to(device) for name, value in tokens.batch(order[start : start + size]).items()}
-    count = int(tokens.lengths()[order[start : start + size]].sum())
+    batch = {name: value.to(device) for name, value in inputs.batch(order[start : start + size]).items()}
+    count = int(lengths[order[start : start + size]].sum())
     seconds = []
     for _ in range(_ROUNDS + 1):
         began = time.perf_counter()

@@ -8,6 +8,7 @@ schedule, ``checkpoints`` the files; the pipeline keeps the record.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from finetune30.errors import OutOfMemory
 from finetune30.modeling import BaseModel, Compute, lora
 from finetune30.modeling.base import load as load_base
 from finetune30.modeling.memory import is_out_of_memory, release
+from finetune30.modeling.predict import Inputs
 from finetune30.modeling.tokens import encode
 from finetune30.training.batch_size import largest_that_pays
 from finetune30.training.encode import LabelledRows
+from finetune30.training.lower import LowerOutputs, why_not_kept
 from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.sitting import BatchShape, Load, Sitting, TrainedAdapter
@@ -110,12 +113,18 @@ def choose_batch_size(
 ) -> ExperimentConfig:
     """The configuration with a number in the place of ``per_device_train_batch_size: auto``, measured here."""
     model = lora.attach(load_base(base, splits.label_names, seed=config.seed), base, config)
-    model.to(compute.device).train()
-    put_engine(model, config, compute, lambda _: None)
-    few = splits.train.texts[:_MEASURED_TEXTS]
-    tokens = encode(base.tokenizer, few, config.data.max_length)
-    size, seen = largest_that_pays(model, tokens, len(splits.train.texts), compute.device)
-    tried = ", ".join(f"{rows}: {speed:.0f}" for rows, speed in seen.items())
+    model.to(compute.device)
+    encoder = put_engine(model, config, compute, lambda _: None)
+    model.train()
+    few = encode(base.tokenizer, splits.train.texts[:_MEASURED_TEXTS], config.data.max_length)
+    inputs: Inputs = few
+    below = config.training.freeze_below
+    with tempfile.TemporaryDirectory() as folder:
+        if encoder is not None and below is not None and why_not_kept(encoder, few) is None:
+            inputs, encoder.below = LowerOutputs(encoder, few, below, Path(folder), compute.device), below
+        rows = len(splits.train.texts) // config.training.gradient_accumulation_steps
+        size, seen = largest_that_pays(model, inputs, rows, compute.device)
+    tried = ", ".join(f"{n}: {speed:.0f}" for n, speed in seen.items()) or "too few texts to measure"
     progress(note(f"per_device_train_batch_size: auto is {size} here (tokens/s by batch size: {tried})"))
     training = config.training.model_copy(update={"per_device_train_batch_size": size})
     return config.model_copy(update={"training": training}).with_notes(config.notes)

@@ -1,12 +1,15 @@
 """Outputs of the frozen lower layers, computed once and kept in a file (``training.freeze_below``).
 
 They are computed in an order that depends on nothing but the lengths, before the first step: a
-resumed run computes the same numbers. The file is mapped, so memory stays flat; it is a staging file,
-gone with the sitting. Neighbours: ``modeling.engine`` computes, ``encode`` makes batches of it.
+resumed run computes the same numbers. The file is mapped, so memory stays flat; it has no name, so
+it is gone with the process, however that ends. Neighbours: ``modeling.engine`` computes, ``encode``
+makes batches of it.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from finetune30.modeling.engine import Encoder
+from finetune30.modeling.memory import is_out_of_memory, release
 from finetune30.modeling.tokens import Tokens
 
 _ROWS_AT_ONCE = 64
@@ -27,27 +31,45 @@ _STORED: dict[torch.dtype, tuple[Any, torch.dtype]] = {
 }
 
 
+def why_not_kept(encoder: Encoder, tokens: Tokens) -> str | None:
+    """Why the lower layers must be computed at every step; None if they need not."""
+    if encoder.learns_before_layers():
+        return "something before the layers is trained"
+    if tokens.padder.left:
+        return "the tokenizer pads on the left, so that the first token depends on the batch"
+    return None
+
+
 class LowerOutputs:
     """In the place of tokens: what the first adapted layer reads.
 
     Args:
         layers: How many layers lie below.
-        file: Where to keep the numbers; overwritten.
+        folder: Where to keep the numbers, for as long as this object lives.
+    Raises: OSError if the disk has no room, before anything is computed.
     """
 
-    def __init__(self, encoder: Encoder, tokens: Tokens, layers: int, file: Path, device: str) -> None:
+    def __init__(self, encoder: Encoder, tokens: Tokens, layers: int, folder: Path, device: str) -> None:
         self.tokens = tokens
         self.dtype = encoder.dtype
-        self.values: NDArray[Any] | None = None
+        stored, _ = _STORED[encoder.dtype]
+        shape = (max(1, len(tokens.ids)), encoder.size)
+        with tempfile.TemporaryFile(dir=folder) as file:  # the map outlives it
+            _allocate(file.fileno(), shape[0] * shape[1] * np.dtype(stored).itemsize)
+            self.values: NDArray[Any] = np.memmap(file, dtype=stored, mode="r+", shape=shape)
         order = np.argsort(tokens.lengths(), kind="stable").tolist()
-        for start in range(0, len(order), _ROWS_AT_ONCE):
-            rows = order[start : start + _ROWS_AT_ONCE]
-            batch = {name: value.to(device) for name, value in tokens.batch(rows).items()}
-            hidden = encoder.hidden(batch["input_ids"], batch.get("attention_mask"), layers)
-            if self.values is None:
-                shape = (len(tokens.ids), hidden.shape[-1])
-                self.values = np.memmap(file, dtype=_STORED[encoder.dtype][0], mode="w+", shape=shape)
-            self._keep(rows, hidden.cpu())
+        start, at_once = 0, _ROWS_AT_ONCE
+        while start < len(order):
+            rows = order[start : start + at_once]
+            try:
+                self._compute(encoder, rows, layers, device)
+            except (RuntimeError, MemoryError) as fault:
+                if at_once == 1 or not is_out_of_memory(fault):
+                    raise
+                at_once //= 2
+                release()
+                continue
+            start += len(rows)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -61,7 +83,6 @@ class LowerOutputs:
 
         Returns: ``inputs_embeds`` of shape (rows, longest, size); ``attention_mask`` only where something is padded.
         """
-        assert self.values is not None  # noqa: S101 - no batch of no texts
         lengths = self.tokens.lengths()[list(rows)]
         values = np.zeros((len(rows), int(lengths.max()), self.values.shape[1]), dtype=self.values.dtype)
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
@@ -74,9 +95,17 @@ class LowerOutputs:
             )
         return batch
 
-    def _keep(self, rows: Sequence[int], hidden: Tensor) -> None:
-        assert self.values is not None  # noqa: S101 - made with the first batch
-        kept = hidden.view(_STORED[self.dtype][1]).numpy()
+    def _compute(self, encoder: Encoder, rows: Sequence[int], layers: int, device: str) -> None:
+        batch = {name: value.to(device) for name, value in self.tokens.batch(rows).items()}
+        kept = encoder.hidden(layers=layers, **batch).cpu().view(_STORED[self.dtype][1]).numpy()
         for place, row in enumerate(rows):
             start, stop = int(self.tokens.starts[row]), int(self.tokens.starts[row + 1])
             self.values[start:stop] = kept[place, : stop - start]
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Claim the bytes now: a full disk under a mapped file would end the process by a signal."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)

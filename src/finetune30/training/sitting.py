@@ -23,7 +23,7 @@ from finetune30.modeling.base import quiet_transformers
 from finetune30.training import checkpoints
 from finetune30.training.callbacks import Schedule, out_of_patience, trackers
 from finetune30.training.encode import LabelledRows, StepBatches
-from finetune30.training.lower import LowerOutputs
+from finetune30.training.lower import LowerOutputs, why_not_kept
 from finetune30.training.options import class_weights
 from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
@@ -152,10 +152,12 @@ class Sitting:
         layers = self.config.training.freeze_below
         if layers is None or encoder is None:
             return self.train_rows, self.eval_rows
+        if reason := why_not_kept(encoder, self.train_rows.tokens):
+            self.progress(note(f"the {layers} lowest layers are computed at every step: {reason}"))
+            return self.train_rows, self.eval_rows
         made = []
-        for name, rows in (("train", self.train_rows), ("eval", self.eval_rows)):
-            file = self.artifacts / f"{checkpoints.STAGING}lower-{name}"
-            outputs = LowerOutputs(encoder, rows.tokens, layers, file, self.compute.device)
+        for rows in (self.train_rows, self.eval_rows):
+            outputs = LowerOutputs(encoder, rows.tokens, layers, self.artifacts, self.compute.device)
             made.append(LabelledRows(rows.tokens, rows.labels, outputs))
         encoder.below = layers
         self.progress(note(f"the outputs of the {layers} lowest layers are kept; only the layers above are computed"))

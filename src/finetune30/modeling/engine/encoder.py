@@ -82,13 +82,32 @@ class Encoder:
         return hidden.to(self.dtype).contiguous()
 
     @torch.no_grad()
-    def hidden(self, input_ids: Tensor, attention_mask: Tensor | None, layers: int) -> Tensor:
+    def hidden(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        layers: int,
+    ) -> Tensor:
         """What layer number ``layers`` reads, shape (rows, tokens, size)."""
-        return self._through(self.parts.layers[:layers], self.embed(input_ids), _added(attention_mask))
+        return self._through(self.parts.layers[:layers], self.embed(input_ids, token_type_ids), _added(attention_mask))
+
+    @property
+    def size(self) -> int:
+        """Numbers of one token between two layers."""
+        return int(self.parts.layers[0].output_norm.weight.shape[0])
+
+    def learns_before_layers(self) -> bool:
+        """Whether anything that the first layer reads changes in training."""
+        body: Any = self.parts.body
+        modules = [body.embeddings, *([] if self.parts.between is None else [self.parts.between])]
+        return any(parameter.requires_grad for module in modules for parameter in module.parameters())
 
     def _through(self, layers: Sequence[Layer], hidden: Tensor, mask: Tensor | None) -> Tensor:
-        with torch.no_grad():
-            torch._foreach_copy_(self._held, self._read)  # the optimizer has changed them
+        if self._held:  # the adapter may lie outside the layers alone
+            with torch.no_grad():
+                torch._foreach_copy_(self._held, self._read)  # the optimizer has changed them
         if torch.is_grad_enabled():
             outputs: Tensor = _Through.apply(hidden, mask, self, layers, *self.parameters)  # type: ignore[no-untyped-call]
             return outputs
@@ -137,10 +156,10 @@ class _Through(torch.autograd.Function):
 
 def _by_parameter(found: Adapted) -> dict[nn.Parameter, Tensor]:
     """Gradients in float32 and with the adapters' scale; those of shared layers add up."""
-    parameters = [parameter for stack, _ in found for parameter in stack.parameters]
-    gradients = [torch.empty_like(parameter) for parameter in parameters]
     if not found:
         return {}
+    parameters = [parameter for stack, _ in found for parameter in stack.parameters]
+    gradients = [torch.empty_like(parameter) for parameter in parameters]
     # One call for all: a call for each of a hundred small tensors costs as much as a layer.
     torch._foreach_copy_(gradients, [view for stack, of_stack in found for view in stack.views(of_stack)])
     torch._foreach_mul_(gradients, [stack.scale for stack, _ in found for _ in stack.parameters])
