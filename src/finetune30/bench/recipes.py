@@ -176,7 +176,6 @@ def stock_trainer(
     model = modeling.attach(load_base(base, splits.label_names, seed=config.seed), base, config)
     set_seed(config.seed)
     training = config.training
-    workplace = tempfile.TemporaryDirectory()
     trainer = Counting(
         model,
         TrainingArguments(
