@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,8 +33,16 @@ class Process:
             text=True,
         )
 
+    def let_go(self) -> None:
+        """Tell the process that nothing more will be asked; it ends in its own time."""
+        if self.child.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.child.stdin.close()
+            self.child.stdin = None
+
     def close(self) -> None:
         """End the process: kindly, so that it removes its temporary files, then by force."""
+        self.let_go()
         try:
             self.child.communicate(timeout=_LEAVING_S)
         except (subprocess.TimeoutExpired, BrokenPipeError):
@@ -130,6 +138,8 @@ def interleave(
         for process, found in zip(processes, seen, strict=True):
             if found.contender.recipe in profiled:
                 found.profile = process.ask("profile")["table"]
+        for process in (limit, *processes):
+            process.let_go()
         return seen
 
 
