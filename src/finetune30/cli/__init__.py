@@ -23,6 +23,7 @@ app = typer.Typer(
     help="Train LoRA text classifiers; every run is kept, nothing is lost.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # boxes around --help would double its time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
