@@ -1,7 +1,8 @@
 """Training: batches, loop, scores, checkpoints. No SQL, no queue, no web, no settings."""
 
+from finetune30.training.batch_size import choose_batch_size
 from finetune30.training.checkpoints import copy_checkpoints
-from finetune30.training.fit import choose_batch_size, fit
+from finetune30.training.fit import fit
 from finetune30.training.options import check_options
 from finetune30.training.progress import Event, Progress, StopRequested
 from finetune30.training.scores import Scores, score

@@ -1,27 +1,60 @@
 """The largest training batch that pays (``training.per_device_train_batch_size: auto``).
 
 Measured on this device before a run exists, then written into its configuration as a number: a
-resumed or repeated run does not measure again. Neighbours: the pipeline's plan asks; ``sitting``
-builds the model that is measured.
+resumed or repeated run does not measure again. Neighbours: the pipeline's plan asks.
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from finetune30.config import ExperimentConfig
+from finetune30.data import Splits
+from finetune30.modeling import BaseModel, Compute, lora
+from finetune30.modeling.base import load as load_base
 from finetune30.modeling.memory import is_out_of_memory, release
 from finetune30.modeling.predict import Inputs
+from finetune30.modeling.tokens import encode
+from finetune30.training.lower import LowerOutputs, why_not_kept
+from finetune30.training.placing import put_engine
+from finetune30.training.progress import Progress, note
 
+# Enough to find texts of middle length among.
+_MEASURED_TEXTS = 4096
 _SMALLEST, _LARGEST = 8, 256
 # An epoch of fewer steps learns too little from each row; a doubling that gains less than this does not pay.
 _STEPS_AN_EPOCH = 50
 _PAYS = 1.05
 _ROUNDS = 3
+
+
+def choose_batch_size(
+    base: BaseModel, splits: Splits, config: ExperimentConfig, compute: Compute, progress: Progress
+) -> ExperimentConfig:
+    """The configuration with a number in the place of ``per_device_train_batch_size: auto``, measured here."""
+    model = lora.attach(load_base(base, splits.label_names, seed=config.seed), base, config)
+    model.to(compute.device)
+    encoder = put_engine(model, config, compute, lambda _: None)
+    model.train()
+    few = encode(base.tokenizer, splits.train.texts[:_MEASURED_TEXTS], config.data.max_length)
+    inputs: Inputs = few
+    below = config.training.freeze_below
+    with tempfile.TemporaryDirectory() as folder:
+        if encoder is not None and below is not None and why_not_kept(encoder, few) is None:
+            inputs, encoder.below = LowerOutputs(encoder, few, below, Path(folder), compute.device), below
+        rows = len(splits.train.texts) // config.training.gradient_accumulation_steps
+        size, seen = largest_that_pays(model, inputs, rows, compute.device)
+    tried = ", ".join(f"{n}: {speed:.0f}" for n, speed in seen.items()) or "too few texts to measure"
+    progress(note(f"per_device_train_batch_size: auto is {size} here (tokens/s by batch size: {tried})"))
+    training = config.training.model_copy(update={"per_device_train_batch_size": size})
+    return config.model_copy(update={"training": training}).with_notes(config.notes)
 
 
 def largest_that_pays(model: nn.Module, inputs: Inputs, rows: int, device: str) -> tuple[int, dict[int, float]]:

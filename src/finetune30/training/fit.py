@@ -8,27 +8,20 @@ schedule, ``checkpoints`` the files; the pipeline keeps the record.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits
 from finetune30.errors import OutOfMemory
-from finetune30.modeling import BaseModel, Compute, lora
+from finetune30.modeling import BaseModel, Compute
 from finetune30.modeling.base import load as load_base
 from finetune30.modeling.memory import is_out_of_memory, release
-from finetune30.modeling.predict import Inputs
-from finetune30.modeling.tokens import encode
-from finetune30.training.batch_size import largest_that_pays
+from finetune30.modeling.tokens import Tokens, encode
+from finetune30.training.batch_size import choose_batch_size
 from finetune30.training.encode import LabelledRows
-from finetune30.training.lower import LowerOutputs, why_not_kept
-from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.sitting import BatchShape, Load, Sitting, TrainedAdapter
-
-# Enough to find texts of middle length among.
-_MEASURED_TEXTS = 4096
 
 
 def fit(
@@ -55,20 +48,7 @@ def fit(
     load = load or (lambda base, names: load_base(base, names, seed=config.seed))
     if config.training.per_device_train_batch_size == "auto":
         config = choose_batch_size(base, splits, config, compute, progress)
-    encoded = {
-        name: encode(base.tokenizer, split.texts, config.data.max_length, cache)
-        for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
-        if split is not None
-    }
-    truncated = {name: rows.truncated for name, rows in encoded.items()}
-    for name, count in truncated.items():
-        if count:
-            progress(
-                note(
-                    f"{count} of {len(encoded[name])} {name} texts are longer than {config.data.max_length} tokens "
-                    "and were cut"
-                )
-            )
+    encoded = _read(base, splits, config, progress, cache)
     sitting = Sitting(
         base,
         config,
@@ -85,7 +65,7 @@ def fit(
     while True:
         try:
             trained = sitting.train(shape)
-            return replace(trained, truncated=truncated)
+            return replace(trained, truncated={name: tokens.truncated for name, tokens in encoded.items()})
         except (RuntimeError, MemoryError) as fault:
             if not is_out_of_memory(fault):
                 raise
@@ -108,26 +88,17 @@ def fit(
         release()
 
 
-def choose_batch_size(
-    base: BaseModel, splits: Splits, config: ExperimentConfig, compute: Compute, progress: Progress
-) -> ExperimentConfig:
-    """The configuration with a number in the place of ``per_device_train_batch_size: auto``, measured here."""
-    model = lora.attach(load_base(base, splits.label_names, seed=config.seed), base, config)
-    model.to(compute.device)
-    encoder = put_engine(model, config, compute, lambda _: None)
-    model.train()
-    few = encode(base.tokenizer, splits.train.texts[:_MEASURED_TEXTS], config.data.max_length)
-    inputs: Inputs = few
-    below = config.training.freeze_below
-    with tempfile.TemporaryDirectory() as folder:
-        if encoder is not None and below is not None and why_not_kept(encoder, few) is None:
-            inputs, encoder.below = LowerOutputs(encoder, few, below, Path(folder), compute.device), below
-        rows = len(splits.train.texts) // config.training.gradient_accumulation_steps
-        size, seen = largest_that_pays(model, inputs, rows, compute.device)
-    tried = ", ".join(f"{n}: {speed:.0f}" for n, speed in seen.items()) or "too few texts to measure"
-    progress(note(f"per_device_train_batch_size: auto is {size} here (tokens/s by batch size: {tried})"))
-    training = config.training.model_copy(update={"per_device_train_batch_size": size})
-    return config.model_copy(update={"training": training}).with_notes(config.notes)
+def _read(
+    base: BaseModel, splits: Splits, config: ExperimentConfig, progress: Progress, cache: Path | None
+) -> dict[str, Tokens]:
+    """The texts of each split as tokens; says how many were cut."""
+    longest = config.data.max_length
+    read = {name: encode(base.tokenizer, split.texts, longest, cache) for name, split in splits.items()}
+    for name, tokens in read.items():
+        if tokens.truncated:
+            text = f"{tokens.truncated} of {len(tokens)} {name} texts are longer than {longest} tokens and were cut"
+            progress(note(text))
+    return read
 
 
 def _rows(config: ExperimentConfig) -> int:
