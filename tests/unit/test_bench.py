@@ -89,6 +89,15 @@ def test_a_process_that_dies_is_told_with_its_last_words(tiny_data: Path) -> Non
         process.ask("prepare", recipe="fastest", config={"data": {"dataset_name": str(tiny_data)}}, steps=9)
 
 
+def test_a_process_that_says_more_than_a_pipe_holds_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Libraries print at every round; whoever reads only answers must not stop them."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.stderr.write('x' * 300_000)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with closing(Process()) as process:
+        answer = process.ask("rate", shapes=[[8, 8, 1]], tokens=4, precision="float32", device="cpu")
+    assert answer["rate"] > 0
+
+
 def test_bad_input_in_a_process_is_bad_input_here_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -24,12 +25,14 @@ class Process:
     """A worker process; whoever starts it closes it."""
 
     def __init__(self) -> None:
+        # A file, not a pipe: a pipe nobody reads holds 64 KiB, and then stops who writes.
+        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - lives as long as the process
         self.child = subprocess.Popen(
             [sys.executable, "-P", "-m", "finetune30.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # What it says besides is kept for the last words, or shown to who asks for all of it.
-            stderr=None if os.environ.get("FINETUNE30_DEBUG") else subprocess.PIPE,
+            stderr=None if os.environ.get("FINETUNE30_DEBUG") else self._said,
             text=True,
         )
 
@@ -48,6 +51,7 @@ class Process:
         except (subprocess.TimeoutExpired, BrokenPipeError):
             self.child.kill()
             self.child.communicate()
+        self._said.close()
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """One request, one answer.
@@ -67,7 +71,9 @@ class Process:
             if "error" in answer:
                 raise _error(answer)
             return answer
-        said = (self.child.communicate()[1] or "").strip().splitlines() or ["it said nothing"]
+        self.child.wait()
+        self._said.seek(0)
+        said = self._said.read().strip().splitlines() or ["it said nothing"]
         raise Finetune30Error(f"a benchmark process ended: {said[-1]}", hint="FINETUNE30_DEBUG=1 shows all it says")
 
 
