@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from finetune30.data import labels, rules, splits
 from finetune30.data.roles import Role
 from finetune30.data.splits import Split, Splits
@@ -148,10 +150,10 @@ def _check_classes(train: _Part, where: str) -> None:
 
 def _numbered(part: _Part, names: Sequence[str]) -> Split:
     number = {name: at for at, name in enumerate(names)}
-    return Split(tuple(part.texts), tuple(number[name] for name in part.names), tuple(part.rows))
+    return Split(part.texts, np.array([number[name] for name in part.names]), np.array(part.rows))
 
 
 def _counted(part: _Part, split: Split, names: Sequence[str]) -> dict[str, Any]:
     kept = part.counts.get("kept", len(split))
-    rest = {"kept": kept, "sampled": len(split), "labels": splits.by_name(split.labels, names)}
+    rest = {"kept": kept, "sampled": len(split), "labels": splits.by_name(split.labels.tolist(), names)}
     return part.counts | rest

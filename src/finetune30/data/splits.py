@@ -13,27 +13,34 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Rows in their original order.
 
     Args:
-        labels: Positions in ``Splits.label_names``.
-        rows: 0-based position of each row in the source split it came from.
+        texts: May lie on disk: read them in order, or by slices.
+        labels: Shape (rows,): positions in ``Splits.label_names``. Multi-label: shape (rows, labels), 0 or 1.
+        rows: Shape (rows,): 0-based position of each row in the source split it came from.
+        pairs: The second text of each row, where a row is a pair of texts.
     """
 
-    texts: tuple[str, ...]
-    labels: tuple[int, ...]
-    rows: tuple[int, ...]
+    texts: Sequence[str]
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    pairs: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Splits:
     """Everything training, scoring and the record need to know about the data.
 
@@ -43,6 +50,7 @@ class Splits:
         counts: Per split: ``read``, ``dropped`` by rule, ``stripped``, ``cut`` (rows given to
             the validation split), ``kept``, ``sampled`` (rows used) and ``labels`` (rows used,
             by label name). JSON can carry it.
+        multi_label: A row may have several labels, or none.
     """
 
     train: Split
@@ -52,6 +60,7 @@ class Splits:
     source: str
     notes: tuple[str, ...]
     counts: dict[str, dict[str, Any]]
+    multi_label: bool = False
 
     def items(self) -> Iterator[tuple[str, Split]]:
         """Name and rows of each split there is."""
@@ -62,13 +71,19 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the exact rows used: split, row, label name and text of each, in order."""
+        """sha256 over the exact rows used: split, label names and texts of each, in order."""
         digest = hashlib.sha256()
         for name, split in self.items():
-            for row, label, text in zip(split.rows, split.labels, split.texts, strict=True):
+            pairs = repeat(None) if split.pairs is None else split.pairs
+            for labels, text, pair in zip(self._named(split), split.texts, pairs, strict=False):
                 # JSON, because joined strings could be cut in two places and hash the same.
-                digest.update(json.dumps([name, row, self.label_names[label], text]).encode("ascii"))
+                digest.update(json.dumps([name, labels, text, *([] if pair is None else [pair])]).encode("ascii"))
         return digest.hexdigest()
+
+    def _named(self, split: Split) -> Iterator[str | list[str]]:
+        if not self.multi_label:
+            return (self.label_names[label] for label in split.labels)
+        return ([self.label_names[at] for at in np.flatnonzero(row)] for row in split.labels)
 
 
 def cut(labels: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from finetune30.modeling.predict import Inputs
@@ -31,9 +32,9 @@ class LabelledRows(Dataset[int]):
         inputs: The texts as the model takes them: the tokens, unless something stands for them.
     """
 
-    def __init__(self, tokens: Tokens, labels: Sequence[int], inputs: Inputs | None = None) -> None:
+    def __init__(self, tokens: Tokens, labels: Sequence[int] | NDArray[np.int64], inputs: Inputs | None = None) -> None:
         self.tokens = tokens
-        self.labels = list(labels)
+        self.labels = [int(label) for label in labels]
         self.inputs: Inputs = tokens if inputs is None else inputs
 
     def __len__(self) -> int:

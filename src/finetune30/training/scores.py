@@ -41,7 +41,9 @@ class Scores:
         return dict(self.__dict__)
 
 
-def score(probabilities: NDArray[np.float64], labels: Sequence[int], label_names: Sequence[str]) -> Scores:
+def score(
+    probabilities: NDArray[np.float64], labels: Sequence[int] | NDArray[np.int64], label_names: Sequence[str]
+) -> Scores:
     """Compare predicted probabilities with the truth.
 
     Args:
