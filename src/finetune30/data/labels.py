@@ -11,17 +11,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from finetune30.data.table import Table, shortened
+from finetune30.data.table import Cell, Columns, Table, shortened
 from finetune30.errors import DataError
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 _NO_LABEL = "-1"  # what GLUE writes where it keeps the answers to itself
 
 
-def label_of(value: object, place: str) -> str | None:
-    """The label that a typed cell holds, as a string; None where there is none.
+def label_of(value: object, place: str) -> Cell:
+    """The label that a typed cell holds; several for a list, None where there is none.
 
-    Raises: DataError for fractions, lists and objects.
+    Raises: DataError for fractions, objects and lists within lists.
     """
     if value is None or isinstance(value, str):
         return value
@@ -34,11 +35,44 @@ def label_of(value: object, place: str) -> str | None:
             return None
         if value.is_integer():
             return str(int(value))
+    if isinstance(value, list):
+        parts = [label_of(part, place) for part in value]
+        if all(isinstance(part, str) for part in parts):
+            return _together(part for part in parts if isinstance(part, str))
     raise DataError(
-        f"the label is {str(value)[:40]}, expected a name or a whole number",
+        f"the label is {str(value)[:40]}, expected a name, a whole number, or a list of these",
         where=place,
-        hint="this trains classifiers with one label a row; numbers to predict and lists are not labels",
+        hint="this trains classifiers; numbers to predict are not labels",
     )
+
+
+def told_by(cell: str, columns: Columns) -> Cell:
+    """The label that a cell of a text file holds; several where ``columns`` names a separator."""
+    return cell if columns.separator is None else _together(cell.split(columns.separator))
+
+
+def flagged(values: Iterable[object], columns: Columns, place: str) -> Cell:
+    """The labels whose column of ``columns.flags`` holds 1.
+
+    Raises: DataError for anything but 0 and 1 (or false and true).
+    """
+    labels = []
+    for name, value in zip(columns.flags, values, strict=True):
+        flag = _FLAGS.get(str(value).strip().lower())
+        if flag is None:
+            raise DataError(
+                f"column {name!r} is {str(value)[:40]!r}, expected 0 or 1",
+                where=place,
+                hint="data.label_columns are columns that say of each label whether the row has it",
+            )
+        if flag:
+            labels.append(name)
+    return _together(labels)
+
+
+def _together(labels: Iterable[str]) -> tuple[str, ...]:
+    """In one order, so that the same labels are the same cell."""
+    return tuple(sorted({label.strip() for label in labels} - {""}))
 
 
 def tidied(table: Table) -> Table:

@@ -7,10 +7,19 @@ how every later room names it. Neighbours: files and hub fill a table, prepare m
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune30.data.stored import Texts, Writer
 from finetune30.errors import DataError
+
+Cell = str | tuple[str, ...] | None
+"""A label cell: one label, several (multi-label), or none told."""
 
 _TEXT_NAMES = (
     "text", "sentence", "review", "content", "comment", "tweet", "message", "body", "document",
@@ -24,13 +33,80 @@ _NAMED_AT_MOST = 5
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds the text and which the label; None: to be found by name."""
+    """Which columns hold what; None: to be found by name (a pair: there is none).
+
+    Args:
+        separator: Splits a label cell into several labels.
+        flags: Columns of 0 and 1, one a label, in place of ``label``.
+    """
 
     text: str | None = None
     label: str | None = None
+    pair: str | None = None
+    separator: str | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels, as far as the columns tell."""
+        return self.separator is not None or bool(self.flags)
 
 
-@dataclass(frozen=True)
+class Labels(Sequence[Cell]):
+    """The label cells of a table, each distinct one kept once.
+
+    Args:
+        codes: Shape (rows,), int32: position in ``cells``; -1 where a row tells no label.
+        cells: What the source says: a label, or several.
+    """
+
+    def __init__(self, codes: NDArray[np.int32], cells: Sequence[str | tuple[str, ...]]) -> None:
+        self.codes = codes
+        self.cells = tuple(cells)
+
+    @classmethod
+    def of(cls, cells: Iterable[Cell]) -> Labels:
+        """From one cell a row."""
+        known: dict[Cell, int] = {None: -1}
+        codes = array("i", (known.setdefault(cell, len(known) - 1) for cell in cells))
+        return cls(np.frombuffer(codes, np.int32) if codes else np.zeros(0, np.int32), _told(known))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, at: int) -> Cell: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Cell]: ...
+    def __getitem__(self, at: int | slice) -> Cell | list[Cell]:
+        if isinstance(at, slice):
+            return [self._cell(code) for code in self.codes[at]]
+        return self._cell(self.codes[at])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Labels({len(self)} rows, {shortened(map(repr, self.cells))})"
+
+    @property
+    def several(self) -> bool:
+        """Whether cells hold several labels each."""
+        return any(isinstance(cell, tuple) for cell in self.cells)
+
+    def renamed(self, change: Callable[[str | tuple[str, ...]], Cell]) -> Labels:
+        """The same rows, each distinct cell changed; cells that become equal become one."""
+        known: dict[Cell, int] = {None: -1}
+        new = [known.setdefault(change(cell), len(known) - 1) for cell in self.cells]
+        return Labels(np.array([*new, -1], np.int32)[self.codes], _told(known))
+
+    def _cell(self, code: int) -> Cell:
+        return None if code < 0 else self.cells[code]
+
+
+@dataclass(frozen=True, eq=False)
 class Table:
     """One split of a source: ``texts[i]`` and ``labels[i]`` are its row ``i``, counted from 0.
 
@@ -40,8 +116,9 @@ class Table:
 
     where: str
     columns: Columns
-    texts: list[str]
-    labels: list[str | None]
+    texts: Texts
+    labels: Labels
+    pairs: Texts | None = None
     lines: Sequence[int] | None = None
     label_order: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -53,6 +130,63 @@ class Table:
     def places(self, rows: Sequence[int]) -> str:
         """The first few of many rows, and how many more there are."""
         return shortened([self.place(row) for row in rows[:_NAMED_AT_MOST]], total=len(rows))
+
+
+class TableWriter:
+    """Builds a table row by row, in bounded memory.
+
+    Args:
+        columns: The columns as chosen; with ``pair`` each row brings a second text.
+        has_lines: Each row brings its line.
+    """
+
+    def __init__(self, where: str, columns: Columns, *, has_lines: bool) -> None:
+        self.where = where
+        self.columns = columns
+        kinds = {"text": "string"}
+        if columns.pair is not None:
+            kinds["pair"] = "string"
+        self._rows = Writer(kinds)
+        self._codes = array("i")
+        self._known: dict[Cell, int] = {None: -1}
+        self._lines = array("q") if has_lines else None
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def add(self, text: str, label: Cell, *, line: int = 0, pair: str | None = None) -> None:
+        """One row.
+
+        Args:
+            label: As the source says it; a tuple where a row may have several, None where it tells none.
+            line: Where it begins, counted from 1.
+        """
+        if self.columns.pair is None:
+            self._rows.add(text)
+        else:
+            self._rows.add(text, pair or "")
+        self._codes.append(self._known.setdefault(label, len(self._known) - 1))
+        if self._lines is not None:
+            self._lines.append(line)
+
+    def finish(self, *, notes: Iterable[str] = (), label_order: tuple[str, ...] | None = None) -> Table:
+        """The table of all rows added."""
+        stored = self._rows.finish()
+        codes = np.frombuffer(self._codes, np.int32) if self._codes else np.zeros(0, np.int32)
+        return Table(
+            self.where,
+            self.columns,
+            Texts(stored, "text"),
+            Labels(codes, _told(self._known)),
+            None if self.columns.pair is None else Texts(stored, "pair"),
+            self._lines,
+            label_order,
+            tuple(notes),
+        )
+
+
+def _told(known: Mapping[Cell, int]) -> list[str | tuple[str, ...]]:
+    return [cell for cell in known if cell is not None]
 
 
 def shortened(names: Iterable[str], total: int | None = None) -> str:
@@ -71,26 +205,39 @@ def did_you_mean(wrong: str, names: Iterable[str]) -> str:
 
 
 def choose_columns(found: Sequence[str], wanted: Columns, where: str) -> tuple[Columns, tuple[str, ...]]:
-    """The two columns to read, and a note when they were found by their names.
+    """The columns to read, and a note when they were found by their names.
 
-    Raises: DataError when a column is missing, double, or the same one for both.
+    Raises: DataError when a column is missing, double, or has two meanings.
     """
     text = _named(found, wanted.text, "data.text_column", where)
     label = _named(found, wanted.label, "data.label_column", where)
-    text = text or _detected(found, _TEXT_NAMES, "data.text_column", where, taken=label)
-    label = label or _detected(found, _LABEL_NAMES, "data.label_column", where, taken=text)
-    if text == label:
-        raise DataError(
-            f"text and label are both column {text!r}, expected two columns",
-            where=where,
-            hint="set data.text_column and data.label_column",
-        )
-    for name in (text, label):
-        if found.count(name) > 1:
+    pair = _named(found, wanted.pair, "data.text_pair_column", where)
+    flags = tuple(_named(found, flag, "data.label_columns", where) or "" for flag in wanted.flags)
+    text = text or _detected(found, _TEXT_NAMES, "data.text_column", where, taken=(label, pair, *flags))
+    if not flags:
+        label = label or _detected(found, _LABEL_NAMES, "data.label_column", where, taken=(text, pair))
+    _check_apart({"data.text_column": text, "data.text_pair_column": pair, "data.label_column": label}, flags, where)
+    for name in (text, label, pair, *flags):
+        if name is not None and found.count(name) > 1:
             raise DataError(f"two columns are called {name!r}", where=where, hint="rename one of them")
-    told = wanted.text is not None and wanted.label is not None
-    note = f"columns found by name: text {text!r}, label {label!r}"
-    return Columns(text, label), () if told else (note,)
+    told = wanted.text is not None and (wanted.label is not None or bool(flags))
+    note = f"columns found by name: text {text!r}" + ("" if flags else f", label {label!r}")
+    return Columns(text, label, pair, wanted.separator, flags), () if told else (note,)
+
+
+def _check_apart(chosen: Mapping[str, str | None], flags: Sequence[str], where: str) -> None:
+    meanings: dict[str, str] = {}
+    for key, name in [*chosen.items(), *(("data.label_columns", flag) for flag in flags)]:
+        if name is None:
+            continue
+        if name in meanings:
+            one, other = (key_of.removeprefix("data.").removesuffix("_column") for key_of in (meanings[name], key))
+            raise DataError(
+                f"{one} and {other} are both column {name!r}, expected a column each",
+                where=where,
+                hint=f"set {meanings[name]} and {key}",
+            )
+        meanings[name] = key
 
 
 def _named(found: Sequence[str], name: str | None, key: str, where: str) -> str | None:
@@ -104,13 +251,13 @@ def _named(found: Sequence[str], name: str | None, key: str, where: str) -> str 
     )
 
 
-def _detected(found: Sequence[str], usual: Sequence[str], key: str, where: str, *, taken: str | None) -> str:
-    by_folded = {name.casefold(): name for name in reversed(found) if name != taken}
+def _detected(found: Sequence[str], usual: Sequence[str], key: str, where: str, *, taken: Sequence[str | None]) -> str:
+    by_folded = {name.casefold(): name for name in reversed(found) if name not in taken}
     for name in usual:
         if name in by_folded:
             return by_folded[name]
     what = key.removeprefix("data.").removesuffix("_column")
-    likely = next((name for part in usual for name in found if part in name.casefold() and name != taken), "NAME")
+    likely = next((name for part in usual for name in found if part in name.casefold() and name not in taken), "NAME")
     raise DataError(
         f"no {what} column found; the columns are {_listed(found)}",
         where=where,
