@@ -8,10 +8,13 @@ names its rows, never a class of its own. Neighbours: prepare asks, table holds 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from finetune30.data.table import Cell, Columns, Table, shortened
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune30.data.table import Cell, Columns, Labels, Table, shortened
 from finetune30.errors import DataError
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -75,28 +78,48 @@ def _together(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({label.strip() for label in labels} - {""}))
 
 
-def tidied(table: Table) -> Table:
-    """The table with surrounding white space taken off its labels, and a note if there was any."""
-    tidy = {label: label.strip() or None for label in set(table.labels) if label is not None}
-    changed = sum(1 for label in table.labels if label is not None and label != (tidy[label] or ""))
-    if not changed and None not in tidy.values():
-        return table
-    labels = [None if label is None else tidy[label] for label in table.labels]
+def tidied(table: Table, *, several: bool = False) -> Table:
+    """The table with surrounding white space taken off its labels, and a note if there was any.
+
+    Args:
+        several: Every row tells several labels; a single one becomes a set of one.
+    """
+    tidy = table.labels.renamed(lambda cell: _tidy(cell, several=several))
+    padded = [at for at, cell in enumerate(table.labels.cells) if isinstance(cell, str) and cell != cell.strip()]
+    changed = int(np.isin(table.labels.codes, padded).sum()) if padded else 0
     note = f"{table.where}: white space around {changed} labels was taken off"
-    return replace(table, labels=labels, notes=(*table.notes, note) if changed else table.notes)
+    return replace(table, labels=tidy, notes=(*table.notes, note) if changed else table.notes)
+
+
+def _tidy(cell: str | tuple[str, ...], *, several: bool) -> Cell:
+    if isinstance(cell, tuple):
+        return cell
+    name = cell.strip()
+    return _together([name]) if several else name or None
+
+
+def names_in(labels: Labels) -> set[str]:
+    """Every label that some row tells."""
+    return {name for cell in labels.cells for name in each(cell)}
+
+
+def each(cell: Cell) -> tuple[str, ...]:
+    """The labels of a cell, one by one."""
+    return () if cell is None else (cell,) if isinstance(cell, str) else cell
 
 
 def names_of(table: Table) -> tuple[str, ...]:
     """Every label of the train table, in the order of the model's outputs."""
-    present = {label for label in table.labels if label is not None}
+    present = names_in(table.labels) | set(table.columns.flags)
     if len(present) < 2:
         only = f"one label only ({next(iter(present))!r})" if present else "no label"
+        columns = f"column {table.columns.label!r}" if table.columns.label else f"columns {table.columns.flags}"
         raise DataError(
             f"the train split holds {only}, expected two or more",
             where=table.where,
-            hint=f"labels come from column {table.columns.label!r}; data.label_column chooses another",
+            hint=f"labels come from {columns}; data.label_column chooses another",
         )
-    return table.label_order or ordered(present)
+    return table.label_order or table.columns.flags or ordered(present)
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -117,18 +140,17 @@ def check_count(names: Sequence[str], wanted: int | None, where: str) -> None:
         )
 
 
-def unlabelled(table: Table, known: Sequence[str]) -> bool:
+def unlabelled(table: Table, known: Collection[str]) -> bool:
     """Whether no row of the split tells its label, as in the test splits of benchmarks."""
-    if not table.labels:
+    if not len(table.labels) or table.labels.several:
         return False
-    present = set(table.labels) - {None}
-    return not present or (present == {_NO_LABEL} and _NO_LABEL not in known)
+    return not table.labels.cells or (table.labels.cells == (_NO_LABEL,) and _NO_LABEL not in known)
 
 
-def check_present(table: Table, rows: Sequence[int]) -> None:
+def check_present(table: Table, rows: NDArray[np.int64]) -> None:
     """Refuse rows that have no label."""
-    missing = [row for row in rows if table.labels[row] is None]
-    if missing:
+    missing = rows[table.labels.codes[rows] < 0]
+    if len(missing):
         raise DataError(
             f"{len(missing)} of {len(rows)} rows have no label: {table.places(missing)}",
             where=table.where,
@@ -136,15 +158,30 @@ def check_present(table: Table, rows: Sequence[int]) -> None:
         )
 
 
-def check_known(table: Table, rows: Sequence[int], known: Sequence[str]) -> None:
+def check_known(table: Table, rows: NDArray[np.int64], known: Sequence[str]) -> None:
     """Refuse labels that the train split never shows."""
-    known_set = set(known)
-    strangers = [row for row in rows if table.labels[row] not in known_set]
-    if strangers:
-        names = ordered({table.labels[row] or "" for row in strangers})
-        listed = shortened(map(repr, names))
+    strange = {at for at, cell in enumerate(table.labels.cells) if not set(each(cell)) <= set(known)}
+    strangers = rows[np.isin(table.labels.codes[rows], list(strange))] if strange else rows[:0]
+    if len(strangers):
+        told = {name for code in set(table.labels.codes[strangers].tolist()) for name in each(table.labels.cells[code])}
+        listed = shortened(map(repr, ordered(told - set(known))))
         raise DataError(
             f"labels that the train split does not have: {listed}; {table.places(strangers)}",
             where=table.where,
             hint=f"train has {shortened(map(repr, known))}; spelling and case count",
         )
+
+
+def numbered(labels: Labels, rows: NDArray[np.int64], names: Sequence[str], *, several: bool) -> NDArray[np.int64]:
+    """What a model learns of these rows.
+
+    Returns: Shape (rows,), positions in ``names``; with ``several`` shape (rows, names), 0 or 1.
+    """
+    number = {name: at for at, name in enumerate(names)}
+    if not several:
+        ids = np.array([number.get(cell, -1) if isinstance(cell, str) else -1 for cell in labels.cells], np.int64)
+        return ids[labels.codes[rows]]
+    sets = np.zeros((len(labels.cells), len(names)), np.int64)
+    for at, cell in enumerate(labels.cells):
+        sets[at, [number[name] for name in each(cell) if name in number]] = 1
+    return sets[labels.codes[rows]]

@@ -1,19 +1,21 @@
 """From the tables of a source to the splits of an experiment, told once from top to bottom.
 
 tidy labels → rules → labels known and present → cut a missing validation split → sample → number
-the labels. Neighbours: sources brings the tables, each step lives in a room of its own. The issue
-of data quality will look at the tables between rules and cut.
+the labels. Neighbours: sources brings the tables, quality looks at the same tables, each step
+lives in a room of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune30.data import labels, rules, splits
+from finetune30.data.fold import occurs_once
 from finetune30.data.roles import Role
 from finetune30.data.splits import Split, Splits
 from finetune30.data.table import Table, shortened
@@ -34,20 +36,22 @@ class Found:
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows of one split on their way: what is still in, and the counts so far."""
+    """Rows of one split on their way: which are still in, and the counts so far."""
 
-    rows: list[int]
-    texts: list[str]
-    names: list[str]
+    table: Table
+    rows: NDArray[np.int64]
     counts: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, positions: Sequence[int], **counts: Any) -> _Part:
-        return _Part(
-            [self.rows[at] for at in positions],
-            [self.texts[at] for at in positions],
-            [self.names[at] for at in positions],
-            self.counts | counts,
-        )
+    def take(self, positions: NDArray[np.int64], **counts: Any) -> _Part:
+        return _Part(self.table, self.rows[positions], self.counts | counts)
+
+    @property
+    def codes(self) -> NDArray[np.int32]:
+        return self.table.labels.codes[self.rows]
+
+    def names(self) -> set[str]:
+        """The labels that these rows tell."""
+        return {name for code in set(self.codes.tolist()) for name in labels.each(self.table.labels.cells[code])}
 
 
 def prepare(found: Found, config: ExperimentConfig) -> Splits:
@@ -56,27 +60,28 @@ def prepare(found: Found, config: ExperimentConfig) -> Splits:
     Raises: DataError when rows, labels or their number do not allow training.
     """
     data = config.data
-    tables = {role: labels.tidied(table) for role, table in found.tables.items()}
+    tables = tidied(found.tables)
     notes = [*found.notes, *(note for table in tables.values() for note in table.notes)]
     parts: dict[Role, _Part] = {"train": _usable(tables["train"], "train", config, notes)}
     names = labels.names_of(tables["train"])
     labels.check_count(names, config.model.num_labels, tables["train"].where)
-    known = labels.ordered({label for label in tables["train"].labels if label is not None})
+    known = labels.names_in(tables["train"].labels) | set(tables["train"].columns.flags)
     for role, table in tables.items():
         if role == "test" and labels.unlabelled(table, known):
             notes.append(f"test split left out: none of its {len(table.texts)} rows has a label")
         elif role != "train":
             parts[role] = _usable(table, role, config, notes)
-            labels.check_known(table, parts[role].rows, known)
+            labels.check_known(table, parts[role].rows, labels.ordered(known))
     if "validation" not in parts:
         parts["train"], parts["validation"] = _cut(parts["train"], config, tables["train"].where, notes)
     wanted: dict[Role, int | None] = {"train": data.train_samples, "validation": data.eval_samples}
     for role, count in wanted.items():
-        shown = known if role == "train" else parts[role].names
+        shown = known if role == "train" else parts[role].names()
         parts[role] = _sampled(parts[role], role, count, config.seed, notes)
         _note_vanished(role, shown, parts[role], notes)
     _check_classes(parts["train"], tables["train"].where)
-    numbered = {role: _numbered(part, names) for role, part in parts.items()}
+    several = tables["train"].columns.several or tables["train"].labels.several
+    numbered = {role: _numbered(part, names, config, several=several) for role, part in parts.items()}
     return Splits(
         train=numbered["train"],
         validation=numbered["validation"],
@@ -85,7 +90,14 @@ def prepare(found: Found, config: ExperimentConfig) -> Splits:
         source=found.source,
         notes=tuple(dict.fromkeys(notes)),
         counts={role: _counted(part, numbered[role], names) for role, part in parts.items()},
+        multi_label=several,
     )
+
+
+def tidied(tables: dict[Role, Table]) -> dict[Role, Table]:
+    """The tables with tidy labels; where train tells several labels a row, every split does."""
+    several = any(table.columns.several or table.labels.several for table in tables.values())
+    return {role: labels.tidied(table, several=several) for role, table in tables.items()}
 
 
 def _usable(table: Table, role: Role, config: ExperimentConfig, notes: list[str]) -> _Part:
@@ -97,21 +109,23 @@ def _usable(table: Table, role: Role, config: ExperimentConfig, notes: list[str]
     if kept.stripped:
         notes.append(f"{role}: HTML stripped from {kept.stripped} rows")
     counts = {"read": len(table.texts), "dropped": kept.dropped, "stripped": kept.stripped, "cut": 0}
-    names = [table.labels[row] or "" for row in kept.rows]  # none is missing: just checked
-    return _Part(kept.rows, kept.texts, names, counts)
+    return _Part(table, kept.rows, counts)
 
 
 def _cut(train: _Part, config: ExperimentConfig, where: str, notes: list[str]) -> tuple[_Part, _Part]:
-    staying, leaving = splits.cut(train.names, config.data.validation_size, config.seed)
-    if not leaving:
+    once = occurs_once(train.table, train.rows)
+    staying, leaving = splits.cut(train.codes, config.data.validation_size, config.seed, once)
+    if not len(leaving):
         raise DataError(
-            "there is no validation split and none can be cut: every label has one row",
+            "there is no validation split and none can be cut: "
+            + ("every label has one row" if once.all() else "no label has two rows with texts of their own"),
             where=where,
             hint="give more rows for each label, or a validation file beside the train file",
         )
     notes.append(
         f"validation: {len(leaving)} of {len(train.rows)} train rows, cut in equal shares of each label"
         f" with seed {config.seed}"
+        + ("" if once.all() else f"; {int((~once).sum())} rows with a text that occurs again stay in train")
     )
     nothing = dict.fromkeys(train.counts["dropped"], 0)
     rows_read = {"read": len(leaving), "dropped": nothing, "stripped": 0}
@@ -132,28 +146,31 @@ def _sampled(part: _Part, role: Role, wanted: int | None, seed: int, notes: list
     return taken
 
 
-def _note_vanished(role: Role, shown: Sequence[str], part: _Part, notes: list[str]) -> None:
-    vanished = labels.ordered(set(shown) - set(part.names))
+def _note_vanished(role: Role, shown: Collection[str], part: _Part, notes: list[str]) -> None:
+    vanished = labels.ordered(set(shown) - part.names())
     if vanished:
         notes.append(f"{role}: no row in use has label {shortened(map(repr, vanished))}")
 
 
 def _check_classes(train: _Part, where: str) -> None:
-    left = set(train.names)
+    left = train.names()
     if len(left) < 2:
         raise DataError(
-            f"one label only is left to train on ({next(iter(left))!r}), expected two or more",
+            f"one label only is left to train on ({next(iter(left), 'none')!r}), expected two or more",
             where=where,
             hint="raise data.train_samples, or loosen data.validation_rules",
         )
 
 
-def _numbered(part: _Part, names: Sequence[str]) -> Split:
-    number = {name: at for at, name in enumerate(names)}
-    return Split(part.texts, np.array([number[name] for name in part.names]), np.array(part.rows))
+def _numbered(part: _Part, names: tuple[str, ...], config: ExperimentConfig, *, several: bool) -> Split:
+    texts = part.table.texts.take(part.rows)
+    if config.data.validation_rules.remove_html:
+        texts = texts.changed(rules.without_html)
+    pairs = None if part.table.pairs is None else part.table.pairs.take(part.rows)
+    return Split(texts, labels.numbered(part.table.labels, part.rows, names, several=several), part.rows, pairs)
 
 
-def _counted(part: _Part, split: Split, names: Sequence[str]) -> dict[str, Any]:
+def _counted(part: _Part, split: Split, names: tuple[str, ...]) -> dict[str, Any]:
     kept = part.counts.get("kept", len(split))
-    rest = {"kept": kept, "sampled": len(split), "labels": splits.by_name(split.labels.tolist(), names)}
+    rest = {"kept": kept, "sampled": len(split), "labels": splits.by_name(split.labels, names)}
     return part.counts | rest

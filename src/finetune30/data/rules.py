@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import html
 import re
+from array import array
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from finetune30.data.table import Table
 from finetune30.errors import DataError
@@ -45,13 +50,12 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]
 
 @dataclass(frozen=True)
 class Kept:
-    """The rows of a table that the rules keep, by their place in it, with the text they keep.
+    """The rows of a table that the rules keep, by their ascending places in it.
 
     ``dropped`` counts rows by rule; ``stripped`` counts kept rows whose text lost its HTML.
     """
 
-    rows: list[int]
-    texts: list[str]
+    rows: NDArray[np.int64]
     dropped: dict[str, int]
     stripped: int
 
@@ -61,22 +65,22 @@ def keep(table: Table, rules: ValidationRules) -> Kept:
 
     Raises: DataError when no row is left, saying which rule dropped how many.
     """
-    rows: list[int] = []
-    texts: list[str] = []
+    rows = array("q")
     dropped = {"empty": 0, "too_short": 0, "too_long": 0}
     stripped = 0
-    for row, found in enumerate(table.texts):
+    pairs = repeat("") if table.pairs is None else table.pairs
+    for row, (found, pair) in enumerate(zip(table.texts, pairs, strict=False)):
         text = without_html(found) if rules.remove_html else found
-        fault = _fault(text, rules)
+        # A pair is one text in two parts: either may be empty, not both.
+        fault = fault_of(text + pair, rules)
         if fault:
             dropped[fault] += 1
             continue
         rows.append(row)
-        texts.append(text)
         stripped += text != found
     if not rows:
         raise _nothing_left(table, dropped)
-    return Kept(rows, texts, dropped, stripped)
+    return Kept(np.frombuffer(rows, np.int64), dropped, stripped)
 
 
 def without_html(text: str) -> str:
@@ -90,7 +94,8 @@ def without_html(text: str) -> str:
     return text
 
 
-def _fault(text: str, rules: ValidationRules) -> str | None:
+def fault_of(text: str, rules: ValidationRules) -> str | None:
+    """The rule that drops a text: ``empty``, ``too_short``, ``too_long``, or None."""
     if not text or text.isspace():
         return None if rules.allow_empty else "empty"
     if len(text) < rules.min_text_length:
@@ -101,7 +106,7 @@ def _fault(text: str, rules: ValidationRules) -> str | None:
 
 
 def _nothing_left(table: Table, dropped: dict[str, int]) -> DataError:
-    if not table.texts:
+    if not len(table.texts):
         return DataError("the split has no rows", where=table.where, hint="only the names of the columns were found")
     told = ", ".join(f"{count} as {rule}" for rule, count in dropped.items() if count)
     return DataError(

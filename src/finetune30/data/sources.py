@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune30.data.hub import read_hub
+from finetune30.data.labels import told_by
 from finetune30.data.local import check_entry, read_local
 from finetune30.data.opening import FILE_ENDINGS
 from finetune30.data.prepare import Found, prepare
 from finetune30.data.roles import Candidate, Role, assign
 from finetune30.data.splits import Splits
-from finetune30.data.table import Columns, Table, choose_columns, did_you_mean, shortened
+from finetune30.data.table import Table, TableWriter, choose_columns, columns_wanted, did_you_mean, shortened
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
 
 _BUILTIN_PREFIX = "builtin:"
-_BUILTIN = {"reviews": "reviews.tsv"}
+_BUILTIN = {"reviews": "reviews.tsv", "reviews-zh": "reviews_zh.tsv"}
 
 
 def load(config: ExperimentConfig) -> Splits:
@@ -111,16 +112,15 @@ def _check_builtin(name: str) -> None:
 def _builtin(name: str, config: ExperimentConfig) -> Found:
     shown = f"{_BUILTIN_PREFIX}{name}"
     _check_builtin(name)
-    wanted = Columns(config.data.text_column, config.data.label_column)
-    columns, _ = choose_columns(["label", "text"], wanted, shown)
+    columns, _ = choose_columns(["label", "text"], columns_wanted(config), shown)
     content = resources.files("finetune30.data").joinpath(_BUILTIN[name]).read_text("utf-8")
-    rows: dict[str, list[tuple[str, str]]] = {}
-    for line in content.removesuffix("\n").split("\n")[1:]:
-        split, label, text = line.split("\t")
-        rows.setdefault(split, []).append((label, text))
+    rows = [line.split("\t") for line in content.removesuffix("\n").split("\n")[1:]]
     tables: dict[Role, Table] = {}
-    for role, candidate in assign([Candidate(split, split) for split in rows], config, shown).items():
-        labels = [label for label, _ in rows[candidate.name]]
-        texts = [text for _, text in rows[candidate.name]]
-        tables[role] = Table(f"{shown} ({candidate.name})", columns, texts, [*labels])
+    splits = dict.fromkeys(row[0] for row in rows)
+    for role, candidate in assign([Candidate(split, split) for split in splits], config, shown).items():
+        writer = TableWriter(f"{shown} ({candidate.name})", columns, has_lines=False)
+        for split, label, text in rows:
+            if split == candidate.name:
+                writer.add(text, told_by(label, columns))
+        tables[role] = writer.finish()
     return Found(shown, tables)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -86,35 +85,39 @@ class Splits:
         return ([self.label_names[at] for at in np.flatnonzero(row)] for row in split.labels)
 
 
-def cut(labels: Sequence[Hashable], share: float, seed: int) -> tuple[list[int], list[int]]:
+def cut(
+    labels: NDArray[np.int32], share: float, seed: int, once: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions that stay in train and positions for validation, each ascending.
 
     Every label gives its share, to the nearest row; one with a single row gives none. Both parts
-    hold rows, unless every label has one row only: then the second is empty.
+    hold rows, unless there is nothing to give: then the second is empty.
 
+    Args:
+        once: Which texts occur once. Only these may go: a text on both sides would be known at validation.
     Source: largest remainder apportionment, ties to the label met first.
     """
-    positions: dict[Hashable, list[int]] = {}
-    for position in _shuffled(len(labels), seed, "validation cut"):
-        positions.setdefault(labels[position], []).append(position)
-    order = {label: place for place, label in enumerate(dict.fromkeys(labels))}
-    groups = [positions[label] for label in sorted(positions, key=order.__getitem__) if len(positions[label]) > 1]
-    chosen: list[int] = []
-    for group, count in zip(groups, _shares([len(group) for group in groups], share), strict=True):
-        chosen += group[:count]
-    taken = set(chosen)
-    return [position for position in range(len(labels)) if position not in taken], sorted(chosen)
+    shuffled = _shuffled(len(labels), seed, "validation cut")
+    met, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+    groups = [
+        (label, size) for label, size in zip(met[first.argsort()], sizes[first.argsort()], strict=True) if size > 1
+    ]
+    taken = np.zeros(len(labels), bool)
+    for (label, _), count in zip(groups, _shares([int(size) for _, size in groups], share), strict=True):
+        candidates = shuffled[(labels[shuffled] == label) & once[shuffled]]
+        taken[candidates[:count]] = True
+    return np.flatnonzero(~taken), np.flatnonzero(taken)
 
 
-def sample(available: int, wanted: int, seed: int, purpose: str) -> list[int]:
+def sample(available: int, wanted: int, seed: int, purpose: str) -> NDArray[np.int64]:
     """``wanted`` of ``available`` positions at random, ascending."""
-    return sorted(_shuffled(available, seed, purpose)[:wanted])
+    return np.sort(_shuffled(available, seed, purpose)[:wanted])
 
 
-def by_name(labels: Sequence[int], names: Sequence[str]) -> dict[str, int]:
+def by_name(labels: NDArray[np.int64], names: Sequence[str]) -> dict[str, int]:
     """Rows of each label, every label listed."""
-    counted = Counter(labels)
-    return {name: counted[label] for label, name in enumerate(names)}
+    counted = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
+    return {name: int(rows) for name, rows in zip(names, counted, strict=True)}
 
 
 def _shares(sizes: list[int], share: float) -> list[int]:
@@ -129,8 +132,7 @@ def _shares(sizes: list[int], share: float) -> list[int]:
     return counts
 
 
-def _shuffled(count: int, seed: int, purpose: str) -> list[int]:
+def _shuffled(count: int, seed: int, purpose: str) -> NDArray[np.int64]:
     # random() is the one draw that Python promises to keep the same across versions.
     draw = random.Random(f"{seed} {purpose}").random  # noqa: S311 - nothing secret is drawn
-    keys = [draw() for _ in range(count)]
-    return sorted(range(count), key=keys.__getitem__)
+    return np.argsort(np.fromiter((draw() for _ in range(count)), np.float64, count), kind="stable")

@@ -10,13 +10,16 @@ import difflib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.data.stored import Texts, Writer
 from finetune30.errors import DataError
+
+if TYPE_CHECKING:
+    from finetune30.config import ExperimentConfig
 
 Cell = str | tuple[str, ...] | None
 """A label cell: one label, several (multi-label), or none told."""
@@ -127,9 +130,9 @@ class Table:
         """How a person finds a row again: ``line 5 (row 3)``."""
         return f"row {row}" if self.lines is None else f"line {self.lines[row]} (row {row})"
 
-    def places(self, rows: Sequence[int]) -> str:
+    def places(self, rows: Sequence[int] | NDArray[np.int64]) -> str:
         """The first few of many rows, and how many more there are."""
-        return shortened([self.place(row) for row in rows[:_NAMED_AT_MOST]], total=len(rows))
+        return shortened([self.place(int(row)) for row in rows[:_NAMED_AT_MOST]], total=len(rows))
 
 
 class TableWriter:
@@ -202,6 +205,18 @@ def did_you_mean(wrong: str, names: Iterable[str]) -> str:
     by_folded = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(wrong.casefold(), by_folded, n=1)
     return f"did you mean {by_folded[near[0]]!r}?" if near else ""
+
+
+def columns_wanted(config: ExperimentConfig) -> Columns:
+    """The columns that the configuration names."""
+    data = config.data
+    return Columns(
+        data.text_column,
+        data.label_column,
+        data.text_pair_column,
+        data.label_separator,
+        tuple(data.label_columns or ()),
+    )
 
 
 def choose_columns(found: Sequence[str], wanted: Columns, where: str) -> tuple[Columns, tuple[str, ...]]:

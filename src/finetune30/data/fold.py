@@ -1,0 +1,48 @@
+"""When two texts are the same: equal after folding case and white space.
+
+Used wherever copies matter: duplicates, leaks, contradictory labels, and the cut of a validation
+split. Keys are 64-bit hashes: among ten million texts two different ones share a key with a
+probability of about three in a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from finetune30.data.table import Table
+
+
+def folded(text: str) -> str:
+    """Small letters, single spaces, none around."""
+    return " ".join(text.casefold().split())
+
+
+def key_of(text: str) -> int:
+    """64-bit hash of a text as it is."""
+    return int(xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")))
+
+
+def whole_texts(table: Table) -> Iterator[str]:
+    """What is compared of each row: its text, or both of a pair with a separator no text holds."""
+    if table.pairs is None:
+        return iter(table.texts)
+    return (f"{text}\x1f{pair}" for text, pair in zip(table.texts, table.pairs, strict=True))
+
+
+def occurs_once(table: Table, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these rows hold a text that no other of them holds, after folding."""
+    texts: Sequence[str] = table.texts.take(rows)
+    pairs = repeat("") if table.pairs is None else table.pairs.take(rows)
+    keys = np.fromiter(
+        (key_of(f"{folded(text)}\x1f{folded(pair)}") for text, pair in zip(texts, pairs, strict=False)),
+        np.uint64,
+        len(rows),
+    )
+    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    once: NDArray[np.bool_] = counts[which] == 1
+    return once
