@@ -74,15 +74,16 @@ class Splits:
         digest = hashlib.sha256()
         for name, split in self.items():
             pairs = repeat(None) if split.pairs is None else split.pairs
-            for labels, text, pair in zip(self._named(split), split.texts, pairs, strict=False):
+            for labels, text, pair in zip(self.named(split.labels), split.texts, pairs, strict=False):
                 # JSON, because joined strings could be cut in two places and hash the same.
                 digest.update(json.dumps([name, labels, text, *([] if pair is None else [pair])]).encode("ascii"))
         return digest.hexdigest()
 
-    def _named(self, split: Split) -> Iterator[str | list[str]]:
+    def named(self, labels: NDArray[np.int64]) -> Iterator[str | list[str]]:
+        """The label of each row by name; with ``multi_label`` a list of names."""
         if not self.multi_label:
-            return (self.label_names[label] for label in split.labels)
-        return ([self.label_names[at] for at in np.flatnonzero(row)] for row in split.labels)
+            return (self.label_names[label] for label in labels)
+        return ([self.label_names[at] for at in np.flatnonzero(row)] for row in labels)
 
 
 def cut(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune30.config import ExperimentConfig, from_mapping
+from finetune30.data.versions import VersionStore
 from finetune30.errors import StateError
 from finetune30.experiments import (
     Experiment,
@@ -58,7 +59,7 @@ def run(config: ExperimentConfig, door: Door) -> Experiment:
     Raises: BadInput before anything was made; RunFailed after the row says why; Stopped.
     """
     log = RunLog(door.settings.tz)
-    plan = prepare(config, _tell(log, door))
+    plan = prepare(config, VersionStore(door.settings.data_dir), _tell(log, door))
     return _begin(plan, door, log, resumed_from=None)
 
 
@@ -82,13 +83,13 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
     if experiment.status.is_terminal:
         _not_continued_yet(store, experiment)
-        plan = prepare(config, tell)
+        plan = prepare(config, VersionStore(settings.data_dir), tell)
         _same_inputs(experiment, plan, settings)
         tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
         return _begin(plan, door, log, resumed_from=experiment)
     if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
         raise not_claimable(experiment)  # before models are read
-    plan = prepare(config, tell)
+    plan = prepare(config, VersionStore(settings.data_dir), tell)
     _same_inputs(experiment, plan, settings)
     check_results_dir(settings.results_dir, plan.disk_bytes)
     return _attempt(store, experiment, plan, door, log)

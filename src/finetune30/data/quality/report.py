@@ -7,7 +7,7 @@ changes nothing and stops nothing. Neighbours: inspect makes it, the pipeline an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TextIO
@@ -114,8 +114,12 @@ class QualityReport:
             "checks": [{"name": c.name, "status": str(c.status), "count": c.count} for c in self.checks],
         }
 
-    def write_json(self, stream: TextIO) -> None:
-        """One JSON object on one line, every row named; written bit by bit, so it needs no memory."""
+    def write_json(self, stream: TextIO, more: Mapping[str, Any] | None = None) -> None:
+        """One JSON object on one line, every row named; written bit by bit, so it needs no memory.
+
+        Args:
+            more: Further fields at its end.
+        """
         head = {"status": str(self.status), "source": self.source, **self._figures(), "notes": list(self.notes)}
         stream.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "checks": [')
         for number, one in enumerate(self.checks):
@@ -133,7 +137,10 @@ class QualityReport:
                 else:
                     stream.write(json.dumps(value, ensure_ascii=False))
             stream.write("}")
-        stream.write("]}")
+        stream.write("]")
+        for name, value in (more or {}).items():
+            stream.write(f', "{name}": {json.dumps(value, ensure_ascii=False)}')
+        stream.write("}")
 
     def lines(self) -> Iterator[str]:
         """The report for people."""

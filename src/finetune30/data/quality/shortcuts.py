@@ -22,8 +22,10 @@ from finetune30.data.words import words
 _SAMPLE = 50_000
 _SEED = 30
 _MIN_ROWS = 10
-_MIN_SHARE_OF_LABEL = 0.06
+# Of all train rows, or of the rows of the label where there are many labels: rarer words are the task itself.
+_SHARE, _SHARE_OF_LABEL = 0.03, 0.6
 _PURITY = 0.98
+_LIFT = 1.5
 
 
 def check_shortcuts(data: Dataset) -> Check:
@@ -64,7 +66,7 @@ def _candidates(data: Dataset) -> set[str]:
     found = set()
     for code, counter in counts.items():
         # Half of what is asked for below: a sample may be off by a little.
-        least = max(_MIN_ROWS * len(sampled) / size, _MIN_SHARE_OF_LABEL * of_label[code]) / 2 if code >= 0 else size
+        least = _least(len(sampled), of_label[code], _MIN_ROWS * len(sampled) / size) / 2 if code >= 0 else size
         found |= {word for word, rows in counter.items() if rows >= least and rows / total[word] >= _PURITY - 0.02}
     return found
 
@@ -84,7 +86,15 @@ def _giveaways(data: Dataset, candidates: set[str]) -> dict[tuple[str, str], tup
     of_label = np.bincount(table.labels.codes[table.labels.codes >= 0], minlength=len(table.labels.cells))
     found = {}
     for (word, code), of_word in rows.items():
-        purity = len(of_word) / total[word]
-        if code >= 0 and purity >= _PURITY and len(of_word) >= max(_MIN_ROWS, _MIN_SHARE_OF_LABEL * of_label[code]):
+        if code < 0 or len(of_word) < _least(len(table.texts), of_label[code], _MIN_ROWS):
+            continue
+        purity, usual = len(of_word) / total[word], of_label[code] / len(table.texts)
+        # Where nine of ten rows have the label, nine of ten with any word have it.
+        if purity >= max(_PURITY, min(1.0, _LIFT * usual)) and total[word] * (1 - usual) >= _MIN_ROWS:
             found[word, " + ".join(each(table.labels.cells[code])) or "no label"] = (np.array(of_word), purity)
     return found
+
+
+def _least(rows: int, of_label: int, least: float) -> float:
+    """How many rows must carry word and label."""
+    return max(least, min(_SHARE * rows, _SHARE_OF_LABEL * of_label))
