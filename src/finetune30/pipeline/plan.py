@@ -12,8 +12,8 @@ from pathlib import Path
 from finetune30 import data
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits
-from finetune30.modeling import BaseModel, Compute, check_fits, choose, inspect, lora
-from finetune30.training import check_options, choose_batch_size
+from finetune30.modeling import BaseModel, Compute, Task, check_fits, choose, inspect, lora
+from finetune30.training import check_options, choose_batch_size, task_of
 
 # Three kept checkpoints, one in staging, the final model; weights plus two optimizer moments each.
 _COPIES = 3 * 5
@@ -34,6 +34,11 @@ class Plan:
     splits: Splits
     compute: Compute
     disk_bytes: int
+
+    @property
+    def task(self) -> Task:
+        """What the adapter will answer."""
+        return task_of(self.splits, self.config)
 
 
 def prepare(config: ExperimentConfig, note: Callable[[str], None]) -> Plan:
@@ -56,9 +61,11 @@ def prepare(config: ExperimentConfig, note: Callable[[str], None]) -> Plan:
     for text in splits.notes:
         note(f"data: {text}")
     test = f", {len(splits.test.texts)} test" if splits.test is not None else ""
+    of_two = " of two texts" if splits.train.pairs is not None else ""
+    several = ", any number of them a row" if splits.multi_label else ""
     note(
         f"data: {splits.source}: {len(splits.train.texts)} train, {len(splits.validation.texts)} validation{test} "
-        f"rows, {len(splits.label_names)} labels ({_some(splits.label_names)})"
+        f"rows{of_two}, {len(splits.label_names)} labels ({_some(splits.label_names)}){several}"
     )
     check_options(config, splits.label_names)
     if config.training.per_device_train_batch_size == "auto":
