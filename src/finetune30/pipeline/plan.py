@@ -16,10 +16,10 @@ from finetune30.data.quality import QualityReport, Verdict
 from finetune30.data.sources import VERSION_PREFIX
 from finetune30.data.versions import VersionStore
 from finetune30.errors import QualityError
-from finetune30.modeling import BaseModel, Compute, check_fits, choose, inspect, lora
+from finetune30.modeling import BaseModel, Compute, Task, check_fits, choose, inspect, lora
 from finetune30.modeling.language import languages_of
 from finetune30.modeling.lengths import longer_than
-from finetune30.training import check_options, choose_batch_size
+from finetune30.training import check_options, choose_batch_size, task_of
 
 # Three kept checkpoints, one in staging, the final model; weights plus two optimizer moments each.
 _COPIES = 3 * 5
@@ -44,6 +44,11 @@ class Plan:
     compute: Compute
     disk_bytes: int
 
+    @property
+    def task(self) -> Task:
+        """What the adapter will answer."""
+        return task_of(self.splits, self.config)
+
 
 def prepare(config: ExperimentConfig, versions: VersionStore, note: Callable[[str], None]) -> Plan:
     """Check a configuration against this machine, its model and its data.
@@ -67,9 +72,11 @@ def prepare(config: ExperimentConfig, versions: VersionStore, note: Callable[[st
     for text in splits.notes:
         note(f"data: {text}")
     test = f", {len(splits.test.texts)} test" if splits.test is not None else ""
+    of_two = " of two texts" if splits.train.pairs is not None else ""
+    several = ", any number of them a row" if splits.multi_label else ""
     note(
         f"data: {splits.source}: {len(splits.train.texts)} train, {len(splits.validation.texts)} validation{test} "
-        f"rows, {len(splits.label_names)} labels ({_some(splits.label_names)})"
+        f"rows{of_two}, {len(splits.label_names)} labels ({_some(splits.label_names)}){several}"
     )
     check_options(config, splits.label_names)
     report = quality.inspect(

@@ -1,4 +1,4 @@
-"""The doors of the pipeline: run a configuration, resume a run, predict with one.
+"""The doors of the pipeline: run a configuration, resume a run, open one for answers.
 
 Neighbours: ``plan`` checks, ``attempt`` trains. The command line calls these; a worker will
 call ``attempt`` for rows it has claimed.
@@ -7,9 +7,8 @@ call ``attempt`` for rows it has claimed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.data.versions import VersionStore
@@ -95,12 +94,9 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     return _attempt(store, experiment, plan, door, log)
 
 
-def predict(
-    experiment_id: str | None, texts: Sequence[str], settings: Settings, device: str = "auto"
-) -> tuple[Experiment, OpenAdapter, Any]:
-    """Classify texts with a finished run; the newest successful one if none is named.
+def open_run(experiment_id: str | None, settings: Settings, device: str = "auto") -> tuple[Experiment, OpenAdapter]:
+    """A finished run, ready to classify texts; the newest successful one if none is named.
 
-    Returns: The experiment, the opened adapter, probabilities of shape (texts, labels).
     Raises: NotFound, StateError, ModelError.
     """
     store = open_store(settings, create=False)
@@ -125,7 +121,7 @@ def predict(
         max_length=config.data.max_length,
         device=choose(device).device,
     )
-    return experiment, adapter, adapter.probabilities(texts)
+    return experiment, adapter
 
 
 def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None) -> Experiment:
