@@ -109,7 +109,7 @@ def _copies(data: Dataset, copies: Copies, near: NearCopies) -> list[Check]:
         check(
             "near_duplicate",
             nearly,
-            f"{len(nearly):,} rows are nearly the text of an earlier row of their split",
+            f"{len(nearly):,} rows are nearly the text of an earlier row of their split and label",
             "look at a few; many copies of one text weigh like many opinions",
         ),
         check(

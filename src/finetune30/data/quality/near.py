@@ -37,7 +37,7 @@ class NearCopies:
     """What is nearly the same, but not the same.
 
     Args:
-        later: Shape (rows,): whether an earlier row of the same split is nearly the same.
+        later: Shape (rows,): whether an earlier row of the same split and label is nearly the same.
         leaked: Shape (rows,): a validation or test row that is nearly a train row.
         leaking: Rows involved in such a leak, those of train included.
     """
@@ -65,7 +65,8 @@ def find_near_copies(data: Dataset, there: NDArray[np.bool_], leaked: NDArray[np
                 pairs = pairs[_alike(data, pairs)]
                 one, other = pairs[:, 0], pairs[:, 1]
                 same_split = data.split_of(one) == data.split_of(other)
-                later[one[same_split]] = True
+                # With another label it is no copy but a contrast: "well organised", "disorganised".
+                later[one[same_split & (data.labels[one] == data.labels[other])]] = True
                 leak = ~same_split & (other < first_held_out) & ~leaked[one]
                 near_leaked[one[leak]] = True
                 leaking += [one[leak], other[leak]]
@@ -81,13 +82,14 @@ def similarity(one: str, other: str) -> float:
 
 
 def _candidates(rows: NDArray[np.int64], starts: NDArray[np.int64], data: Dataset) -> Iterator[NDArray[np.int64]]:
-    """Pairs (row, earlier row): with the earliest of the group, and with the earliest of the same split."""
+    """Pairs (row, earlier row): with the earliest of the group, the earliest of the same split, and the one before."""
     group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows))))
     split = data.split_of(rows)
     new = np.append(True, (group[1:] != group[:-1]) | (split[1:] != split[:-1]))
     first_of_split = rows[np.flatnonzero(new)][np.cumsum(new) - 1]
     first = rows[starts][group]
-    pairs = np.stack([np.concatenate([rows, rows]), np.concatenate([first, first_of_split])], axis=1)
+    before = np.where(np.append(True, group[1:] != group[:-1]), rows, np.append(rows[:1], rows[:-1]))
+    pairs = np.stack([np.tile(rows, 3), np.concatenate([first, first_of_split, before])], axis=1)
     pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
     for start in range(0, len(pairs), _COMPARED_AT_ONCE):
         yield pairs[start : start + _COMPARED_AT_ONCE]

@@ -10,7 +10,11 @@ import re
 
 MIGHT_BE_PERSONAL = r"@|[0-9][0-9 ().\-]{6,}|[A-Z][12][0-9]{8}"
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,24}\b")
-_DIGITS = re.compile(r"(?<![\w.,/:$€£-])\+?\(?\d(?:[ ().\-]{0,2}\d){6,18}(?![\w/:%-]|[.,]\d)")
+_DIGITS = re.compile(r"(?<![\w.,/$€£-])(?<!\d:)\+?\(?\d(?:[ ().\-]{0,2}\d){6,18}(?![\w/:%-]|[.,]\d)")
+_ANNOUNCED = re.compile(
+    r"(?:call|tel|phone|mobile|text|whatsapp|line|contact|電話|手機|打)\W*(?:\w+\W+){0,2}$", re.IGNORECASE
+)
+_YEARS = re.compile(r"(?:19|20)\d\d\D(?:19|20)\d\d")
 _CARD_STARTS = ("3", "4", "5", "6", "2")
 _TAIWAN_ID = re.compile(r"(?<![A-Za-z0-9])[A-Z][12]\d{8}(?![0-9])")
 _TAIWAN_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYWZIO"
@@ -29,31 +33,36 @@ def kinds_of(text: str) -> set[str]:
         digits = re.sub(r"\D", "", match[0])
         if _is_card(digits):
             found.add("card")
-        elif _is_phone(match[0], digits):
+        elif _written_like_a_phone(match[0], digits, text[max(0, match.start() - 25) : match.start()]) and _is_phone(
+            match[0], digits
+        ):
             found.add("phone")
     return found
 
 
 def _is_card(digits: str) -> bool:
     """13 to 19 digits of a card issuer with Luhn's check digit (ISO/IEC 7812-1)."""
-    if not 13 <= len(digits) <= 19 or not digits.startswith(_CARD_STARTS) or len(set(digits)) < 3:
+    if not 13 <= len(digits) <= 19 or not digits.startswith(_CARD_STARTS) or len(set(digits)) < 2:
         return False
     doubled = (int(d) * (1 + place % 2) for place, d in enumerate(reversed(digits)))
     return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
+def _written_like_a_phone(written: str, digits: str, before: str) -> bool:
+    """Whether digits are grouped, begun or announced like a telephone; a bare number is an order more often."""
+    if written[0] in "+0(" or _ANNOUNCED.search(before):
+        return True
+    grouped = re.fullmatch(r"\d{4}[ \-]\d{4}", written) and not _YEARS.fullmatch(written)
+    return bool(grouped or (len(digits) >= 10 and re.search(r"\d[ .\-]+\d", written)))
+
+
 def _is_phone(written: str, digits: str) -> bool:
+    """Whether the number exists in some region's plan."""
     import phonenumbers
 
     if not 7 <= len(digits) <= 15 or len(set(digits)) < 3:
         return False
-    regions = (None,) if written.startswith("+") else _REGIONS
-    # A bare number is a quantity or an order more often than a telephone: it must be written like one.
-    if regions != (None,) and not (
-        written[0] in "0(" or re.search(r"\d[ ().\-]+\d", written) or len(digits) in (10, 11)
-    ):
-        return False
-    for region in regions:
+    for region in (None,) if written.startswith("+") else _REGIONS:
         try:
             if phonenumbers.is_valid_number(phonenumbers.parse(written, region)):
                 return True

@@ -21,9 +21,9 @@ from finetune30.data.words import words
 
 _SAMPLE = 50_000
 _SEED = 30
-_MIN_ROWS = 10
+_MIN_ROWS, _MIN_SHARE, _EXPECTED_OTHERS = 10, 0.004, 5
 # Of all train rows, or of the rows of the label where there are many labels: rarer words are the task itself.
-_SHARE, _SHARE_OF_LABEL = 0.03, 0.6
+_SHARE, _SHARE_OF_LABEL = 0.045, 0.6
 _PURITY = 0.98
 _LIFT = 1.5
 
@@ -90,11 +90,11 @@ def _giveaways(data: Dataset, candidates: set[str]) -> dict[tuple[str, str], tup
             continue
         purity, usual = len(of_word) / total[word], of_label[code] / len(table.texts)
         # Where nine of ten rows have the label, nine of ten with any word have it.
-        if purity >= max(_PURITY, min(1.0, _LIFT * usual)) and total[word] * (1 - usual) >= _MIN_ROWS:
+        if purity >= max(_PURITY, min(1.0, _LIFT * usual)) and total[word] * (1 - usual) >= _EXPECTED_OTHERS:
             found[word, " + ".join(each(table.labels.cells[code])) or "no label"] = (np.array(of_word), purity)
     return found
 
 
 def _least(rows: int, of_label: int, least: float) -> float:
     """How many rows must carry word and label."""
-    return max(least, min(_SHARE * rows, _SHARE_OF_LABEL * of_label))
+    return max(least, _MIN_SHARE * rows, min(_SHARE * rows, _SHARE_OF_LABEL * of_label))
