@@ -107,6 +107,7 @@ class Data(Section):
     )
     text_column: Text | None = Field(None, description="Column of the text; null finds it by its name")
     label_column: Text | None = Field(None, description="Column of the label; null finds it by its name")
+    encoding: Text | None = Field(None, description="Encoding of text files, such as big5 or latin-1; null detects it")
     train_split: Text | None = Field(
         None, description="Name of the training split, of a hub dataset or in a folder; null means train"
     )
