@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,12 @@ def balanced(count: int, labels: Iterable[object] = ("bad", "good")) -> list[tup
     return [(f"text number {at}", turns[at % len(turns)]) for at in range(count)]
 
 
-def read(content: str | bytes, ending: str, wanted: Columns | None = None) -> Table:
+def read(content: str | bytes, ending: str, wanted: Columns | None = None, encoding: str | None = None) -> Table:
     """What the reader makes of a file with this content, called ``rows`` and the ending."""
-    raw = content.encode() if isinstance(content, str) else content
-    return read_table(io.BytesIO(raw), ending, where=f"rows{ending}", wanted=wanted or Columns())
+    with tempfile.TemporaryFile() as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.seek(0)
+        return read_table(file, ending, where=f"rows{ending}", wanted=wanted or Columns(), encoding=encoding)
 
 
 def jsonl(*rows: object) -> str:

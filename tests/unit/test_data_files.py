@@ -14,8 +14,9 @@ from finetune30.data.table import Columns
 from finetune30.errors import DataError
 
 Rows = list[tuple[str, str]]
-CELLS = st.text(st.characters(codec="utf-8"), max_size=30)
-TSV_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r"), max_size=30)
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
+JSON_CELLS = st.text(st.characters(codec="utf-8"), max_size=30)
+TSV_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0\t\n\r"), max_size=30)
 
 
 @given(st.lists(st.tuples(CELLS, CELLS)), st.sampled_from(["excel", "unix"]))
@@ -37,7 +38,7 @@ def test_what_stands_between_tabs_is_what_we_read(rows: Rows, line_end: str) -> 
     assert list(zip(table.texts, table.labels, strict=True)) == rows
 
 
-@given(st.lists(st.tuples(CELLS, CELLS)).filter(bool))
+@given(st.lists(st.tuples(JSON_CELLS, JSON_CELLS)).filter(bool))
 def test_what_json_lines_hold_is_what_we_read(rows: Rows) -> None:
     table = read(jsonl(*({"text": text, "label": label} for text, label in rows)), ".jsonl")
 
@@ -95,8 +96,8 @@ def test_a_quote_that_is_never_closed_is_named_where_it_opens() -> None:
 
 
 def test_a_field_beyond_the_readers_limit_is_named() -> None:
-    with pytest.raises(DataError, match="a field is longer than 131,072 characters") as refused:
-        read(f"text,label\nfine,1\n{'x' * 131_073},2\n", ".csv")
+    with pytest.raises(DataError, match="a field is longer than 10,000,000 characters") as refused:
+        read(f"text,label\nfine,1\n{'x' * 10_000_001},2\n", ".csv")
 
     assert refused.value.where == "rows.csv: line 3 (row 1)"
 
@@ -129,19 +130,14 @@ def test_a_byte_order_mark_is_skipped_and_said(ending: str) -> None:
         (".tsv", "text\tlabel\n\nfine\t1\n", "line 4 (row 1)"),
         (".jsonl", '{"text": "fine", "label": 1}\n', "line 2 (row 1)"),
         (".csv", "te", "line 1 (the header)"),
-        (".csv", 'text,label\n"' + "x" * 200_000, "line 2"),
+        (".csv", 'text,label\n"' + "x" * 200_000, "line 2 (row 0)"),
     ],
 )
 def test_bytes_that_are_not_utf8_name_their_row(ending: str, before: str, place: str) -> None:
     with pytest.raises(DataError, match="byte 0xe9 is not UTF-8") as refused:
-        read(before.encode() + b"caf\xe9 bar,1\n", ending)
+        read(before.encode() + b"caf\xe9 bar,1\n" + "naïve,2\n".encode(), ending)
 
     assert refused.value.where == f"rows{ending}: {place}"
-
-
-def test_utf16_is_called_by_its_name() -> None:
-    with pytest.raises(DataError, match="the file is UTF-16, expected UTF-8"):
-        read("text,label\na,1\n".encode("utf-16"), ".csv")
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
@@ -164,8 +160,9 @@ def test_a_file_of_blank_lines_is_called_empty(ending: str) -> None:
         ('{"text": 7, "label": 1}', "'text' is 7, expected a string"),
         ('{"text": ["a"], "label": 1}', "expected a string"),
         ('{"label": 1}', "the object has no 'text'"),
-        ('{"text": "a", "label": [1, 2]}', "expected a name or a whole number"),
-        ('{"text": "a", "label": 0.5}', "expected a name or a whole number"),
+        ('{"text": "a", "label": [1, [2]]}', "expected a name, a whole number, or a list of these"),
+        ('{"text": "a", "label": {"x": 1}}', "expected a name, a whole number, or a list of these"),
+        ('{"text": "a", "label": 0.5}', "expected a name, a whole number, or a list of these"),
         ('{"text": "cut \\ud83d", "label": 1}', "half a surrogate pair"),
         ('{"text": "fine", "label": "\\uDE00"}', "half a surrogate pair"),
         ("[" * 100_000, "not valid JSON"),
@@ -208,8 +205,9 @@ def test_parquet_strings_numbers_and_dictionaries_are_read() -> None:
     ("columns", "fault"),
     [
         ({"text": [1, 2], "label": [0, 1]}, "column 'text' holds int64, expected strings"),
-        ({"text": ["a"], "label": [[0, 1]]}, "expected one label a row"),
-        ({"text": ["a"], "label": [0.5]}, "expected a name or a whole number"),
+        ({"text": ["a"], "label": [{"x": 1}]}, "column 'label' holds struct<x: int64>, expected names"),
+        ({"text": ["a"], "label": [[[0]]]}, "expected a name, a whole number, or a list of these"),
+        ({"text": ["a"], "label": [0.5]}, "expected a name, a whole number, or a list of these"),
     ],
 )
 def test_parquet_columns_of_the_wrong_type_are_refused(columns: dict[str, object], fault: str) -> None:
@@ -260,7 +258,6 @@ def test_a_missing_column_lists_those_found_and_the_nearest() -> None:
         ("v1,v2", "no text column found; the columns are 'v1', 'v2'", "data.text_column"),
         ("text,airline_sentiment", "no label column found", "data.label_column: airline_sentiment"),
         ("text,label,text", "two columns are called 'text'", "rename"),
-        ("text;label", "no label column found|no text column found", "commas"),
     ],
 )
 def test_columns_that_cannot_be_found_say_how_to_name_them(header: str, fault: str, hint: str) -> None:

@@ -211,11 +211,11 @@ def test_a_parquet_file_and_its_name_must_agree() -> None:
         read("text,label\n", ".parquet")
 
 
-@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.tsv.zst", "rows.zip"])
-def test_compressed_files_are_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["rows.csv.lz4", "rows.7z", "rows.tar.rar"])
+def test_other_compressed_files_are_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
 
-    with pytest.raises(DataError, match="compressed files are not read") as refused:
+    with pytest.raises(DataError, match="compressed files of this kind are not read") as refused:
         load(configured(tmp_path / name))
 
     assert refused.value.hint == "unpack it first"

@@ -1,66 +1,94 @@
-"""Columns of Arrow tables, which Parquet files and hub datasets are, as texts and labels.
+"""Rows of Arrow batches, which Parquet files and hub datasets are, into a table.
 
-Neighbours: files and hub bring the columns; pyarrow is imported only when one of them is used.
+Neighbours: parquet and hub bring the batches, table takes the rows.
 """
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
 
-from finetune30.data.labels import label_of
-from finetune30.data.table import Columns, Table, choose_columns
+from finetune30.data.objects import typed_label
+from finetune30.data.table import Cell, Columns, TableWriter
 from finetune30.errors import DataError
 
+BATCH_ROWS = 1024
 
-def read_parquet(handle: BinaryIO, *, where: str, wanted: Columns) -> Table:
-    """Every row of a Parquet file.
 
-    Raises: DataError when it is damaged or a column has the wrong type.
+def names_of(columns: Columns) -> list[str]:
+    """The columns that are read of each batch."""
+    named = (columns.text, columns.pair, columns.label, *columns.flags)
+    return [name for name in named if name is not None]
+
+
+def check_types(schema: Any, columns: Columns, where: str) -> None:
+    """Refuse columns that cannot hold texts or labels, by their types in a ``pyarrow.Schema``.
+
+    Raises: DataError.
     """
-    import pyarrow
-    from pyarrow import parquet
+    from pyarrow import types
 
+    for name in (columns.text, columns.pair):
+        kind = None if name is None else _value_type(schema.field(name).type)
+        if kind is not None and not (
+            types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+        ):
+            raise DataError(
+                f"column {name!r} holds {kind}, expected strings",
+                where=where,
+                hint="data.text_column names the column",
+            )
+    for name in names_of(Columns(label=columns.label, flags=columns.flags)):
+        kind = _value_type(schema.field(name).type)
+        is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+        if isinstance(kind, _extension()) or (types.is_nested(kind) and not is_list):
+            raise DataError(
+                f"column {name!r} holds {kind}, expected names, whole numbers, or lists of these",
+                where=where,
+                hint="data.label_column names the column",
+            )
+
+
+def add_batch(writer: TableWriter, batch: Any, *, told: Callable[[object], object] = lambda value: value) -> None:
+    """Add the rows of a ``pyarrow.RecordBatch`` or ``Table`` with the columns of ``names_of``.
+
+    Args:
+        told: What a label cell says, such as the name of a numbered class.
+    """
+    from pyarrow import types
+
+    columns = writer.columns
+    texts = batch.column(columns.text).to_pylist()
+    pairs = repeat(None, len(texts)) if columns.pair is None else batch.column(columns.pair).to_pylist()
+    names = columns.flags or (columns.label or "",)
+    cells = [batch.column(name).to_pylist() for name in names]
+    lists = any(types.is_nested(batch.schema.field(name).type) for name in names)
+    known: dict[tuple[object, ...], Cell] = {}  # most rows tell what another row has told
+    for row, (text, pair, *values) in enumerate(zip(texts, pairs, *cells, strict=True), start=len(writer)):
+        label = None if lists else known.get(tuple(values))
+        if label is None:
+            named = dict(zip(names, map(told, values), strict=True))
+            label = _label(named, columns, f"{writer.where}: row {row}")
+            if not lists:
+                known[tuple(values)] = label
+        writer.add(text or "", label, pair=pair)
+
+
+def _label(row: dict[str, object], columns: Columns, place: str) -> Cell:
     try:
-        file = parquet.ParquetFile(handle)
-        columns, notes = choose_columns(file.schema_arrow.names, wanted, where)
-        rows = file.read(columns=[columns.text, columns.label])
-    except (pyarrow.ArrowException, OSError) as cause:
-        reason = str(cause).strip().partition("\n")[0][:200]
-        raise DataError(
-            f"the Parquet file cannot be read: {reason}",
-            where=where,
-            hint="it may be cut short; write it again",
-        ) from cause
-    texts = texts_of(rows.column(columns.text), columns.text, where)
-    labels = labels_of(rows.column(columns.label), columns.label, where)
-    return Table(where, columns, texts, labels, notes=notes)
+        return typed_label(row, columns, place)
+    except RecursionError as cause:
+        raise DataError("the label is a list of lists of lists", where=place, hint="expected a name") from cause
 
 
-def texts_of(column: Any, name: str | None, where: str) -> list[str]:
-    """The strings of a column; null is an empty text."""
+def _value_type(kind: Any) -> Any:
     from pyarrow import types
 
-    kind = column.type
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
-        raise DataError(
-            f"column {name!r} holds {kind}, expected strings",
-            where=where,
-            hint="data.text_column names the column",
-        )
-    return [text or "" for text in column.to_pylist()]
+    return kind.value_type if types.is_dictionary(kind) else kind
 
 
-def labels_of(column: Any, name: str | None, where: str) -> list[str | None]:
-    """The labels of a column as strings; null is no label."""
-    from pyarrow import types
+def _extension() -> Any:
+    import pyarrow
 
-    kind = column.type
-    if types.is_nested(kind):
-        raise DataError(
-            f"column {name!r} holds {kind}, expected one label a row",
-            where=where,
-            hint="several labels a row (multi-label) are not supported",
-        )
-    return [label_of(value, f"{where}: row {row}") for row, value in enumerate(column.to_pylist())]
+    return pyarrow.BaseExtensionType

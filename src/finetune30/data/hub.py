@@ -2,7 +2,7 @@
 
 Data files only: code of a dataset is never run (the datasets library has dropped it, and is never
 asked for it). Nothing is fetched when HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set; what an earlier
-run has cached is then used. Neighbours: roles says which split is which, arrow reads the columns.
+run has cached is then used. Neighbours: roles says which split is which, arrow reads the batches.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune30.data.arrow import labels_of, texts_of
+from finetune30.data.arrow import BATCH_ROWS, add_batch, check_types, names_of
 from finetune30.data.prepare import Found
 from finetune30.data.roles import Candidate, Role, assign
-from finetune30.data.table import Columns, Table, choose_columns, shortened
+from finetune30.data.table import Columns, Table, TableWriter, choose_columns, columns_wanted, shortened
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def read_hub(name: str, config: ExperimentConfig) -> Found:
 def tables_of(splits: Mapping[str, Any], name: str, config: ExperimentConfig) -> Found:
     """The tables of a loaded ``datasets.DatasetDict``, class names in the order it declares."""
     roles = assign([Candidate(split, split) for split in splits], config, name)
-    wanted = Columns(config.data.text_column, config.data.label_column)
+    wanted = columns_wanted(config)
     tables: dict[Role, Table] = {}
     for role, candidate in roles.items():
         columns = tables["train"].columns if "train" in tables else wanted
@@ -103,16 +104,29 @@ def _not_loaded(name: str, cause: Exception) -> DataError:
 
 def _table(split: Any, where: str, wanted: Columns) -> Table:
     columns, notes = choose_columns(list(split.column_names), wanted, where)
-    rows = split.select_columns([columns.text, columns.label]).with_format("arrow")[:]
-    texts = texts_of(rows.column(columns.text), columns.text, where)
-    labels = labels_of(rows.column(columns.label), columns.label, where)
-    names = getattr(split.features[columns.label], "names", None)
-    if names is None:
-        return Table(where, columns, texts, labels, notes=notes)
-    # Numbers without a name, -1 first of all, are rows whose label is not told.
-    named = {str(number): name.strip() for number, name in enumerate(names)}
-    labels = [named.get(label or "") for label in labels]
-    return Table(where, columns, texts, labels, label_order=tuple(named.values()), notes=notes)
+    rows = split.select_columns(names_of(columns)).with_format("arrow")
+    check_types(rows.features.arrow_schema, columns, where)
+    names = None if columns.flags else _class_names(split.features[columns.label])
+    writer = TableWriter(where, columns, has_lines=False)
+    for batch in rows.iter(batch_size=BATCH_ROWS):
+        if names is None:
+            add_batch(writer, batch)
+        else:
+            add_batch(writer, batch, told=partial(_named, names=names))
+    return writer.finish(notes=notes, label_order=names)
+
+
+def _class_names(feature: Any) -> tuple[str, ...] | None:
+    """The names of numbered classes, or of lists of them, in the order the dataset declares."""
+    names = getattr(getattr(feature, "feature", feature), "names", None)
+    return None if names is None else tuple(name.strip() for name in names)
+
+
+def _named(value: object, names: tuple[str, ...]) -> object:
+    """The name of a class; numbers without one, -1 first of all, are rows whose label is not told."""
+    if isinstance(value, list):
+        return [_named(part, names) for part in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
 def _commit_of(splits: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 Only a regular file or a folder is opened, decided on the open descriptor and not on a name that
 may be swapped meanwhile. A symbolic link, a pipe or a device is refused at once, never waited for;
 so is anything that only unpickling could read, whatever its name says.
-Neighbours: local chooses which files, files reads them.
+Neighbours: local chooses which files, files reads them, archives and unpacking take wrappings off.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from finetune30.errors import DataError
 
 READABLE = (".csv", ".tsv", ".jsonl", ".parquet")
+ARCHIVES = (".zip", ".tar")
+_COMPRESSED = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd"}
+_SHORT = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
 _UNPICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib", ".npy", ".npz", ".h5", ".hdf5")
-_PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".7z", ".tar", ".tgz")
+PACKED = (*ARCHIVES, *_COMPRESSED, *_SHORT, ".lz4", ".7z", ".rar", ".z", ".lzma")
 # A name that ends like this is meant as a file, so it is never looked up on a hub.
-FILE_ENDINGS = (*READABLE, *_UNPICKLED, *_PACKED, ".txt", ".json", ".xlsx", ".xls", ".arrow", ".feather")
+FILE_ENDINGS = (*READABLE, *_UNPICKLED, *PACKED, ".txt", ".json", ".xlsx", ".xls", ".arrow", ".feather")
 
 _MAGIC = (
     *((b"\x80" + bytes([protocol]), "a Python pickle") for protocol in range(2, 6)),
@@ -32,6 +36,7 @@ _MAGIC = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
     (b"ARROW1\x00\x00", "an Arrow file"),
 )
+START_BYTES = 16
 _PARQUET = b"PAR1"
 _FORMATS = "expected a .csv, .tsv, .jsonl or .parquet file"
 _SAFE_COPY = "save the rows as .csv, .jsonl or .parquet; a pickle can run code while it is read"
@@ -67,21 +72,60 @@ def is_folder(descriptor: int) -> bool:
     return stat.S_ISDIR(os.fstat(descriptor).st_mode)
 
 
-def check_name(name: str, *, shown: str) -> str:
-    """The ending of a file we can read, in small letters.
+@dataclass(frozen=True)
+class Form:
+    """What the name of a file promises: ``rows.csv.gz`` is a ``.csv`` within a ``.gz``."""
 
-    Raises: DataError for pickles and their kin, for compressed files, and for unknown endings.
+    stem: str
+    ending: str
+    compressed: str | None = None
+
+
+def check_name(name: str, *, shown: str) -> Form:
+    """What a file is that we can read, by its name; endings in small letters.
+
+    Raises: DataError for pickles and their kin, for other compressed files, and for unknown endings.
     """
-    ending = Path(name).suffix.lower()
-    if ending in READABLE:
-        return ending
+    path = Path(name)
+    suffix = path.suffix.lower()
+    if suffix in _SHORT:
+        return Form(path.stem, ".tar", _SHORT[suffix].removeprefix(".tar"))
+    compressed = suffix if suffix in _COMPRESSED else None
+    inner = Path(path.stem) if compressed else path
+    ending = inner.suffix.lower()
     if ending in _UNPICKLED:
         raise DataError(f"{ending} files are not read, {_FORMATS}", where=shown, hint=_SAFE_COPY)
-    if ending in _PACKED:
-        raise DataError(f"compressed files are not read, {_FORMATS}", where=shown, hint="unpack it first")
+    if compressed and (ending == ".parquet" or ending not in (*READABLE, ".tar")):
+        hint = "unpack it first" if ending != ".parquet" else "Parquet files are compressed inside: unpack it"
+        what = f"a {ending} file" if ending else "what its name does not tell"
+        raise DataError(f"holds {what}, expected such as rows.csv{compressed}", where=shown, hint=hint)
+    if ending in READABLE or ending in ARCHIVES:
+        return Form(inner.stem, ending, compressed)
+    if suffix in PACKED:
+        raise DataError(f"compressed files of this kind are not read, {_FORMATS}", where=shown, hint="unpack it first")
     hint = 'write one JSON object a line and call it .jsonl: {"text": …, "label": …}'
-    hint = hint if ending == ".json" else "export the rows as .csv; the first line names the columns"
-    raise DataError(f"the name ends in {ending or 'nothing'}, {_FORMATS}", where=shown, hint=hint)
+    hint = hint if suffix == ".json" else "export the rows as .csv; the first line names the columns"
+    raise DataError(f"the name ends in {suffix or 'nothing'}, {_FORMATS}", where=shown, hint=hint)
+
+
+def data_file(name: str) -> Form | None:
+    """What a data file is, by its name; None for archives and anything else."""
+    try:
+        form = check_name(name, shown=name)
+    except DataError:
+        return None
+    return form if form.ending in READABLE else None
+
+
+def check_packed(start: bytes, form: Form, *, shown: str) -> None:
+    """Compare the first bytes of a compressed file or an archive with what its name promises.
+
+    Raises: DataError.
+    """
+    magic = b"PK" if form.ending == ".zip" else _COMPRESSED[form.compressed] if form.compressed else b""
+    if not start.startswith(magic):
+        kind = form.compressed or form.ending
+        raise DataError(f"the content is not {kind}", where=shown, hint="the name must match the content")
 
 
 def check_content(start: bytes, ending: str, *, shown: str) -> None:

@@ -1,0 +1,178 @@
+"""Rows of CSV and TSV files, whose first line names the columns.
+
+CSV follows RFC 4180, so a text may hold the delimiter and line feeds; the delimiter is the one that
+the header and the first rows agree on. TSV has no quoting: real texts begin with a quote.
+A row that does not fit is an error with its line, never guessed around.
+Neighbours: lines gives the lines, table chooses the columns and takes the rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import itemgetter
+
+from finetune30.data.decoding import TextFile
+from finetune30.data.labels import flagged, told_by
+from finetune30.data.lines import HEADER, Lines
+from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
+from finetune30.errors import DataError
+
+LONGEST_FIELD = 10_000_000  # characters
+_MOST_COLUMNS = 10_000
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_ROWS_COMPARED = 20
+
+
+def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
+    """Every row of a ``.csv`` or ``.tsv`` file.
+
+    Raises: DataError for wrong quotes, ragged rows and missing columns.
+    """
+    start = file.start()
+    delimiter = _delimiter(start) if ending == ".csv" else "\t"
+    said = [] if ending == ".tsv" or delimiter == "," else [f"{file.where} is separated by {_DELIMITERS[delimiter]}"]
+    newline = "" if ending == ".csv" or _has_lone_returns(start) else "\n"
+    with file.lines(first=HEADER, newline=newline) as lines, _long_fields():
+        rows = _csv_rows(lines, delimiter) if ending == ".csv" else _tsv_rows(lines)
+        header = next(rows, None)
+        if header is None:
+            raise DataError("the file is empty", where=file.where, hint="the first line names the columns")
+        names = _names(header, lines)
+        columns, found = choose_columns(names, wanted, file.where)
+        writer = TableWriter(file.where, columns, has_lines=True)
+        beyond = _fill(writer, rows, lines, names, len(header), ending)
+    if beyond:
+        said.append(f"{file.where}: {beyond} rows have cells in columns without a name, which are not read")
+    return writer.finish(notes=(*said, *found))
+
+
+def _fill(
+    writer: TableWriter, rows: Iterator[list[str]], lines: Lines, names: list[str], width: int, ending: str
+) -> int:
+    """Add every row; how many had something in the unnamed columns at the end."""
+    columns = writer.columns
+    add, tell = writer.add, _label_of(names, columns, lines)
+    at_text = names.index(columns.text or "")
+    at_pair = None if columns.pair is None else names.index(columns.pair)
+    beyond = 0
+    for cells in rows:
+        if len(cells) != width and (len(cells) < len(names) or any(cells[width:])):
+            raise _ragged(len(cells), len(names), ending, lines)
+        if width > len(names) and any(cells[len(names) :]):
+            beyond += 1
+        pair = None if at_pair is None else cells[at_pair]
+        add(cells[at_text], tell(cells), line=lines.begins, pair=pair)
+    return beyond
+
+
+def _label_of(names: list[str], columns: Columns, lines: Lines) -> Callable[[list[str]], Cell]:
+    """How a row tells its label."""
+    if columns.flags:
+        places = [names.index(flag) for flag in columns.flags]
+        return lambda cells: flagged([cells[at] for at in places], columns, lines.place())
+    at_label = names.index(columns.label or "")
+    if columns.separator is not None:
+        return lambda cells: told_by(cells[at_label], columns)
+    return itemgetter(at_label)
+
+
+def _names(header: list[str], lines: Lines) -> list[str]:
+    """The names of the columns, those at the end that have none left out."""
+    if len(header) > _MOST_COLUMNS:
+        raise lines.fault(
+            f"there are {len(header):,} columns, expected {_MOST_COLUMNS:,} at most",
+            "keep the columns that are needed: texts and labels",
+        )
+    names = [_bare(name) for name in header]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def _bare(name: str) -> str:
+    name = name.strip().strip("\ufeff").strip()
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        return name[1:-1].strip()
+    return name
+
+
+def _tsv_rows(lines: Lines) -> Iterator[list[str]]:
+    for line in lines:
+        content = line.rstrip("\n").removesuffix("\r")
+        if not content:
+            lines.skip()
+            continue
+        yield content.split("\t")
+        lines.end_row()
+
+
+def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
+    try:
+        for cells in csv.reader(lines, delimiter=delimiter, strict=True):
+            if len(cells) > 1 or (cells and cells[0]):
+                yield cells
+                lines.end_row()
+            else:
+                lines.skip()
+    except csv.Error as cause:
+        hint = 'inside a quoted field write "" for one quote; .tsv files have no quoting at all'
+        raise lines.fault(_csv_fault(str(cause)), hint) from cause
+
+
+def _csv_fault(message: str) -> str:
+    if "unexpected end of data" in message:
+        return "a quoted field that begins in this row is never closed"
+    if "field larger than" in message:
+        return f"a field is longer than {LONGEST_FIELD:,} characters, or its quote is never closed"
+    return f"quotes are wrong in this row: {message}"
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """The csv module's own limit, one for the whole process, is too short for long documents."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _ragged(found: int, expected: int, ending: str, lines: Lines) -> DataError:
+    hint = 'a text with a comma goes in quotes: "so, so"' if ending == ".csv" else "a text must hold no tab"
+    return lines.fault(f"the row has {found} cells, the header has {expected}", hint)
+
+
+def _has_lone_returns(start: str) -> bool:
+    """Whether the line of names ends in a carriage return alone, as on old Macs."""
+    return "\r" in start.lstrip("\r\n").partition("\n")[0].rstrip("\r")
+
+
+def _delimiter(start: str) -> str:
+    """The one by which header and first rows fall into the same number of cells; commas in doubt."""
+    fits = {delimiter: _fit(start, delimiter) for delimiter in _DELIMITERS}
+    if fits[","] >= (1.0, 2):
+        return ","
+    best = max(fits, key=lambda delimiter: fits[delimiter])
+    return best if fits[best] > (0.0, 1) else ","
+
+
+def _fit(start: str, delimiter: str) -> tuple[float, int]:
+    """Share of the first rows that have as many cells as there are names, and that number."""
+    rows: list[list[str]] = []
+    try:
+        for cells in csv.reader(io.StringIO(start, newline=""), delimiter=delimiter, strict=True):
+            if len(cells) > 1 or (cells and cells[0]):
+                rows.append(cells)
+            if len(rows) > _ROWS_COMPARED + 1:
+                break
+    except csv.Error:  # a quote that this delimiter does not end, or that goes on beyond the start
+        pass
+    compared = rows[1:-1] or rows[1:]  # the last one may be cut
+    if not rows or len(rows[0]) < 2:
+        return 0.0, 0
+    names = max((at for at, name in enumerate(rows[0], start=1) if name.strip()), default=0)
+    fitting = [cells for cells in compared if len(cells) >= names and not any(cells[len(rows[0]) :])]
+    return (len(fitting) / len(compared) if compared else 1.0), names
