@@ -43,8 +43,7 @@ def check_texts(data: Dataset) -> list[Check]:
         check(
             "too_short",
             np.union1d(short, wordless),
-            f"{len(short):,} texts are shorter than {rules.min_text_length} characters, "
-            f"{len(np.setdiff1d(wordless, short)):,} more hold no word",
+            _short_told(len(short), len(np.setdiff1d(wordless, short)), rules.min_text_length),
             f"the former: {dropped}" if len(short) else "",
         ),
         check(
@@ -61,6 +60,11 @@ def check_texts(data: Dataset) -> list[Check]:
             "finetune30 data validate --fix takes them out",
         ),
     ]
+
+
+def _short_told(short: int, wordless: int, least: int) -> str:
+    told = [f"{short:,} texts are shorter than {least} characters"] if short else []
+    return ", ".join([*told, *([f"{wordless:,} texts hold no word"] if wordless else [])])
 
 
 def check_personal(data: Dataset) -> Check:
