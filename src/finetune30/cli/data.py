@@ -102,7 +102,7 @@ def analyze(
     counter = counter_of(locate(checked.model.name, checked.model.revision))
     figures = analysis.analyze(found, checked, lengths=lengths_by(counter))
     if html is not None:
-        analysis.write_page(figures, _inspected(found, checked), html)
+        analysis.write_page(html, figures, _inspected(found, checked))
     if as_json:
         import json
 
