@@ -17,7 +17,7 @@ from typing import BinaryIO
 from finetune30.data.table import did_you_mean
 from finetune30.errors import DataError
 
-MARK_BYTES = 4096
+MARK_BYTES = 64
 _CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 18
 _MARKS = (
@@ -31,8 +31,8 @@ _SHOWN = {
     "utf-8": "UTF-8",
     "utf-8-sig": "UTF-8",
     "utf-16": "UTF-16",
-    "utf-16-le": "UTF-16 without a byte order mark",
-    "utf-16-be": "UTF-16 without a byte order mark",
+    "utf-16-le": "UTF-16 (without a byte order mark)",
+    "utf-16-be": "UTF-16 (without a byte order mark)",
     "utf-32": "UTF-32",
     "cp1252": "windows-1252 (Latin-1)",
     "iso8859-1": "Latin-1",
@@ -77,8 +77,8 @@ _DENSE = 0.4
 _ASCII = bytes(range(128))
 
 
-def known(name: str) -> str:
-    """The codec of an encoding that a person named.
+def told(name: str, start: bytes) -> str:
+    """The codec of an encoding that a person named, for a file that starts like this.
 
     Raises: DataError when there is no such encoding of text files.
     """
@@ -94,6 +94,10 @@ def known(name: str) -> str:
             where="data.encoding",
             hint=near or "such as utf-8, latin-1, big5, gbk, shift_jis, utf-16; null finds it",
         )
+    if codec.startswith(("utf-16", "utf-32")):
+        mark = marked(start) or ""
+        # Python's own utf-16 insists on a byte order mark.
+        return mark if mark.startswith(codec[:6]) else codec if codec.endswith("e") else f"{codec}-le"
     return _REALLY.get(codec, codec)
 
 
