@@ -68,7 +68,7 @@ _FREQUENT = {
     "cp949": "이다는을의에가하고를지로기사도은한서리어자그나대들인시아있게일해수보스정라마전만무것주요습니너여제안"
     "면오내부장상구원비우과세신연조성동과거점진선화드데때또더잘못안없좋된할까네요",
 }
-_SINGLE_BYTE = ["cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "koi8_r"]
+_SINGLE_BYTE = ["cp1250", "cp1251", "cp1252", "cp1253", "cp1255", "cp1256", "cp1257", "koi8_r"]
 # First bytes of the sequences of UTF-8 that hardly ever come about by chance.
 _TELLING = bytes([0xC2, 0xC3, *range(0xE0, 0xF5)])
 _NOT_TELLING = bytes(byte for byte in range(256) if byte not in _TELLING)
@@ -190,10 +190,9 @@ def _single_byte(sample: bytes) -> str | None:
     import charset_normalizer
 
     western = sample.decode("cp1252", "replace")
-    taken = [
-        name for name in _SINGLE_BYTE if name != "cp1252" or len(_MISPLACED.findall(western)) <= _MISPLACED_AT_MOST
-    ]
-    fits = {match.encoding: match for match in charset_normalizer.from_bytes(sample, cp_isolation=taken)}
+    is_western = len(_MISPLACED.findall(western)) <= _MISPLACED_AT_MOST
+    asked = [name for name in _SINGLE_BYTE if is_western or name != "cp1252"]
+    fits = {match.encoding: match for match in charset_normalizer.from_bytes(sample, cp_isolation=asked)}
     best = next(iter(fits.values()), None)
     if best is None or best.coherence < _SURE_COHERENCE:
         # Western letters are mostly plain; what is mostly beyond ASCII is some other script.
