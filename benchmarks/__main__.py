@@ -1,6 +1,7 @@
 """``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
 
-``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, scale, training.
+``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, scale, faults, validation,
+training.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks import scale, startup, whole_run
+from benchmarks import faults, scale, startup, validation, whole_run
 from finetune30.bench.training import FULL, run
 from finetune30.monitoring import environment_report
 
@@ -16,6 +17,8 @@ BENCHMARKS = {
     "startup": startup.measure,
     "whole_run": whole_run.measure,
     "scale": scale.measure,
+    "faults": faults.measure,
+    "validation": validation.measure,
     "training": lambda: run(FULL, "cpu", lambda text: print(text, flush=True)),
 }
 

@@ -11,11 +11,16 @@ from pathlib import Path
 # and for the processes the tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
+
+# No test asserts a time; the examples are the same on every machine.
+hypothesis.settings.register_profile("unhurried", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

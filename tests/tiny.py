@@ -55,6 +55,47 @@ def write_dataset(folder: Path, train: int = 96, validation: int = 32, test: int
     return folder
 
 
+SEVERAL = ("book", "film", "food")
+
+
+def several_labels(train: int = 96, validation: int = 32) -> Any:
+    """Splits whose rows have any of three labels, or none: each is a word of the text."""
+    import numpy as np
+
+    from finetune30.data import Split, Splits
+
+    draw = random.Random(1)
+    made: dict[str, list[int]] = {}
+    while len(made) < train + validation:
+        labels = [int(draw.random() < share) for share in (0.25, 0.5, 0.5)]
+        words = draw.choices([word for word in PLAIN if word not in SEVERAL], k=draw.randint(2, 9))
+        words += [word for there, word in zip(labels, SEVERAL, strict=True) if there]
+        draw.shuffle(words)
+        made.setdefault(" ".join(words), labels)
+    texts, labels = list(made), np.array(list(made.values()))
+    parts = [
+        Split(texts[part], labels[part], np.arange(len(texts))[part]) for part in (slice(train), slice(train, None))
+    ]
+    return Splits(parts[0], parts[1], None, SEVERAL, "made by the test", (), {}, multi_label=True)
+
+
+def pairs_of_texts(train: int = 192, validation: int = 64) -> Any:
+    """Splits whose label the second text of a pair tells; the first says what it likes."""
+    import numpy as np
+
+    from finetune30.data import Split, Splits
+
+    firsts, told = rows(train + validation, seed=2), rows(train + validation, seed=3)
+    random.Random(4).shuffle(firsts)
+    texts, pairs = [text for text, _ in firsts], [text for text, _ in told]
+    labels = np.array([int(label == "positive") for _, label in told])
+    parts = [
+        Split(texts[part], labels[part], np.arange(len(texts))[part], pairs[part])
+        for part in (slice(train), slice(train, None))
+    ]
+    return Splits(parts[0], parts[1], None, ("negative", "positive"), "made by the test", (), {})
+
+
 def save_model(folder: Path, architecture: str) -> Path:
     """A two-layer encoder of the architecture with a word-level tokenizer, as save_pretrained writes it."""
     import torch
@@ -82,6 +123,7 @@ def _tokenizer(architecture: str) -> Any:
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     inner.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     return PreTrainedTokenizerFast(
@@ -90,7 +132,8 @@ def _tokenizer(architecture: str) -> Any:
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
-        model_input_names=["input_ids", "attention_mask"],
+        # BERT alone tells the two texts of a pair apart by their types, as the real ones do.
+        model_input_names=["input_ids", *(["token_type_ids"] if architecture == "bert" else []), "attention_mask"],
         model_max_length=64,
     )
 

@@ -6,8 +6,11 @@ models. Standard library only.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -46,6 +49,27 @@ def put_in_place(staging: Path, final: Path) -> None:
     os.rename(staging, final)  # noqa: PTH104 - as above
     flush(final.parent)
     remove(old)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put a text into a file in one step that survives a power cut."""
+    staging = path.with_name(f".staging-{os.getpid()}-{path.name}")
+    try:
+        staging.write_text(text, encoding="utf-8", newline="\n")
+        put_in_place(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock; others wait. The system gives it back however the process ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:

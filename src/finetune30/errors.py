@@ -8,6 +8,7 @@ turns a class into an exit code, a server will turn it into a status.
     ├── BadInput              exit 2: nothing was started, nothing was made
     │   ├── ConfigError       config_invalid      the experiment configuration
     │   ├── DataError         data_invalid        the dataset
+    │   │   └── QualityError  data_quality        it can be read, but is not fit for training
     │   ├── ModelError        model_invalid       the base model or an adapter
     │   ├── SettingsError     settings_invalid    environment and .env
     │   ├── NotFound          not_found           no such experiment
@@ -79,6 +80,12 @@ class DataError(BadInput):
     """The dataset is missing, unreadable or unfit for training."""
 
     code = "data_invalid"
+
+
+class QualityError(DataError):
+    """A check of the data says FAIL."""
+
+    code = "data_quality"
 
 
 class ModelError(BadInput):

@@ -33,7 +33,7 @@ def _saved(folder: Path, model_folder: Path, **lora: Any) -> Path:
             if "lora_B" in name:
                 parameter.normal_(std=0.3)
     modeling.save(model, folder)
-    modeling.save_description(base, LABELS, folder)
+    modeling.save_description(base, modeling.Task(LABELS), folder)
     return folder
 
 

@@ -35,6 +35,74 @@ def test_a_batch_is_what_the_tokenizer_itself_makes(tokenizer, tmp_path: Path, c
     assert found.lengths()[3] == expected["attention_mask"][0].sum()
 
 
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_a_batch_of_pairs_is_what_the_tokenizer_itself_makes(
+    tiny_model: Callable[[str], Path], tmp_path: Path, architecture: str, cached: bool
+) -> None:
+    tokenizer = modeling.inspect(str(tiny_model(architecture))).tokenizer
+    pairs = [*TEXTS[1:], "film " * 20]
+    rows = [3, 0, 19]
+
+    found = encode(tokenizer, TEXTS, 24, tmp_path if cached else None, pairs)
+
+    expected = tokenizer(
+        [TEXTS[row] for row in rows],
+        [pairs[row] for row in rows],
+        truncation=True,
+        max_length=24,
+        padding=True,
+        return_tensors="pt",
+    )
+    batch = found.batch(rows)
+    assert batch.keys() == expected.keys()
+    for name, value in batch.items():
+        assert torch.equal(value, expected[name]), name
+    assert ("token_type_ids" in batch) == (architecture == "bert")
+    whole = [len(tokenizer(text, pair)["input_ids"]) for text, pair in zip(TEXTS, pairs, strict=True)]
+    assert found.cut.tolist() == [row for row, length in enumerate(whole) if length > 24]
+    assert 19 in found.cut
+
+
+def test_pairs_are_other_files_than_their_texts_and_than_other_pairs(tokenizer, tmp_path: Path) -> None:
+    encode(tokenizer, ["a", "b"], 32, tmp_path, ["c", "d"])
+    encode(tokenizer, ["a", "b"], 32, tmp_path, ["c", "d"])
+    encode(tokenizer, ["a", "c"], 32, tmp_path, ["b", "d"])
+    encode(tokenizer, ["a", "c", "b", "d"], 32, tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_text_without_its_second_is_refused(tokenizer, tmp_path: Path, cached: bool) -> None:
+    with pytest.raises(ValueError, match=r"shorter|length"):
+        encode(tokenizer, ["a", "b"], 32, tmp_path if cached else None, ["c"])
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "roberta"])
+def test_token_types_that_the_model_does_not_take_are_not_given(
+    tiny_model: Callable[[str], Path], tmp_path: Path, architecture: str
+) -> None:
+    """transformers reads DistilBERT's texts with BERT's tokenizer, and many RoBERTa know one type only."""
+    import json
+    import shutil
+
+    from transformers import BertTokenizer
+
+    folder = Path(shutil.copytree(tiny_model(architecture), tmp_path / "model"))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "film"]
+    BertTokenizer(vocab=dict(zip(words, range(7), strict=True))).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "type_vocab_size": 1}))
+
+    base = modeling.inspect(str(folder))
+
+    assert encode(base.tokenizer, ["good"], 32, None, ["film"]).types is None
+    base.tokenizer.save_pretrained(tmp_path / "saved")
+    kept = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text())["model_input_names"]
+    assert kept == ["input_ids", "attention_mask"]
+
+
 def test_nothing_is_masked_where_nothing_is_padded(tokenizer) -> None:
     assert set(encode(tokenizer, ["good film"] * 3, 32).batch([0, 2])) == {"input_ids"}
 

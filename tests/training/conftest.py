@@ -21,11 +21,13 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     compute: modeling.Compute = field(default_factory=lambda: modeling.choose("cpu", False))
 
-    def fit(self, config: ExperimentConfig, artifacts: Path, **rest: Any) -> TrainedAdapter:
+    def fit(
+        self, config: ExperimentConfig, artifacts: Path, splits: data.Splits | None = None, **rest: Any
+    ) -> TrainedAdapter:
         artifacts.mkdir(parents=True, exist_ok=True)
         return fit(
             modeling.inspect(config.model.name),
-            data.load(config),
+            splits or data.load(config),
             config,
             self.events.append,
             artifacts=artifacts,
@@ -35,6 +37,10 @@ class Bench:
 
     def notes(self) -> str:
         return "\n".join(e.message for e in self.events if e.kind != "step")
+
+    def metrics(self) -> dict[str, float]:
+        """Of the last evaluation."""
+        return [e.metrics for e in self.events if e.kind == "evaluation"][-1]
 
     def losses(self) -> list[float | None]:
         return [e.loss for e in self.events if e.kind == "step"]

@@ -24,14 +24,14 @@ from tests import tiny
 from tests.training.conftest import Bench
 
 
-def by_hand(config: Any) -> dict[str, torch.Tensor]:
+def by_hand(config: Any, splits: data.Splits) -> dict[str, torch.Tensor]:
     """The adapter after the steps of ``config``, by a plain loop over stock PEFT; no dropout anywhere."""
-    base, splits, training = modeling.inspect(config.model.name), data.load(config), config.training
+    base, training = modeling.inspect(config.model.name), config.training
     model = modeling.attach(modeling.load(base, splits.label_names, seed=config.seed), base, config).train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    tokens = encode(base.tokenizer, splits.train.texts, config.data.max_length)
+    tokens = encode(base.tokenizer, splits.train.texts, config.data.max_length, pairs=splits.train.pairs)
     lengths = tokens.lengths().tolist()
     order = StepBatches(lengths, batch_size=16, accumulation=1, seed=config.seed, by_length=True)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -46,8 +46,12 @@ def by_hand(config: Any) -> dict[str, torch.Tensor]:
     for epoch in range(2):
         order.set_epoch(epoch)
         for rows in order:
-            labels = torch.tensor([splits.train.labels[row] for row in rows])
-            nn.functional.cross_entropy(model(**tokens.batch(rows)).logits, labels).backward()
+            labels = torch.from_numpy(splits.train.labels[rows])
+            logits = model(**tokens.batch(rows)).logits
+            if splits.multi_label:
+                nn.functional.binary_cross_entropy_with_logits(logits, labels.float()).backward()
+            else:
+                nn.functional.cross_entropy(logits, labels).backward()
             nn.utils.clip_grad_norm_(parameters, training.max_grad_norm)
             optimizer.step()
             schedule.step()
@@ -64,6 +68,10 @@ def without_head_dropout(base: modeling.BaseModel, names: Any) -> modeling.Loade
     return loaded
 
 
+DATA = {"one label": None, "several labels": tiny.several_labels, "pairs": lambda: tiny.pairs_of_texts(96, 32)}
+
+
+@pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_twelve_steps_end_with_the_weights_of_a_plain_loop(
     tiny_model: Callable[[str], Path],
@@ -71,6 +79,7 @@ def test_twelve_steps_end_with_the_weights_of_a_plain_loop(
     tmp_path: Path,
     bench: Bench,
     architecture: str,
+    kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,9 +91,11 @@ def test_twelve_steps_end_with_the_weights_of_a_plain_loop(
         training__eval_strategy="no",
         experiment_name="plain",
     )
-    expected = by_hand(config)
+    make = DATA[kind]
+    splits = data.load(config) if make is None else make()
+    expected = by_hand(config, splits)
 
-    trained = bench.fit(config, tmp_path / "ours", load=without_head_dropout)
+    trained = bench.fit(config, tmp_path / "ours", splits, load=without_head_dropout)
 
     assert "transformers' own code" not in bench.notes()
     ours = load_file(trained.folder / "adapter_model.safetensors")

@@ -233,7 +233,7 @@ def test_each_lora_variant_trains_resumes_and_reloads_on_the_unchanged_base(
     trained = bench.fit(config, tmp_path)
 
     base = modeling.inspect(config.model.name)
-    modeling.save_description(base, ("negative", "positive"), trained.folder)
+    modeling.save_description(base, modeling.Task(("negative", "positive")), trained.folder)
     adapter = modeling.open_adapter(trained.folder, config.model.name, None, max_length=32)
     seen = max(e.metrics["accuracy"] for e in bench.events if e.kind == "evaluation")
     texts, labels = zip(*tiny.rows(96 + 32 + 16)[96:128], strict=True)

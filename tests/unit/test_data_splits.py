@@ -17,8 +17,18 @@ from hypothesis import strategies as st
 from tests.data_cases import balanced, configured, write_tsv
 
 from finetune30.data import Split, Splits, load
-from finetune30.data.splits import cut, sample
+from finetune30.data.splits import cut as cut_rows
+from finetune30.data.splits import sample
 from finetune30.errors import DataError
+
+
+def cut(labels: list[str], share: float, seed: int, texts: list[int] | None = None) -> tuple[list[int], list[int]]:
+    """The cut of rows with these labels; each has a text of its own unless ``texts`` says otherwise."""
+    codes = np.array([*map(ord, labels)], np.int32)
+    keys = np.arange(len(labels)) if texts is None else np.array(texts)
+    staying, leaving = cut_rows(codes, share, seed, keys.astype(np.uint64))
+    return staying.tolist(), leaving.tolist()
+
 
 LABELS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=200)
 SHARES = st.floats(0.01, 0.5)
@@ -57,6 +67,26 @@ def test_no_label_leaves_train_and_no_part_is_empty(labels: list[str], share: fl
     assert bool(leaving) == any(count > 1 for count in Counter(labels).values())
 
 
+@given(LABELS, SHARES, SEEDS)
+def test_no_text_is_on_both_sides_of_a_cut(labels: list[str], share: float, seed: int) -> None:
+    texts = [at // 3 for at in range(len(labels))]
+
+    staying, leaving = cut(labels, share, seed, texts)
+
+    assert not {texts[at] for at in staying} & {texts[at] for at in leaving}
+    assert sorted(staying + leaving) == list(range(len(labels)))
+    assert {labels[at] for at in staying} == set(labels)
+
+
+def test_texts_that_occur_once_go_before_those_with_copies() -> None:
+    labels, texts = ["a", "b"] * 20, [*range(20), *range(10), *range(20, 30)]
+
+    leaving = cut(labels, 0.3, 1, texts)[1]
+
+    assert len(leaving) == 12
+    assert all(texts.count(texts[at]) == 1 for at in leaving)
+
+
 @given(st.integers(20, 200), SHARES, SEEDS)
 def test_the_cut_has_the_size_asked_for(count: int, share: float, seed: int) -> None:
     leaving = cut(["a", "b"] * count, share, seed)[1]
@@ -67,7 +97,7 @@ def test_the_cut_has_the_size_asked_for(count: int, share: float, seed: int) -> 
 @given(st.data(), st.integers(1, 300), SEEDS)
 def test_a_sample_has_the_size_asked_for_and_keeps_the_order(data: st.DataObject, count: int, seed: int) -> None:
     wanted = data.draw(st.integers(1, count))
-    taken = sample(count, wanted, seed, "train")
+    taken = sample(count, wanted, seed, "train").tolist()
 
     assert len(set(taken)) == wanted
     assert taken == sorted(taken)
@@ -231,4 +261,4 @@ def test_the_same_rows_come_out_whatever_the_hash_seed(tmp_path: Path) -> None:
 
 def test_the_sample_of_a_seed_is_pinned() -> None:
     # A change here changes every recorded experiment with train_samples: never by accident.
-    assert sample(1000, 5, 42, "train sample") == [63, 117, 669, 843, 964]
+    assert sample(1000, 5, 42, "train sample").tolist() == [63, 117, 669, 843, 964]

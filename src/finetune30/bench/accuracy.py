@@ -17,7 +17,7 @@ from finetune30.config import ExperimentConfig
 from finetune30.data import Split, Splits
 from finetune30.modeling.predict import logits_of
 from finetune30.modeling.tokens import encode
-from finetune30.training import fit
+from finetune30.training import fit, task_of
 
 
 def accuracy_of(recipe: Recipe, config: ExperimentConfig, split: str) -> float:
@@ -51,7 +51,7 @@ def _ours(recipe: Recipe, config: ExperimentConfig, splits: Splits, judged: Spli
     with tempfile.TemporaryDirectory() as folder:
         trained = fit(base, splits, config, lambda _: None, artifacts=Path(folder), compute=compute)
         assert trained.folder is not None  # noqa: S101 - nobody asked it to stop
-        modeling.save_description(base, splits.label_names, trained.folder)
+        modeling.save_description(base, task_of(splits, config), trained.folder)
         adapter = modeling.open_adapter(
             trained.folder, config.model.name, None, max_length=config.data.max_length, device=compute.device
         )

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from finetune30 import __version__
-from finetune30.cli import bench, config, env, predict, runs, train
+from finetune30.cli import bench, config, data, env, predict, runs, train
 from finetune30.errors import BadInput, Finetune30Error, RunFailed
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("env")(env.env)
+app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

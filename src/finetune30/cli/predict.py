@@ -1,12 +1,19 @@
-"""``finetune30 predict``: classify texts with a finished run."""
+"""``finetune30 predict``: classify texts, or pairs of texts, with a finished run.
+
+Neighbours: the pipeline opens the run, ``modeling`` answers.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finetune30.errors import BadInput
+
+if TYPE_CHECKING:
+    from finetune30.modeling import OpenAdapter, Task
 
 _SHOWN = 200
 
@@ -15,6 +22,15 @@ def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(help="Texts to classify; read from standard input, one a line, if left out."),
+    ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pair",
+            metavar="TEXT",
+            help="Second text, once for each text, where the run was trained on pairs; from standard input both "
+            "stand on a line, with a tab between.",
+        ),
     ] = None,
     exp: Annotated[
         str | None,
@@ -37,19 +53,12 @@ def predict(
     from finetune30.settings import get_settings
 
     began = time.perf_counter()
-    experiment, adapter, probabilities = pipeline.predict(exp, given, get_settings(), device)
-    cut = adapter.truncated(given)
+    experiment, adapter = pipeline.open_run(exp, get_settings(), device)
+    seconds: list[str] | None = pair or None
+    if adapter.task.text_pair and not texts and seconds is None:
+        given, seconds = _cut_at_tabs(given)
+    answers = _answers(adapter, given, seconds)
     latency_ms = (time.perf_counter() - began) * 1000
-    answers = [
-        {
-            "text": text,
-            "label": int(row.argmax()),
-            "label_name": adapter.label_names[int(row.argmax())],
-            "probability": round(float(row.max()), 6),
-            "truncated": position in cut,
-        }
-        for position, (text, row) in enumerate(zip(given, probabilities, strict=True))
-    ]
     if as_json:
         result = {
             "experiment": experiment.id,
@@ -63,7 +72,66 @@ def predict(
     if exp is None:
         typer.echo(f"# {experiment.id}", err=True)
     for answer in answers:
-        shown = " ".join(str(answer["text"]).split())  # one line an answer, three columns
-        shown = f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown
-        note = f"\t(read up to {adapter.max_length} tokens)" if answer["truncated"] else ""
-        typer.echo(f"{answer['label_name']}\t{answer['probability']:.4f}\t{shown}{note}")
+        columns = [*_said(answer), _one_line(answer["text"]), *([_one_line(answer["pair"])] if seconds else [])]
+        if answer["truncated"]:
+            columns.append(f"(read up to {adapter.max_length} tokens)")
+        typer.echo("\t".join(columns))
+
+
+def _cut_at_tabs(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """First and second texts of lines that hold both.
+
+    Raises: BadInput naming the first line that does not.
+    """
+    cut = [line.split("\t") for line in lines]
+    for number, parts in enumerate(cut, 1):
+        if len(parts) != 2:
+            raise BadInput(
+                f"text {number} has {len(parts) - 1} tabs, expected one: the run was trained on pairs of texts",
+                where=f"standard input: {_one_line(lines[number - 1])}",
+                hint="write one pair a line: text<TAB>second text; or give the texts as arguments, each with a --pair",
+            )
+    return [first.strip() for first, _ in cut], [second.strip() for _, second in cut]
+
+
+def _answers(adapter: OpenAdapter, texts: Sequence[str], seconds: Sequence[str] | None) -> list[dict[str, Any]]:
+    """What the adapter says of each text, as JSON tells it."""
+    probabilities = adapter.probabilities(texts, seconds)
+    cut = adapter.truncated(texts, seconds)
+    return [
+        {
+            "text": text,
+            **({} if seconds is None else {"pair": seconds[position]}),
+            "label": int(row.argmax()),
+            "label_name": adapter.label_names[int(row.argmax())],
+            "probability": round(float(row.max()), 6),
+            **(_several(adapter.task, row.tolist()) if adapter.task.multi_label else {}),
+            "truncated": position in cut,
+        }
+        for position, (text, row) in enumerate(zip(texts, probabilities, strict=True))
+    ]
+
+
+def _several(task: Task, probabilities: Sequence[float]) -> dict[str, Any]:
+    """The labels that are given, and how probable each label is, given or not."""
+    labels = [label for label, probability in enumerate(probabilities) if probability >= task.threshold]
+    return {
+        "labels": labels,
+        "label_names": [task.label_names[label] for label in labels],
+        "probabilities": {
+            name: round(probability, 6) for name, probability in zip(task.label_names, probabilities, strict=True)
+        },
+    }
+
+
+def _said(answer: dict[str, Any]) -> tuple[str, str]:
+    """Label and probability; of several labels all, with commas between, and ``-`` where there is none."""
+    if "labels" not in answer:
+        return answer["label_name"], f"{answer['probability']:.4f}"
+    names = answer["label_names"]
+    return ",".join(names) or "-", ",".join(f"{answer['probabilities'][name]:.4f}" for name in names) or "-"
+
+
+def _one_line(text: str) -> str:
+    shown = " ".join(text.split())  # one line an answer, a column a text
+    return f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown

@@ -76,6 +76,24 @@ def _text_lengths(config: ExperimentConfig) -> str | None:
     return None
 
 
+def _label_columns(config: ExperimentConfig) -> str | None:
+    data = config.data
+    if data.label_columns is None:
+        return None
+    for key in ("label_column", "label_separator"):
+        if (other := getattr(data, key)) is not None:
+            return f"names columns of 0 and 1, and data.{key} is {other}; expected one of the two"
+    twice = next((name for at, name in enumerate(data.label_columns) if name in data.label_columns[:at]), None)
+    return None if twice is None else f"names {twice} twice, expected each column once"
+
+
+def _two_texts(config: ExperimentConfig) -> str | None:
+    data = config.data
+    if data.text_pair_column is None or data.text_pair_column != data.text_column:
+        return None
+    return f"is {data.text_pair_column} and so is data.text_column; expected the column of another text"
+
+
 def _even_rank(config: ExperimentConfig) -> str | None:
     if config.lora.init_lora_weights == "orthogonal" and config.lora.r % 2:
         return f"is {config.lora.r}; init_lora_weights: orthogonal expects an even rank"
@@ -103,6 +121,8 @@ def _frozen_layers(config: ExperimentConfig) -> str | None:
 
 RULES = (
     Rule(("data.validation_rules.max_text_length", "data.validation_rules.min_text_length"), _text_lengths),
+    Rule(("data.label_columns", "data.label_column", "data.label_separator"), _label_columns),
+    Rule(("data.text_pair_column", "data.text_column"), _two_texts),
     Rule(("lora.r", "lora.init_lora_weights"), _even_rank),
     Rule(("lora.init_lora_weights", "lora.use_dora"), _dora_keeps_base),
     Rule(("training.eval_steps", "training.eval_strategy"), _eval_steps),

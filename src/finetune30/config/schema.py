@@ -46,6 +46,9 @@ class Model(Section):
         description="Share zeroed inside the frozen base while training; above 0 training takes about twice as long, "
         "null takes what the base's own configuration says",
     )
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="Multi-label: a label is given when its probability is at least this"
+    )
 
 
 class Lora(Section):
@@ -90,6 +93,9 @@ class ValidationRules(Section):
     )
     allow_empty: bool = Field(False, description="Keep rows whose text is empty")
     remove_html: bool = Field(False, description="Strip HTML tags and entities from the texts")
+    min_rows_per_label: int = Field(
+        8, ge=0, le=MANY, description="A label with fewer training rows is reported as rare"
+    )
 
 
 class Data(Section):
@@ -106,7 +112,19 @@ class Data(Section):
         None, description="Commit, tag or branch of a hub dataset; pin a commit to repeat a run"
     )
     text_column: Text | None = Field(None, description="Column of the text; null finds it by its name")
+    text_pair_column: Text | None = Field(
+        None, description="Column of the second text, where a row is a pair; null means one text a row"
+    )
     label_column: Text | None = Field(None, description="Column of the label; null finds it by its name")
+    label_separator: Text | None = Field(
+        None,
+        description="Splits a label cell into several labels (multi-label), such as | or ,; null means one label a row",
+    )
+    label_columns: Annotated[list[Text], Field(min_length=1, max_length=10_000)] | None = Field(
+        None,
+        description="Columns of 0 and 1, one a label (multi-label), as Kaggle's toxic comments have; "
+        "null means one label column",
+    )
     encoding: Text | None = Field(None, description="Encoding of text files, such as big5 or latin-1; null detects it")
     train_split: Text | None = Field(
         None, description="Name of the training split, of a hub dataset or in a folder; null means train"
@@ -127,6 +145,9 @@ class Data(Section):
     max_length: int = Field(128, ge=8, le=8192, description="Longer texts are cut to this many tokens")
     validation_rules: ValidationRules = Field(
         default_factory=ValidationRules, description="Which rows are dropped or cleaned first"
+    )
+    on_quality_fail: Literal["stop", "warn"] = Field(
+        "stop", description="What a FAIL of the data checks does: stop before training, or warn and train"
     )
 
 

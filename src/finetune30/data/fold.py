@@ -34,15 +34,9 @@ def whole_texts(table: Table) -> Iterator[str]:
     return (f"{text}\x1f{pair}" for text, pair in zip(table.texts, table.pairs, strict=True))
 
 
-def occurs_once(table: Table, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these rows hold a text that no other of them holds, after folding."""
+def keys_of(table: Table, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number for the text of each of these rows: equal where texts are the same after folding."""
     texts: Sequence[str] = table.texts.take(rows)
     pairs = repeat("") if table.pairs is None else table.pairs.take(rows)
-    keys = np.fromiter(
-        (key_of(f"{folded(text)}\x1f{folded(pair)}") for text, pair in zip(texts, pairs, strict=False)),
-        np.uint64,
-        len(rows),
-    )
-    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    once: NDArray[np.bool_] = counts[which] == 1
-    return once
+    keys = (key_of(f"{folded(text)}\x1f{folded(pair)}") for text, pair in zip(texts, pairs, strict=False))
+    return np.fromiter(keys, np.uint64, len(rows))

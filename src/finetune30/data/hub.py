@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from finetune30.data.arrow import BATCH_ROWS, add_batch, check_types, names_of
 from finetune30.data.prepare import Found
 from finetune30.data.roles import Candidate, Role, assign
-from finetune30.data.table import Columns, Table, TableWriter, choose_columns, shortened
+from finetune30.data.table import Columns, Table, TableWriter, choose_columns, columns_wanted, shortened
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_hub(name: str, config: ExperimentConfig) -> Found:
 def tables_of(splits: Mapping[str, Any], name: str, config: ExperimentConfig) -> Found:
     """The tables of a loaded ``datasets.DatasetDict``, class names in the order it declares."""
     roles = assign([Candidate(split, split) for split in splits], config, name)
-    wanted = Columns(config.data.text_column, config.data.label_column)
+    wanted = columns_wanted(config)
     tables: dict[Role, Table] = {}
     for role, candidate in roles.items():
         columns = tables["train"].columns if "train" in tables else wanted

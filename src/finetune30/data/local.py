@@ -27,7 +27,7 @@ from finetune30.data.opening import (
 )
 from finetune30.data.prepare import Found
 from finetune30.data.roles import Candidate, Role, assign, told_splits
-from finetune30.data.table import Columns, Table, shortened
+from finetune30.data.table import Columns, Table, columns_wanted, shortened
 from finetune30.data.unpacking import unpacked
 from finetune30.errors import DataError
 
@@ -40,7 +40,7 @@ def read_local(name: str, config: ExperimentConfig) -> Found:
 
     Raises: DataError for links, pipes, devices, unreadable formats, and missing or double splits.
     """
-    wanted = Columns(config.data.text_column, config.data.label_column)
+    wanted = columns_wanted(config)
     descriptor = open_entry(Path(name), shown=name)
     try:
         if is_folder(descriptor):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.data import labels, rules, splits
-from finetune30.data.fold import occurs_once
+from finetune30.data.fold import keys_of
 from finetune30.data.roles import Role
 from finetune30.data.splits import Split, Splits
 from finetune30.data.table import Table, shortened
@@ -113,19 +113,17 @@ def _usable(table: Table, role: Role, config: ExperimentConfig, notes: list[str]
 
 
 def _cut(train: _Part, config: ExperimentConfig, where: str, notes: list[str]) -> tuple[_Part, _Part]:
-    once = occurs_once(train.table, train.rows)
-    staying, leaving = splits.cut(train.codes, config.data.validation_size, config.seed, once)
+    texts = keys_of(train.table, train.rows)
+    staying, leaving = splits.cut(train.codes, config.data.validation_size, config.seed, texts)
     if not len(leaving):
         raise DataError(
-            "there is no validation split and none can be cut: "
-            + ("every label has one row" if once.all() else "no label has two rows with texts of their own"),
+            "there is no validation split and none can be cut: every label has one row, or one text",
             where=where,
             hint="give more rows for each label, or a validation file beside the train file",
         )
     notes.append(
         f"validation: {len(leaving)} of {len(train.rows)} train rows, cut in equal shares of each label"
-        f" with seed {config.seed}"
-        + ("" if once.all() else f"; {int((~once).sum())} rows with a text that occurs again stay in train")
+        f" with seed {config.seed}; no text is on both sides"
     )
     nothing = dict.fromkeys(train.counts["dropped"], 0)
     rows_read = {"read": len(leaving), "dropped": nothing, "stripped": 0}

@@ -1,4 +1,4 @@
-"""Where the rows come from: a built-in dataset, a path on this machine, or the hub.
+"""Where the rows come from: a built-in dataset, a stored version, a path on this machine, or the hub.
 
 An existing path always wins, and what looks like a path is never looked up on the hub, so a
 misspelt file name fetches nothing. Neighbours: local and hub bring tables, prepare makes splits.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,17 +25,19 @@ from finetune30.errors import DataError
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
+    from finetune30.data.versions import VersionStore
 
 _BUILTIN_PREFIX = "builtin:"
+VERSION_PREFIX = "version:"
 _BUILTIN = {"reviews": "reviews.tsv", "reviews-zh": "reviews_zh.tsv"}
 
 
-def load(config: ExperimentConfig) -> Splits:
+def load(config: ExperimentConfig, versions: VersionStore | None = None) -> Splits:
     """The rows that an experiment trains, validates and tests on.
 
     Raises: DataError for everything that is wrong with the dataset, its files or its labels.
     """
-    return prepare(find(config), config)
+    return prepare(find(config, versions), config)
 
 
 def glance(config: ExperimentConfig) -> None:
@@ -45,15 +48,25 @@ def glance(config: ExperimentConfig) -> None:
     name = config.data.dataset_name
     if name.startswith(_BUILTIN_PREFIX):
         _check_builtin(name.removeprefix(_BUILTIN_PREFIX))
+    elif name.startswith(VERSION_PREFIX):
+        return
     elif os.path.lexists(name):
         check_entry(name)
     elif _looks_like_path(name):
         raise DataError("no such file or folder", where=name, hint=_near(name))
 
 
-def find(config: ExperimentConfig) -> Found:
-    """The tables of ``data.dataset_name`` as found: nothing dropped, cut or sampled yet."""
+def find(config: ExperimentConfig, versions: VersionStore | None = None) -> Found:
+    """The tables of ``data.dataset_name`` as found: nothing dropped, cut or sampled yet.
+
+    Args:
+        versions: Where ``version:ID`` is looked up; None knows no versions.
+    Raises: DataError; NotFound for a version that is not there.
+    """
     name = config.data.dataset_name
+    if name.startswith(VERSION_PREFIX):
+        _refuse_hub_keys(config, "a stored version")
+        return _version(name.removeprefix(VERSION_PREFIX), config, versions)
     if name.startswith(_BUILTIN_PREFIX):
         _refuse_hub_keys(config, "a built-in dataset")
         return _builtin(name.removeprefix(_BUILTIN_PREFIX), config)
@@ -96,6 +109,16 @@ def _refuse_hub_keys(config: ExperimentConfig, kind: str) -> None:
                 where=f"data.{key}",
                 hint=f"leave data.{key} out; only hub datasets have one",
             )
+
+
+def _version(reference: str, config: ExperimentConfig, versions: VersionStore | None) -> Found:
+    if versions is None:
+        raise DataError("stored versions cannot be read here", where=f"{VERSION_PREFIX}{reference}")
+    version = versions.find(reference)
+    found = read_local(str(versions.folder(version.id)), config)
+    # Labels keep the order they had: a label without rows in train would shift the others.
+    tables = {role: replace(table, label_order=version.label_names) for role, table in found.tables.items()}
+    return Found(f"{VERSION_PREFIX}{version.short}", tables, (f"made from {version.source}",))
 
 
 def _check_builtin(name: str) -> None:

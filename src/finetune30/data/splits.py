@@ -74,39 +74,64 @@ class Splits:
         digest = hashlib.sha256()
         for name, split in self.items():
             pairs = repeat(None) if split.pairs is None else split.pairs
-            for labels, text, pair in zip(self._named(split), split.texts, pairs, strict=False):
+            for labels, text, pair in zip(self.named(split.labels), split.texts, pairs, strict=False):
                 # JSON, because joined strings could be cut in two places and hash the same.
                 digest.update(json.dumps([name, labels, text, *([] if pair is None else [pair])]).encode("ascii"))
         return digest.hexdigest()
 
-    def _named(self, split: Split) -> Iterator[str | list[str]]:
+    def named(self, labels: NDArray[np.int64]) -> Iterator[str | list[str]]:
+        """The label of each row by name; with ``multi_label`` a list of names."""
         if not self.multi_label:
-            return (self.label_names[label] for label in split.labels)
-        return ([self.label_names[at] for at in np.flatnonzero(row)] for row in split.labels)
+            return (self.label_names[label] for label in labels)
+        return ([self.label_names[at] for at in np.flatnonzero(row)] for row in labels)
 
 
 def cut(
-    labels: NDArray[np.int32], share: float, seed: int, once: NDArray[np.bool_]
+    labels: NDArray[np.int32], share: float, seed: int, texts: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions that stay in train and positions for validation, each ascending.
 
-    Every label gives its share, to the nearest row; one with a single row gives none. Both parts
-    hold rows, unless there is nothing to give: then the second is empty.
+    Every label gives its share, to the nearest row; one with a single row gives none. No text is on
+    both sides: those that occur once go first, and only where there are none do all copies of a
+    text go together. Both parts hold rows, unless nothing can be given: then the second is empty.
 
     Args:
-        once: Which texts occur once. Only these may go: a text on both sides would be known at validation.
+        texts: Shape (rows,): equal numbers for equal texts.
     Source: largest remainder apportionment, ties to the label met first.
     """
     shuffled = _shuffled(len(labels), seed, "validation cut")
+    _, of_text, copies = np.unique(texts, return_inverse=True, return_counts=True)
+    once = copies[of_text] == 1
     met, first, sizes = np.unique(labels, return_index=True, return_counts=True)
-    groups = [
-        (label, size) for label, size in zip(met[first.argsort()], sizes[first.argsort()], strict=True) if size > 1
-    ]
+    order = first.argsort()
+    groups = [(label, size) for label, size in zip(met[order], sizes[order].tolist(), strict=True) if size > 1]
     taken = np.zeros(len(labels), bool)
-    for (label, _), count in zip(groups, _shares([int(size) for _, size in groups], share), strict=True):
+    for (label, _), count in zip(groups, _shares([size for _, size in groups], share), strict=True):
         candidates = shuffled[(labels[shuffled] == label) & once[shuffled]]
         taken[candidates[:count]] = True
+    if not taken.any():
+        taken = _whole_texts(labels, of_text, shuffled, share)
     return np.flatnonzero(~taken), np.flatnonzero(taken)
+
+
+def _whole_texts(
+    labels: NDArray[np.int32], of_text: NDArray[np.int64], shuffled: NDArray[np.int64], share: float
+) -> NDArray[np.bool_]:
+    """Rows to give where every text occurs several times: all copies of some texts, no label wholly."""
+    taken = np.zeros(len(labels), bool)
+    by_text = np.argsort(of_text, kind="stable")
+    starts = np.append(np.searchsorted(of_text[by_text], np.arange(of_text.max() + 1)), len(labels))
+    _, label_of = np.unique(labels, return_inverse=True)
+    staying, given = np.bincount(label_of), 0
+    for text in dict.fromkeys(of_text[shuffled].tolist()):
+        if given >= share * len(labels):
+            break
+        copies = by_text[starts[text] : starts[text + 1]]
+        leaving = np.bincount(label_of[copies], minlength=len(staying))
+        if ((leaving == 0) | (staying > leaving)).all():
+            taken[copies] = True
+            staying, given = staying - leaving, given + len(copies)
+    return taken
 
 
 def sample(available: int, wanted: int, seed: int, purpose: str) -> NDArray[np.int64]:

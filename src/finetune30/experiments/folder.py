@@ -5,7 +5,7 @@ who serve it, JSON is strict, and only an id made by ``record`` ever becomes a p
 Neighbours: ``pipeline`` writes, the command line reads and deletes. The row is ``store``'s.
 
     results/<id>/
-        config.yaml  environment.json  metrics.json  logs.txt  progress.jsonl
+        config.yaml  environment.json  quality.json  metrics.json  logs.txt  progress.jsonl
         artifacts/   final_model/  eval_predictions.parquet  checkpoint-*/
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from finetune30.durable import flush
 from finetune30.errors import DiskFull, Finetune30Error, NotFound, StorageError
@@ -77,6 +78,11 @@ class ExperimentFolder:
         return self.path / "metrics.json"
 
     @property
+    def quality_json(self) -> Path:
+        """What the checks of the data found, every row named."""
+        return self.path / "quality.json"
+
+    @property
     def logs_txt(self) -> Path:
         """What happened, line by line, for people."""
         return self.path / "logs.txt"
@@ -106,11 +112,20 @@ class ExperimentFolder:
 
         Raises: DiskFull; StorageError.
         """
+        with self.writing(path) as file:
+            file.write(text)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[TextIO]:
+        """A file that takes the place of ``path``, one of this folder's, when it is whole.
+
+        Raises: DiskFull; StorageError.
+        """
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with storage_faults(path):
             try:
                 with temporary.open("w", encoding="utf-8", newline="\n") as file:  # 0644 under umask 022
-                    file.write(text)
+                    yield file
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(path)

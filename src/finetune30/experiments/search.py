@@ -28,6 +28,7 @@ class Filters(TypedDict, total=False):
         start: First moment of creation, Unix seconds.
         end: Last moment of creation, Unix seconds.
         status: Only this state.
+        dataset_hash: Only runs that used this version of data.
         sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
         desc: Largest, latest, last of the alphabet first; the default.
         limit: At most so many.
@@ -39,6 +40,7 @@ class Filters(TypedDict, total=False):
     start: float | None
     end: float | None
     status: Status | None
+    dataset_hash: str | None
     sort_by: str
     desc: bool
     limit: int | None
@@ -60,6 +62,7 @@ def select_matching(filters: Filters) -> Select[Any]:
         (row.created_at.__ge__, filters.get("start")),
         (row.created_at.__le__, filters.get("end")),
         (row.status.__eq__, filters.get("status")),
+        (row.dataset_hash.__eq__, filters.get("dataset_hash")),
     )
     found = select_experiments().where(*(compare(bound) for compare, bound in bounds if bound is not None))
     if name := filters.get("name"):

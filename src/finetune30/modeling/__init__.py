@@ -8,12 +8,14 @@ from finetune30.modeling.base import BaseModel, LoadedBase, inspect, load
 from finetune30.modeling.device import Compute, choose
 from finetune30.modeling.lora import attach, check_fits, save, target_modules
 from finetune30.modeling.opened import OpenAdapter, open_adapter, save_description
+from finetune30.modeling.task import Task
 
 __all__ = [
     "BaseModel",
     "Compute",
     "LoadedBase",
     "OpenAdapter",
+    "Task",
     "attach",
     "check_fits",
     "choose",

@@ -9,6 +9,7 @@ seed. Neighbours: ``source`` finds the files, ``safety`` clears them, ``lora`` a
 from __future__ import annotations
 
 import hashlib
+import inspect as inspection
 import logging
 import os
 import warnings
@@ -26,6 +27,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from finetune30.errors import ModelError
 from finetune30.modeling.safety import check_model_folder
 from finetune30.modeling.source import Source, locate, sha256_of
+from finetune30.modeling.task import Task
+
+_TYPES = "token_type_ids"
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,14 @@ class BaseModel:
         model_type: transformers' name of the architecture (``distilbert``).
         max_length: Longest input in tokens, special tokens included; None if unlimited.
         linear: Full name -> ``(out_features, in_features)`` of every layer an adapter could attach to.
+        reads_types: Whether it tells a first text's tokens from a second's by their token types.
     """
 
     source: Source
     model_type: str
     max_length: int | None
     linear: Mapping[str, tuple[int, int]]
+    reads_types: bool
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -52,8 +58,13 @@ class BaseModel:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The model's tokenizer, able to pad."""
-        return load_tokenizer(self.source)
+        """The model's tokenizer, able to pad, and giving nothing that the model does not take."""
+        tokenizer = load_tokenizer(self.source)
+        # transformers reads DistilBERT's texts with BERT's tokenizer, which gives types.
+        if not self.reads_types and _TYPES in tokenizer.model_input_names:
+            tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != _TYPES]
+            tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # so that it is saved
+        return tokenizer
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ def inspect(name: str, revision: str | None = None) -> BaseModel:
         for name, module in model.named_modules()
         if _is_linear(module) and name.startswith(body)
     }
-    return BaseModel(source, config.model_type, _longest_input(config), linear)
+    types = _TYPES in inspection.signature(model.forward).parameters and getattr(config, "type_vocab_size", 2) > 1
+    return BaseModel(source, config.model_type, _longest_input(config), linear, types)
 
 
 def load(base: BaseModel, label_names: Sequence[str], *, seed: int) -> LoadedBase:
@@ -100,7 +112,7 @@ def load(base: BaseModel, label_names: Sequence[str], *, seed: int) -> LoadedBas
     Raises: ModelError if the weights do not load.
     """
     transformers.set_seed(seed)
-    config = classifier_config(base, label_names)
+    config = classifier_config(base, Task(tuple(label_names)))
     with quiet_transformers():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -124,9 +136,9 @@ def load(base: BaseModel, label_names: Sequence[str], *, seed: int) -> LoadedBas
     return LoadedBase(model, _wholly_new(model, set(report["missing_keys"]) | mismatched))
 
 
-def classifier_config(base: BaseModel, label_names: Sequence[str]) -> Any:
-    """transformers' configuration of the base as a classifier of these labels."""
-    names = [str(n) for n in label_names]
+def classifier_config(base: BaseModel, task: Task) -> Any:
+    """transformers' configuration of the base as a classifier for this task."""
+    names = [str(n) for n in task.label_names]
     with quiet_transformers():
         config = _config(
             base.source,
@@ -134,7 +146,8 @@ def classifier_config(base: BaseModel, label_names: Sequence[str]) -> Any:
             id2label=dict(enumerate(names)),
             label2id={n: i for i, n in enumerate(names)},
         )
-    config.problem_type = "single_label_classification"
+    for key, value in task.described().items():
+        setattr(config, key, value)
     if getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = base.tokenizer.pad_token_id
     return config

@@ -23,7 +23,12 @@ TOLERANCE = 1e-3
 
 
 def probabilities_from_disk(
-    folder: Path, name: str, revision: str | None, texts: Sequence[str], max_length: int
+    folder: Path,
+    name: str,
+    revision: str | None,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    max_length: int,
 ) -> NDArray[np.float64]:
     """Probabilities of a saved adapter as any user of peft and transformers gets them: none of our loading.
 
@@ -34,14 +39,15 @@ def probabilities_from_disk(
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     from finetune30.modeling.base import inspect, quiet_transformers
-    from finetune30.modeling.predict import logits_of, softmax
+    from finetune30.modeling.predict import logits_of, probabilities_of
     from finetune30.modeling.tokens import encode
 
     torch.seed()  # a layer that was not saved must not come out right by a seed we share
     with quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         base = AutoModelForSequenceClassification.from_pretrained(
             inspect(name, revision).source.folder,
-            config=AutoConfig.from_pretrained(folder, trust_remote_code=False),
+            config=config,
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
@@ -49,7 +55,8 @@ def probabilities_from_disk(
         )
         model = PeftModel.from_pretrained(base, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    return softmax(logits_of(model, encode(tokenizer, texts, max_length), batch_size=64, device="cpu"))
+    logits = logits_of(model, encode(tokenizer, texts, max_length, pairs=pairs), batch_size=64, device="cpu")
+    return probabilities_of(logits, multi_label=config.problem_type == "multi_label_classification")
 
 
 def check(
@@ -60,11 +67,14 @@ def check(
     expected: NDArray[np.float64],
     max_length: int,
     process: Standby | None = None,
+    *,
+    pairs: Sequence[str] | None = None,
 ) -> float:
     """Reload ``folder`` in a fresh process and compare its probabilities with ``expected``.
 
     Args:
         process: A fresh process of this module that stands by; None starts one.
+        pairs: The second text of each row, where rows are pairs.
     Returns: The largest difference seen.
     Raises: ParityError if a probability differs by more than ``TOLERANCE``, or the adapter does not load.
     """
@@ -73,6 +83,7 @@ def check(
         "name": name,
         "revision": revision,
         "texts": list(texts),
+        "pairs": None if pairs is None else list(pairs),
         "max_length": max_length,
     }
     with process or Standby(__name__) as fresh:
@@ -110,6 +121,7 @@ def main() -> int:
             request["name"],
             request["revision"],
             request["texts"],
+            request["pairs"],
             request["max_length"],
         )
     except (Finetune30Error, OSError, ValueError, RuntimeError, KeyError) as error:

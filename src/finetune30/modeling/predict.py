@@ -72,3 +72,15 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     exponentials = np.exp(shifted)
     shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return shares
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probability of each number by itself."""
+    # 1 / (1 + exp(-x)) would overflow far below 0.
+    single: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -logits.astype(np.float64)))
+    return single
+
+
+def probabilities_of(logits: NDArray[np.float32], *, multi_label: bool) -> NDArray[np.float64]:
+    """Of labels that exclude each other, or (multi-label) of each label by itself; shape of ``logits``."""
+    return sigmoid(logits) if multi_label else softmax(logits)

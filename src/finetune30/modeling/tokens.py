@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,33 +104,41 @@ class Tokens:
         return batch
 
 
-def encode(tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None) -> Tokens:
+def encode(
+    tokenizer: Any,
+    texts: Sequence[str],
+    max_length: int,
+    cache: Path | None = None,
+    pairs: Sequence[str] | None = None,
+) -> Tokens:
     """Token ids of each text, at most ``max_length`` of them.
 
     Args:
         cache: Folder of token files; None reads the texts afresh and keeps everything in memory.
+        pairs: A second text for each, read together with the first in the tokenizer's own way; where both
+            are too long for ``max_length``, tokens are cut from the longer of the two.
     """
     padder = Padder.of(tokenizer)
     if cache is None:
-        return _read(tokenizer, texts, max_length, padder)
-    path = cache / f"{_key(tokenizer, texts, max_length)}.arrow"
+        return _read(tokenizer, texts, pairs, max_length, padder)
+    path = cache / f"{_key(tokenizer, texts, pairs, max_length)}.arrow"
     with suppress(OSError, pa.ArrowException, LookupError, AttributeError, ValueError):  # none, or not whole
         found = _open(path, padder)
         with suppress(OSError):  # others' files are used as they are
             os.utime(path)
         return found
-    tokens = _read(tokenizer, texts, max_length, padder)
+    tokens = _read(tokenizer, texts, pairs, max_length, padder)
     with suppress(OSError):  # a cache that cannot be written must not stop a run
         _write(tokens, path)
         return _open(path, padder)
     return tokens
 
 
-def _read(tokenizer: Any, texts: Sequence[str], max_length: int, padder: Padder) -> Tokens:
+def _read(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int, padder: Padder) -> Tokens:
     ids, types, lengths, cut = [], [], [0], []
     for start in range(0, len(texts), _AT_ONCE):
-        some = list(texts[start : start + _AT_ONCE])
-        read = tokenizer(some, truncation=True, max_length=max_length, return_attention_mask=False)
+        some = [list(column[start : start + _AT_ONCE]) for column in (texts, pairs) if column is not None]
+        read = tokenizer(*some, truncation=True, max_length=max_length, return_attention_mask=False)
         ids += [np.asarray(row, dtype=np.int32) for row in read["input_ids"]]
         if "token_type_ids" in read:
             types += [np.asarray(row, dtype=np.int8) for row in read["token_type_ids"]]
@@ -137,7 +146,8 @@ def _read(tokenizer: Any, texts: Sequence[str], max_length: int, padder: Padder)
         lengths += rows
         # Only a text that fills max_length can have been cut; of these, those that are longer uncut.
         full = [place for place, length in enumerate(rows) if length >= max_length]
-        whole = tokenizer([some[i] for i in full], truncation=False, verbose=False)["input_ids"] if full else []
+        uncut = [[column[i] for i in full] for column in some]
+        whole = tokenizer(*uncut, truncation=False, verbose=False)["input_ids"] if full else []
         cut += [start + place for place, row in zip(full, whole, strict=True) if len(row) > max_length]
     flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
     flat_types = np.concatenate(types) if types else np.zeros(0, np.int8)
@@ -150,11 +160,11 @@ def _read(tokenizer: Any, texts: Sequence[str], max_length: int, padder: Padder)
     )
 
 
-def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {max_length} ".encode())
+def _key(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int) -> str:
+    digest = hashlib.sha256(f"{_FORMAT} {max_length} {'' if pairs is None else 'pairs '}".encode())
     for part in _description(tokenizer):
         digest.update(part.encode())
-    for text in texts:
+    for text in texts if pairs is None else chain.from_iterable(zip(texts, pairs, strict=True)):
         encoded = text.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)

@@ -7,6 +7,6 @@ reload it in a fresh process, publish, finish the row. No queue and no web here.
 
 from finetune30.pipeline.attempt import Stopped
 from finetune30.pipeline.plan import Plan, prepare
-from finetune30.pipeline.run import Door, predict, resume, run
+from finetune30.pipeline.run import Door, open_run, resume, run
 
-__all__ = ["Door", "Plan", "Stopped", "predict", "prepare", "resume", "run"]
+__all__ = ["Door", "Plan", "Stopped", "open_run", "prepare", "resume", "run"]

@@ -117,7 +117,12 @@ class Attempt:
                 "device": self.plan.compute.device,
                 "precision": self.plan.compute.precision,
             },
-            "data": {**self.plan.splits.counts, "truncated": trained.truncated, "sha256": self.plan.splits.fingerprint},
+            "data": {
+                **self.plan.splits.counts,
+                "truncated": trained.truncated,
+                "sha256": self.plan.splits.fingerprint,
+                "quality": self.plan.quality.summary(),
+            },
         }
         self.folder.write_json(self.folder.metrics_json, metrics)
         scores = published.scores["eval"]
@@ -141,14 +146,22 @@ class Attempt:
         self.folder.write_text(self.folder.config_yaml, self.plan.config.to_yaml())
         self.log.open(self.folder.logs_txt)
         self._write_environment()
-        self.store.record_data(
-            self.lease.experiment_id, self.lease.attempt, self.lease.worker, self.plan.splits.fingerprint
-        )
+        self._keep_data()
         if self.experiment.resumed_from is not None:
             source = ExperimentFolder(self.folder.results_dir, self.experiment.resumed_from).artifacts
             copied = copy_checkpoints(source, self.folder.artifacts) if source.is_dir() else []
             if copied:
                 self._note(f"checkpoints taken over from {self.experiment.resumed_from}: {', '.join(copied)}")
+
+    def _keep_data(self) -> None:
+        """Store the exact rows as a version of the data, and what was wrong with them."""
+        plan = self.plan
+        # The row first: from then on the version counts as used, so nobody sweeps it away.
+        self.store.record_data(self.lease.experiment_id, self.lease.attempt, self.lease.worker, plan.splits.fingerprint)
+        version = plan.versions.freeze(plan.splits, plan.config.data.model_dump(mode="json"), plan.quality.summary())
+        with self.folder.writing(self.folder.quality_json) as file:
+            plan.quality.write_json(file)
+        self._note(f"data: version {version.short}, {version.rows} rows")
 
     def _write_environment(self) -> None:
         source = self.plan.base.source

@@ -20,7 +20,7 @@ from finetune30.data import Split
 from finetune30.durable import put_in_place
 from finetune30.errors import Diverged
 from finetune30.experiments import ExperimentFolder
-from finetune30.modeling import OpenAdapter, open_adapter, parity, save_description
+from finetune30.modeling import OpenAdapter, Task, open_adapter, parity, save_description
 from finetune30.pipeline.plan import Plan
 from finetune30.registry import ModelCard, render
 from finetune30.standby import Standby
@@ -60,7 +60,7 @@ def publish(
     Raises: ParityError, Diverged; ``final_model/`` is then not there.
     """
     config, splits = plan.config, plan.splits
-    save_description(plan.base, splits.label_names, staging)
+    save_description(plan.base, plan.task, staging)
     adapter = open_adapter(
         staging,
         config.model.name,
@@ -80,41 +80,48 @@ def publish(
         probabilities[:_PARITY_ROWS],
         config.data.max_length,
         checker,
+        pairs=None if splits.validation.pairs is None else splits.validation.pairs[:_PARITY_ROWS],
     )
     (staging / "README.md").write_text(render(_card(plan, folder.id, all_scores, versions)), encoding="utf-8")
     still_ours()
-    _write_predictions(folder.eval_predictions, splits.validation, probabilities, splits.label_names)
+    _write_predictions(folder.eval_predictions, splits.validation, probabilities, plan.task)
     put_in_place(staging, folder.final_model)
     return Published(all_scores, worst)
 
 
 def _evaluate(adapter: OpenAdapter, split: Split, batch_size: int) -> tuple[NDArray[np.float64], Scores]:
-    probabilities = adapter.probabilities(split.texts, batch_size)
+    probabilities = adapter.probabilities(split.texts, split.pairs, batch_size=batch_size)
     if not np.isfinite(probabilities).all():
         raise Diverged(
             "the trained adapter gives NaN as probability",
             where="training.learning_rate",
             hint="lower training.learning_rate; try a tenth",
         )
-    return probabilities, score(probabilities, split.labels, adapter.label_names)
+    return probabilities, score(probabilities, split.labels, adapter.label_names, adapter.task.threshold)
 
 
-def _write_predictions(
-    path: Path, split: Split, probabilities: NDArray[np.float64], label_names: tuple[str, ...]
-) -> None:
+def _write_predictions(path: Path, split: Split, probabilities: NDArray[np.float64], task: Task) -> None:
     import json
 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    labels: Any = split.labels
+    predicted: Any = probabilities.argmax(axis=1)
+    ids: Any = pa.int32()
+    if task.multi_label:
+        labels, predicted = (
+            [np.flatnonzero(row) for row in rows] for rows in (labels, probabilities >= task.threshold)
+        )
+        ids = pa.list_(pa.int32())
     table = pa.table(
         {
             "row": pa.array(split.rows, pa.int64()),
-            "label": pa.array(split.labels, pa.int32()),
-            "predicted": pa.array(probabilities.argmax(axis=1), pa.int32()),
+            "label": pa.array(labels, ids),
+            "predicted": pa.array(predicted, ids),
             "probabilities": pa.array(probabilities.astype(np.float32).tolist(), pa.list_(pa.float32())),
         }
-    ).replace_schema_metadata({"id2label": json.dumps(dict(enumerate(label_names)))})
+    ).replace_schema_metadata({"id2label": json.dumps(dict(enumerate(task.label_names)))})
     staging = path.with_name(f".staging-{path.name}")
     pq.write_table(table, staging)
     put_in_place(staging, path)
@@ -130,6 +137,8 @@ def _card(plan: Plan, experiment_id: str, scores: dict[str, Scores], versions: d
         dataset=plan.config.data.dataset_name,
         dataset_hash=plan.splits.fingerprint,
         label_names=plan.splits.label_names,
+        threshold=plan.task.threshold if plan.task.multi_label else None,
+        text_pair=plan.task.text_pair,
         max_length=plan.config.data.max_length,
         scores={split: s.to_dict() for split, s in scores.items()},
         lora=lora,

@@ -1,4 +1,4 @@
-"""The doors of the pipeline: run a configuration, resume a run, predict with one.
+"""The doors of the pipeline: run a configuration, resume a run, open one for answers.
 
 Neighbours: ``plan`` checks, ``attempt`` trains. The command line calls these; a worker will
 call ``attempt`` for rows it has claimed.
@@ -7,11 +7,11 @@ call ``attempt`` for rows it has claimed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from finetune30.config import ExperimentConfig, from_mapping
+from finetune30.data.versions import VersionStore
 from finetune30.errors import StateError
 from finetune30.experiments import (
     Experiment,
@@ -58,7 +58,7 @@ def run(config: ExperimentConfig, door: Door) -> Experiment:
     Raises: BadInput before anything was made; RunFailed after the row says why; Stopped.
     """
     log = RunLog(door.settings.tz)
-    plan = prepare(config, _tell(log, door))
+    plan = prepare(config, VersionStore(door.settings.data_dir), _tell(log, door))
     return _begin(plan, door, log, resumed_from=None)
 
 
@@ -82,24 +82,21 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
     if experiment.status.is_terminal:
         _not_continued_yet(store, experiment)
-        plan = prepare(config, tell)
+        plan = prepare(config, VersionStore(settings.data_dir), tell)
         _same_inputs(experiment, plan, settings)
         tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
         return _begin(plan, door, log, resumed_from=experiment)
     if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
         raise not_claimable(experiment)  # before models are read
-    plan = prepare(config, tell)
+    plan = prepare(config, VersionStore(settings.data_dir), tell)
     _same_inputs(experiment, plan, settings)
     check_results_dir(settings.results_dir, plan.disk_bytes)
     return _attempt(store, experiment, plan, door, log)
 
 
-def predict(
-    experiment_id: str | None, texts: Sequence[str], settings: Settings, device: str = "auto"
-) -> tuple[Experiment, OpenAdapter, Any]:
-    """Classify texts with a finished run; the newest successful one if none is named.
+def open_run(experiment_id: str | None, settings: Settings, device: str = "auto") -> tuple[Experiment, OpenAdapter]:
+    """A finished run, ready to classify texts; the newest successful one if none is named.
 
-    Returns: The experiment, the opened adapter, probabilities of shape (texts, labels).
     Raises: NotFound, StateError, ModelError.
     """
     store = open_store(settings, create=False)
@@ -124,7 +121,7 @@ def predict(
         max_length=config.data.max_length,
         device=choose(device).device,
     )
-    return experiment, adapter, adapter.probabilities(texts)
+    return experiment, adapter
 
 
 def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None) -> Experiment:

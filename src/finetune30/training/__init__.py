@@ -2,7 +2,7 @@
 
 from finetune30.training.batch_size import choose_batch_size
 from finetune30.training.checkpoints import copy_checkpoints
-from finetune30.training.fit import fit
+from finetune30.training.fit import fit, task_of
 from finetune30.training.options import check_options
 from finetune30.training.progress import Event, Progress, StopRequested
 from finetune30.training.scores import Scores, score
@@ -19,4 +19,5 @@ __all__ = [
     "copy_checkpoints",
     "fit",
     "score",
+    "task_of",
 ]

@@ -43,13 +43,15 @@ def choose_batch_size(
     model.to(compute.device)
     encoder = put_engine(model, config, compute, lambda _: None)
     model.train()
-    few = encode(base.tokenizer, splits.train.texts[:_MEASURED_TEXTS], config.data.max_length)
+    train = splits.train
+    pairs = None if train.pairs is None else train.pairs[:_MEASURED_TEXTS]
+    few = encode(base.tokenizer, train.texts[:_MEASURED_TEXTS], config.data.max_length, pairs=pairs)
     inputs: Inputs = few
     below = config.training.freeze_below
     with tempfile.TemporaryDirectory() as folder:
         if encoder is not None and below is not None and why_not_kept(encoder, few) is None:
             inputs, encoder.below = LowerOutputs(encoder, few, below, Path(folder), compute.device), below
-        rows = len(splits.train.texts) // config.training.gradient_accumulation_steps
+        rows = len(train) // config.training.gradient_accumulation_steps
         size, seen = largest_that_pays(model, inputs, rows, compute.device)
     tried = ", ".join(f"{n}: {speed:.0f}" for n, speed in seen.items()) or "too few texts to measure"
     progress(note(f"per_device_train_batch_size: auto is {size} here (tokens/s by batch size: {tried})"))

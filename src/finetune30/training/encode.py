@@ -24,17 +24,17 @@ _WINDOW_STEPS = 50
 
 
 class LabelledRows(Dataset[int]):
-    """Texts with their label ids. Its items are positions; ``batch`` makes tensors of them.
+    """Texts with their labels. Its items are positions; ``batch`` makes tensors of them.
 
     Attributes:
         tokens: The texts.
-        labels: One label id a text.
+        labels: Shape (rows,), label ids; multi-label: (rows, labels), 0 or 1.
         inputs: The texts as the model takes them: the tokens, unless something stands for them.
     """
 
     def __init__(self, tokens: Tokens, labels: Sequence[int] | NDArray[np.int64], inputs: Inputs | None = None) -> None:
         self.tokens = tokens
-        self.labels = [int(label) for label in labels]
+        self.labels: NDArray[np.int64] = np.asarray(labels)
         self.inputs: Inputs = tokens if inputs is None else inputs
 
     def __len__(self) -> int:
@@ -44,8 +44,9 @@ class LabelledRows(Dataset[int]):
         return index
 
     def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        """What the model takes, and ``labels`` of shape (rows,)."""
-        return {**self.inputs.batch(rows), "labels": torch.tensor([self.labels[row] for row in rows])}
+        """What the model takes, and ``labels`` as they are here: ids as int64, 0 and 1 as float32."""
+        labels = torch.from_numpy(self.labels[list(rows)])
+        return {**self.inputs.batch(rows), "labels": labels.float() if labels.ndim == 2 else labels.long()}
 
 
 class StepBatches(Sampler[list[int]]):

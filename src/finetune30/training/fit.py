@@ -14,7 +14,7 @@ from pathlib import Path
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits
 from finetune30.errors import OutOfMemory
-from finetune30.modeling import BaseModel, Compute
+from finetune30.modeling import BaseModel, Compute, Task
 from finetune30.modeling.base import load as load_base
 from finetune30.modeling.memory import is_out_of_memory, release
 from finetune30.modeling.tokens import Tokens, encode
@@ -54,7 +54,7 @@ def fit(
         config,
         LabelledRows(encoded["train"], splits.train.labels),
         LabelledRows(encoded["validation"], splits.validation.labels),
-        splits.label_names,
+        task_of(splits, config),
         progress,
         artifacts,
         compute,
@@ -88,15 +88,26 @@ def fit(
         release()
 
 
+def task_of(splits: Splits, config: ExperimentConfig) -> Task:
+    """What an adapter learns from this data: the kind of answer it will give."""
+    return Task(
+        splits.label_names,
+        multi_label=splits.multi_label,
+        text_pair=splits.train.pairs is not None,
+        threshold=config.model.threshold,
+    )
+
+
 def _read(
     base: BaseModel, splits: Splits, config: ExperimentConfig, progress: Progress, cache: Path | None
 ) -> dict[str, Tokens]:
     """The texts of each split as tokens; says how many were cut."""
     longest = config.data.max_length
-    read = {name: encode(base.tokenizer, split.texts, longest, cache) for name, split in splits.items()}
+    read = {name: encode(base.tokenizer, split.texts, longest, cache, split.pairs) for name, split in splits.items()}
     for name, tokens in read.items():
         if tokens.truncated:
-            text = f"{tokens.truncated} of {len(tokens)} {name} texts are longer than {longest} tokens and were cut"
+            what = "texts" if splits.train.pairs is None else "pairs"
+            text = f"{tokens.truncated} of {len(tokens)} {name} {what} are longer than {longest} tokens and were cut"
             progress(note(text))
     return read
 

@@ -18,13 +18,13 @@ import torch
 from transformers import TrainerState, TrainingArguments, set_seed
 
 from finetune30.config import ExperimentConfig
-from finetune30.modeling import BaseModel, Compute, LoadedBase, engine, lora, residual
+from finetune30.modeling import BaseModel, Compute, LoadedBase, Task, engine, lora, residual
 from finetune30.modeling.base import quiet_transformers
 from finetune30.training import checkpoints
 from finetune30.training.callbacks import Schedule, out_of_patience, trackers
 from finetune30.training.encode import LabelledRows, StepBatches
+from finetune30.training.loss import row_loss
 from finetune30.training.lower import LowerOutputs, why_not_kept
-from finetune30.training.options import class_weights
 from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
 from finetune30.training.trainer import AdapterTrainer
@@ -75,7 +75,7 @@ class Sitting:
     config: ExperimentConfig
     train_rows: LabelledRows
     eval_rows: LabelledRows
-    label_names: tuple[str, ...]
+    task: Task
     progress: Progress
     artifacts: Path
     compute: Compute
@@ -111,7 +111,7 @@ class Sitting:
         self, shape: BatchShape, total: int, schedule: Schedule, start: checkpoints.Checkpoint | None
     ) -> tuple[AdapterTrainer, residual.Start | None]:
         config = self.config
-        model = lora.attach(self.load(self.base, self.label_names), self.base, config)
+        model = lora.attach(self.load(self.base, self.task.label_names), self.base, config)
         untrained = residual.start_of(model) if residual.changes_base(config) else None
         model.to(self.compute.device)
         encoder = put_engine(model, config, self.compute, self.progress)
@@ -131,8 +131,8 @@ class Sitting:
                 seed=config.seed,
                 by_length=config.training.train_sampling_strategy == "group_by_length",
             ),
-            label_names=self.label_names,
-            class_weights=class_weights(config, self.train_rows.labels, self.label_names),
+            task=self.task,
+            loss=row_loss(config, self.train_rows.labels, self.task.label_names),
             progress=self.progress,
             clock=start.clock if start else {},
             fastest_within=config.training.fastest_within,

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,50 +23,14 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from finetune30.errors import Diverged
 from finetune30.modeling import lora, residual
 from finetune30.modeling.adapter import load_weights
-from finetune30.modeling.predict import logits_of, softmax
+from finetune30.modeling.predict import logits_of, probabilities_of
+from finetune30.modeling.task import Task
 from finetune30.training import checkpoints, state
+from finetune30.training.clock import Clock
 from finetune30.training.encode import EpochLoader, LabelledRows, StepBatches
+from finetune30.training.loss import RowLoss
 from finetune30.training.progress import Event, Progress
 from finetune30.training.scores import score
-
-_WARM_UP_STEPS = 5
-
-
-@dataclass
-class _Clock:
-    """Training time and throughput over all sittings; its fields are what a checkpoint keeps.
-
-    Attributes:
-        train_seconds: Of all steps, batching included, evaluating and saving not.
-        tokens, rows, seconds: Of the steps after each sitting's first five.
-    """
-
-    train_seconds: float = 0.0
-    tokens: float = 0
-    rows: float = 0
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._steps = 0
-        self._first = (0, 0, 0.0)
-        self.pace_s = 0.0
-
-    def book(self, tokens: int, rows: int, seconds: float) -> None:
-        """Add one optimizer step."""
-        self._steps += 1
-        self.train_seconds += seconds
-        if self._steps <= _WARM_UP_STEPS:
-            self._first = (self._first[0] + tokens, self._first[1] + rows, self._first[2] + seconds)
-            self.pace_s = seconds
-        else:
-            self.tokens, self.rows, self.seconds = self.tokens + tokens, self.rows + rows, self.seconds + seconds
-            # The pace for the ETA forgets: a machine gets busy and free again.
-            self.pace_s = 0.95 * self.pace_s + 0.05 * seconds
-
-    def throughput(self) -> tuple[float | None, float | None]:
-        """Attention-mask tokens and texts per second; of a very short run, its first steps count."""
-        tokens, rows, seconds = (self.tokens, self.rows, self.seconds) if self.seconds else self._first
-        return (tokens / seconds, rows / seconds) if seconds else (None, None)
 
 
 class _StepClock(TrainerCallback):
@@ -92,8 +55,8 @@ class AdapterTrainer(Trainer):
 
     Args:
         batches: The order of rows.
-        label_names: Names of the label ids, for scores.
-        class_weights: One weight a label, or None.
+        task: What the labels mean, for scores.
+        loss: Of a batch, summed over its rows.
         clock: Of the checkpoint that is resumed; empty for a new run.
         fastest_within: See ``checkpoints.retain``.
     """
@@ -108,8 +71,8 @@ class AdapterTrainer(Trainer):
         train_rows: LabelledRows,
         eval_rows: LabelledRows,
         batches: StepBatches,
-        label_names: Sequence[str],
-        class_weights: Sequence[float] | None,
+        task: Task,
+        loss: RowLoss,
         progress: Progress,
         clock: dict[str, float],
         fastest_within: float | None,
@@ -126,11 +89,11 @@ class AdapterTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.batches = batches
-        self.label_names = label_names
-        self.class_weights = torch.tensor(class_weights) if class_weights is not None else None
+        self.task = task
+        self.loss = loss
         self.progress = progress
         self.fastest_within = fastest_within
-        self.clock = _Clock(**clock)
+        self.clock = Clock(**clock)
         self.step_began = time.monotonic()
         self.step_tokens = self.step_rows = 0
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -145,10 +108,14 @@ class AdapterTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def _mean_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Cross-entropy per row of the whole optimizer step, however it is cut into batches."""
-        weight = self.class_weights.to(outputs.logits.device) if self.class_weights is not None else None
-        total = nn.functional.cross_entropy(outputs.logits.float(), labels, weight=weight, reduction="sum")
-        return total / (num_items_in_batch if num_items_in_batch is not None else len(labels))
+        """Loss per row of the whole optimizer step, however it is cut into batches."""
+        rows = num_items_in_batch if num_items_in_batch is not None else len(labels)
+        return self.loss(outputs.logits, labels) / rows
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
+        """Rows: transformers would count each of a row's several labels."""
+        one_a_row = [{"labels": batch["labels"].reshape(len(batch["labels"]), -1)[:, 0]} for batch in batch_samples]
+        return super()._get_num_items_in_batch(one_a_row, device)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """One forward and backward pass; a loss that is no number ends the run."""
@@ -222,7 +189,8 @@ class AdapterTrainer(Trainer):
             )
         if not np.isfinite(logits).all():
             raise _diverged(f"the model gives NaN after step {self.state.global_step}", self.args.learning_rate)
-        scores = score(softmax(logits), rows.labels, self.label_names)
+        probabilities = probabilities_of(logits, multi_label=self.task.multi_label)
+        scores = score(probabilities, rows.labels, self.task.label_names, self.task.threshold)
         metrics = {"accuracy": scores.accuracy, "f1_macro": scores.f1_macro, "loss": scores.loss}
         self.log({f"eval_{name}": value for name, value in metrics.items()})
         self.progress(

@@ -1,0 +1,119 @@
+"""The safe fixes: what can be repaired without knowing what a text means.
+
+Empty texts and what the rules drop go; HTML and control characters are taken out; labels get one
+spelling; of copies that agree on the label the first stays; of a text on both sides of a split the
+train copy goes, so that scores stay comparable. Contradictory labels, near copies and personal data
+are left to people. Neighbours: inspect finds, export writes the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune30.data.prepare import Found
+from finetune30.data.quality.copies import find_copies
+from finetune30.data.quality.labels import spelling_of
+from finetune30.data.quality.marks import has_control, without_control
+from finetune30.data.quality.rows import Dataset
+from finetune30.data.roles import Role
+from finetune30.data.rules import fault_of, without_html
+from finetune30.data.table import Cell, Labels, Table, TableWriter
+from finetune30.errors import DataError
+
+if TYPE_CHECKING:
+    from finetune30.config import ExperimentConfig
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Tables that were fixed, and how many rows each fix touched.
+
+    Args:
+        fixes: By what was wrong: ``empty``, ``html``, ``duplicate`` and so on; only those that did something.
+    """
+
+    tables: dict[Role, Table]
+    fixes: dict[str, int]
+
+
+def clean(found: Found, config: ExperimentConfig) -> Cleaned:
+    """A copy of the tables with every safe fix made.
+
+    Raises: DataError when no row of a split would be left.
+    """
+    fixes: dict[str, int] = {}
+    data = Dataset(found.tables, config)
+    spelling = spelling_of(data)
+    tables = {role: _texts_fixed(data.tables[role], config, spelling, fixes) for role in data.roles}
+    fixed = Dataset(tables, config)
+    there = np.ones(len(fixed), bool)
+    copies = find_copies(fixed, there)
+    torn = np.zeros(len(fixed), bool)
+    torn[copies.torn] = True
+    # Copies that disagree are for people to decide; removing one would choose a label at random.
+    double = copies.later & ~torn
+    leaking = np.zeros(len(fixed), bool)
+    leaking[copies.leaking[copies.leaking < fixed.starts[1]]] = True
+    fixes |= {"duplicate": int((double & ~leaking).sum()), "split_leak": int(leaking.sum())}
+    staying = ~(double | leaking)
+    kept = {
+        role: _rows_of(tables[role], np.flatnonzero(staying[fixed.starts[at] : fixed.starts[at + 1]]))
+        for at, role in enumerate(fixed.roles)
+    }
+    for role, table in kept.items():
+        if not len(table.texts):
+            raise DataError(
+                f"no {role} row would be left",
+                where=found.source,
+                hint="every row is empty or a copy; finetune30 data validate names them",
+            )
+    return Cleaned(kept, {name: count for name, count in fixes.items() if count})
+
+
+def _texts_fixed(table: Table, config: ExperimentConfig, spelling: Mapping[str, str], fixes: dict[str, int]) -> Table:
+    writer = TableWriter(table.where, table.columns, has_lines=False)
+    for text, pair, label in _rows(table):
+        fixed, fixed_pair = _fixed(text, fixes), None if pair is None else _fixed(pair, fixes)
+        fault = fault_of(fixed + (fixed_pair or ""), config.data.validation_rules)
+        if fault:
+            fixes[fault] = fixes.get(fault, 0) + 1
+            continue
+        right = _spelt(label, spelling)
+        fixes["label_variant"] = fixes.get("label_variant", 0) + (right != label)
+        writer.add(fixed, right, pair=fixed_pair)
+    return writer.finish(label_order=table.label_order)
+
+
+def _fixed(text: str, fixes: dict[str, int]) -> str:
+    plain = without_html(text)
+    fixes["html"] = fixes.get("html", 0) + (plain != text)
+    if has_control(plain):
+        fixes["control_chars"] = fixes.get("control_chars", 0) + 1
+        return without_control(plain)
+    return plain
+
+
+def _spelt(label: Cell, spelling: Mapping[str, str]) -> Cell:
+    if isinstance(label, tuple):
+        return tuple(sorted({spelling.get(name, name) for name in label}))
+    return None if label is None else spelling.get(label, label)
+
+
+def _rows(table: Table) -> Iterator[tuple[str, str | None, Cell]]:
+    pairs = iter(table.pairs) if table.pairs is not None else None
+    for text, label in zip(table.texts, table.labels, strict=True):
+        yield text, None if pairs is None else next(pairs), label
+
+
+def _rows_of(table: Table, rows: NDArray[np.int64]) -> Table:
+    return replace(
+        table,
+        texts=table.texts.take(rows),
+        pairs=None if table.pairs is None else table.pairs.take(rows),
+        labels=Labels(table.labels.codes[rows], table.labels.cells),
+    )

@@ -1,0 +1,95 @@
+"""All rows of a dataset under one numbering: train first, then validation, then test.
+
+Checks that compare splits number rows through; a report names them by split again.
+Neighbours: every check reads a ``Dataset``; report writes the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune30.data.fold import whole_texts
+from finetune30.data.roles import Role
+from finetune30.data.table import Table
+
+if TYPE_CHECKING:
+    from finetune30.config import ExperimentConfig
+
+_ROLES: tuple[Role, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The tables of a source as found, and the configuration whose rules apply."""
+
+    tables: Mapping[Role, Table]
+    config: ExperimentConfig
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """The splits there are, in the order of the numbering."""
+        return tuple(role for role in _ROLES if role in self.tables)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Number of the first row of each split; one more at the end: of all rows."""
+        return np.concatenate([[0], np.cumsum([len(self.tables[role].texts) for role in self.roles])]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def split_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Position in ``roles`` of each row's split."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def by_split(self, rows: NDArray[np.int64]) -> dict[Role, NDArray[np.int64]]:
+        """Rows as positions in their splits, ascending; splits with none are left out."""
+        rows = np.unique(rows)
+        of = self.split_of(rows)
+        parts = ((role, rows[of == at] - self.starts[at]) for at, role in enumerate(self.roles))
+        return {role: part for role, part in parts if len(part)}
+
+    def names(self, rows: NDArray[np.int64]) -> Iterator[str]:
+        """``train:17`` for each row, ascending."""
+        for role, part in self.by_split(rows).items():
+            yield from (f"{role}:{row}" for row in part)
+
+    def texts(self) -> Iterator[str]:
+        """Every row's text, both texts of a pair, in the order of the numbering."""
+        for role in self.roles:
+            yield from whole_texts(self.tables[role])
+
+    def texts_at(self, rows: NDArray[np.int64]) -> list[str]:
+        """The texts of some rows.
+
+        Args:
+            rows: Ascending, each once.
+        """
+        found: list[str] = []
+        of = self.split_of(rows)
+        for at, role in enumerate(self.roles):
+            table = self.tables[role]
+            part = rows[of == at] - self.starts[at]
+            texts = table.texts.take(part)
+            if table.pairs is None:
+                found += texts
+            else:
+                found += [f"{a}\x1f{b}" for a, b in zip(texts, table.pairs.take(part), strict=True)]
+        return found
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """A number for each row's label cell, the same for equal cells of all splits; -1 for none."""
+        known: dict[object, int] = {}
+        parts = []
+        for role in self.roles:
+            labels = self.tables[role].labels
+            numbers = [known.setdefault(cell, len(known)) for cell in labels.cells]
+            parts.append(np.array([*numbers, -1], np.int32)[labels.codes])
+        return np.concatenate(parts)

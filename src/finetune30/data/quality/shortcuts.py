@@ -1,0 +1,100 @@
+"""A word that gives the label away, such as a file name or a signature that one class always carries.
+
+A model learns such a word instead of the task, and fails where the word is missing. Reported is a
+word in many train rows of which nearly all have one label; real sentiment words are rarer or less
+pure. Candidates come from a sample, so memory does not grow with the vocabulary.
+Source: Gururangan et al. 2018, Annotation Artifacts in Natural Language Inference Data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune30.data.labels import each
+from finetune30.data.quality.report import Check, check
+from finetune30.data.quality.rows import Dataset
+from finetune30.data.table import shortened
+from finetune30.data.words import words
+
+_SAMPLE = 50_000
+_SEED = 30
+_MIN_ROWS, _MIN_SHARE, _EXPECTED_OTHERS = 10, 0.004, 5
+# Of all train rows, or of the rows of the label where there are many labels: rarer words are the task itself.
+_SHARE, _SHARE_OF_LABEL = 0.045, 0.6
+_PURITY = 0.98
+_LIFT = 1.5
+
+
+def check_shortcuts(data: Dataset) -> Check:
+    """The check ``shortcut``: each word with the label it gives away, its rows and its purity."""
+    found = _giveaways(data, _candidates(data))
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in found.values())]))
+    tokens = [
+        {"token": token, "label": label, "rows": len(of_token), "purity": round(purity, 4)}
+        for (token, label), (of_token, purity) in sorted(found.items(), key=lambda item: -len(item[1][0]))
+    ]
+    listed = shortened(
+        f"{t['token']!r} means {t['label']!r} in {t['purity']:.0%} of {t['rows']:,} rows" for t in tokens
+    )
+    return check(
+        "shortcut",
+        rows,
+        listed,
+        "a model learns such a word instead of the task; is it part of what users will write?",
+        tokens=tokens,
+    )
+
+
+def _candidates(data: Dataset) -> set[str]:
+    """Words that look like giveaways in a sample of the train rows."""
+    table = data.tables["train"]
+    size = len(table.texts)
+    sampled = np.arange(size)
+    if size > _SAMPLE:
+        sampled = np.sort(np.random.default_rng(_SEED).choice(size, _SAMPLE, replace=False))
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    codes = table.labels.codes[sampled]
+    for code, text in zip(codes.tolist(), table.texts.take(sampled), strict=True):
+        counts[code].update(set(words(text)))
+    total: Counter[str] = Counter()
+    for counter in counts.values():
+        total.update(counter)
+    of_label = np.bincount(codes[codes >= 0], minlength=len(table.labels.cells))
+    found = set()
+    for code, counter in counts.items():
+        # Half of what is asked for below: a sample may be off by a little.
+        least = _least(len(sampled), of_label[code], _MIN_ROWS * len(sampled) / size) / 2 if code >= 0 else size
+        found |= {word for word, rows in counter.items() if rows >= least and rows / total[word] >= _PURITY - 0.02}
+    return found
+
+
+def _giveaways(data: Dataset, candidates: set[str]) -> dict[tuple[str, str], tuple[NDArray[np.int64], float]]:
+    """Of the candidates those that all train rows confirm, with the rows that carry word and label."""
+    if not candidates:
+        return {}
+    table = data.tables["train"]
+    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, text in enumerate(table.texts):
+        for word in candidates.intersection(words(text)):
+            rows[word, int(table.labels.codes[row])].append(row)
+    total: Counter[str] = Counter()
+    for (word, _), of_word in rows.items():
+        total[word] += len(of_word)
+    of_label = np.bincount(table.labels.codes[table.labels.codes >= 0], minlength=len(table.labels.cells))
+    found = {}
+    for (word, code), of_word in rows.items():
+        if code < 0 or len(of_word) < _least(len(table.texts), of_label[code], _MIN_ROWS):
+            continue
+        purity, usual = len(of_word) / total[word], of_label[code] / len(table.texts)
+        # Where nine of ten rows have the label, nine of ten with any word have it.
+        if purity >= max(_PURITY, min(1.0, _LIFT * usual)) and total[word] * (1 - usual) >= _EXPECTED_OTHERS:
+            found[word, " + ".join(each(table.labels.cells[code])) or "no label"] = (np.array(of_word), purity)
+    return found
+
+
+def _least(rows: int, of_label: int, least: float) -> float:
+    """How many rows must carry word and label."""
+    return max(least, _MIN_SHARE * rows, min(_SHARE * rows, _SHARE_OF_LABEL * of_label))
