@@ -8,7 +8,7 @@ import pytest
 from tests.data_cases import configured
 
 from finetune30.data import load
-from finetune30.errors import DataError
+from finetune30.data.local import read_local
 
 
 def test_sst2_sentences_have_three_splits(shared_data: Path) -> None:
@@ -61,11 +61,39 @@ def test_the_tweets_as_found_are_14640_rows_with_line_feeds_in_their_texts(share
     assert any("\n" in text for text in splits.train.texts)
 
 
-def test_the_spam_file_in_latin1_is_refused_with_the_row(shared_data: Path) -> None:
+def test_the_spam_file_as_found_is_read_as_latin1_and_says_so(shared_data: Path) -> None:
     path = shared_data / "sms_spam" / "spam_kaggle_latin1.csv"
 
-    with pytest.raises(DataError, match="is not UTF-8") as refused:
-        load(configured(path, text_column="v2", label_column="v1"))
+    table = read_local(str(path), configured(path, text_column="v2", label_column="v1")).tables["train"]
 
-    assert refused.value.where == f"{path}: line 7 (row 5)"
-    assert len(load(configured(shared_data / "sms_spam")).train) == 4461
+    assert len(table.texts) == 5572
+    assert set(table.labels.cells) == {"ham", "spam"}
+    assert any("£" in text for text in table.texts[:50])
+    assert f"{path} is windows-1252 (Latin-1), read as such" in table.notes
+    assert f"{path}: 50 rows have cells in columns without a name, which are not read" in table.notes
+
+
+@pytest.mark.parametrize(("file", "rows"), [("train", 9600), ("dev", 1200)])
+def test_chinese_reviews_saved_as_gbk_are_found_to_be_gbk(
+    shared_data: Path, tmp_path: Path, file: str, rows: int
+) -> None:
+    source = shared_data / "chnsenticorp" / f"{file}.tsv"
+    path = tmp_path / "rows.tsv"
+    path.write_text(source.read_text("utf-8"), "gb18030")
+
+    table = read_local(str(path), configured(path)).tables["train"]
+
+    assert len(table.texts) == rows
+    assert table.texts == read_local(str(source), configured(source)).tables["train"].texts
+    assert table.notes[0] == f"{path} is GBK (GB 18030), read as such"
+
+
+def test_ten_chinese_reviews_saved_as_gbk_are_enough(shared_data: Path, tmp_path: Path) -> None:
+    header, *lines = (shared_data / "chnsenticorp" / "dev_clean.tsv").read_text("utf-8").splitlines()
+    for at in range(0, 800, 40):
+        path = tmp_path / f"{at}.tsv"
+        path.write_text("\n".join([header, *(f"{line[:20]}\t1" for line in lines[at : at + 10])]), "gb18030")
+
+        table = read_local(str(path), configured(path)).tables["train"]
+
+        assert table.notes[0] == f"{path} is GBK (GB 18030), read as such"

@@ -10,6 +10,8 @@ Neighbours: decoding asks, and reads the file in what is found here.
 from __future__ import annotations
 
 import codecs
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from encodings.aliases import aliases
 from typing import BinaryIO
@@ -17,7 +19,8 @@ from typing import BinaryIO
 from finetune30.data.table import did_you_mean
 from finetune30.errors import DataError
 
-MARK_BYTES = 4096
+MARK_BYTES = 64
+_PLAIN_LETTERS = 8
 _CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 18
 _MARKS = (
@@ -31,8 +34,8 @@ _SHOWN = {
     "utf-8": "UTF-8",
     "utf-8-sig": "UTF-8",
     "utf-16": "UTF-16",
-    "utf-16-le": "UTF-16 without a byte order mark",
-    "utf-16-be": "UTF-16 without a byte order mark",
+    "utf-16-le": "UTF-16 (without a byte order mark)",
+    "utf-16-be": "UTF-16 (without a byte order mark)",
     "utf-32": "UTF-32",
     "cp1252": "windows-1252 (Latin-1)",
     "iso8859-1": "Latin-1",
@@ -41,15 +44,15 @@ _SHOWN = {
     "gb18030": "GBK (GB 18030)",
     "cp932": "Shift-JIS",
     "cp949": "EUC-KR",
-    "euc_jp": "EUC-JP",
+    "euc-jp": "EUC-JP",
 }
 # Files said to be the first are the second as soon as they hold a character that only it has.
 _REALLY = {
-    "gb2312": "gb18030", "gbk": "gb18030", "big5": "cp950", "euc_kr": "cp949", "shift_jis": "cp932",
-    "ascii": "cp1252", "utf-8": "utf-8-sig",
+    "gb2312": "gb18030", "gbk": "gb18030", "big5": "cp950", "euc-kr": "cp949", "shift-jis": "cp932",
+    "iso8859-1": "cp1252", "ascii": "cp1252", "utf-8": "utf-8-sig",
 }  # fmt: skip
 _WIDER = {"cp950": "big5hkscs", "cp1252": "iso8859-1"}
-_NOT_FOR_FILES = ("idna", "punycode", "undefined", "utf-7", "unicode_escape", "raw_unicode_escape")
+_NOT_FOR_FILES = ("idna", "punycode", "undefined", "utf-7", "unicode-escape", "raw-unicode-escape")
 
 _STOPS = "，。！？、：；（）「」《》“”…"
 # The characters that half of a modern text is made of.
@@ -61,30 +64,32 @@ _FREQUENT = {
     "發後作裡用道行所然家種事成方多經麼去法學如都同現當沒動面起看定天分還進好小部其些主樣理心她本前開但因只從想實日"
     "很太買書店酒房間服務差非常比較感覺沒給再問點讓真錯電話題機",
     "cp932": _STOPS + "ー" + "".join(map(chr, range(0x3041, 0x3094))),
-    "euc_jp": _STOPS + "ー" + "".join(map(chr, range(0x3041, 0x3094))),
+    "euc-jp": _STOPS + "ー" + "".join(map(chr, range(0x3041, 0x3094))),
     "cp949": "이다는을의에가하고를지로기사도은한서리어자그나대들인시아있게일해수보스정라마전만무것주요습니너여제안"
     "면오내부장상구원비우과세신연조성동과거점진선화드데때또더잘못안없좋된할까네요",
 }
-_SINGLE_BYTE = ["cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "koi8_r"]
+_SINGLE_BYTE = ["cp1250", "cp1251", "cp1252", "cp1253", "cp1255", "cp1256", "cp1257", "koi8_r"]
 # First bytes of the sequences of UTF-8 that hardly ever come about by chance.
 _TELLING = bytes([0xC2, 0xC3, *range(0xE0, 0xF5)])
 _NOT_TELLING = bytes(byte for byte in range(256) if byte not in _TELLING)
 _FAMILIAR_SHARE = 0.15
 _FAMILIAR_AT_LEAST = 3
 _SURE_COHERENCE = 0.2
-_TIED = 0.02
 _DENSE = 0.4
+_MISPLACED = re.compile("[A-Za-z][¡-¿×÷][A-Za-z]")  # no Western word has a sign inside
+_MISPLACED_AT_MOST = 3
 _ASCII = bytes(range(128))
 
 
-def known(name: str) -> str:
-    """The codec of an encoding that a person named.
+def told(name: str, start: bytes) -> str:
+    """The codec of an encoding that a person named, for a file that starts like this.
 
     Raises: DataError when there is no such encoding of text files.
     """
     try:
-        b"".decode(name)
-        codec = codecs.lookup(name).name
+        codec = codecs.lookup(name).name.replace("_", "-")
+        with suppress(UnicodeDecodeError):
+            b"a".decode(codec)  # a LookupError where it makes no text of bytes
     except (LookupError, ValueError):
         codec = "undefined"
     if codec in _NOT_FOR_FILES:
@@ -94,6 +99,10 @@ def known(name: str) -> str:
             where="data.encoding",
             hint=near or "such as utf-8, latin-1, big5, gbk, shift_jis, utf-16; null finds it",
         )
+    if codec.startswith(("utf-16", "utf-32")):
+        mark = marked(start) or ""
+        # Python's own utf-16 insists on a byte order mark.
+        return mark if mark.startswith(codec[:6]) else codec if codec.endswith("e") else f"{codec}-le"
     return _REALLY.get(codec, codec)
 
 
@@ -114,8 +123,8 @@ def marked(start: bytes) -> str | None:
             return codec
     # Names of columns are plain letters, of which UTF-16 makes a NUL byte each.
     for codec, nul in (("utf-16-le", 1), ("utf-16-be", 0)):
-        first = start[: min(len(start), 32) // 2 * 2]
-        if first and not any(first[nul::2]) and all(first[1 - nul :: 2]):
+        letters = start[1 - nul : _PLAIN_LETTERS * 2 : 2].partition(b"\n")[0]
+        if letters and all(letters) and not any(start[nul : len(letters) * 2 : 2]):
             return codec
     return None
 
@@ -180,11 +189,15 @@ def _familiar(sample: bytes, codec: str) -> float:
 def _single_byte(sample: bytes) -> str | None:
     import charset_normalizer
 
-    fits = {match.encoding: match for match in charset_normalizer.from_bytes(sample, cp_isolation=_SINGLE_BYTE)}
-    best, western = next(iter(fits.values()), None), fits.get("cp1252")
+    western = sample.decode("cp1252", "replace")
+    is_western = len(_MISPLACED.findall(western)) <= _MISPLACED_AT_MOST
+    asked = [name for name in _SINGLE_BYTE if is_western or name != "cp1252"]
+    fits = {match.encoding: match for match in charset_normalizer.from_bytes(sample, cp_isolation=asked)}
+    best = next(iter(fits.values()), None)
     if best is None or best.coherence < _SURE_COHERENCE:
         # Western letters are mostly plain; what is mostly beyond ASCII is some other script.
         return "cp1252" if len(sample.translate(None, _ASCII)) < len(sample) * _DENSE else None
-    if western and western.chaos <= best.chaos + _TIED and western.coherence >= best.coherence - _TIED:
+    # It confuses the Latin alphabets on short texts: another one only where this one makes no words.
+    if "cp1252" in fits or western == sample.decode(best.encoding, "replace"):
         return "cp1252"
     return best.encoding

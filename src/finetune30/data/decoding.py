@@ -82,24 +82,27 @@ def decoded(handle: BinaryIO, *, where: str, told: str | None, read: Callable[[T
         told: ``data.encoding``.
     Raises: DataError when no encoding fits, naming the lines with broken bytes; or what ``read`` raises.
     """
-    first: str | None = None
+    blamed = "utf-8"
     for encoding, note in _attempts(handle, where, told):
-        first = first or encoding
+        if blamed == "utf-8":  # which is tried before anything is known
+            blamed = encoding
         try:
             table = read(TextFile(handle, where, encoding))
         except UnicodeDecodeError:
             continue
         return replace(table, notes=(note, *table.notes)) if note else table
-    raise _broken(handle, where, first or "utf-8", told, read)
+    raise _broken(handle, where, blamed, told, read)
 
 
 def _attempts(handle: BinaryIO, where: str, told: str | None) -> Iterator[tuple[str, str | None]]:
     """Encodings to try, the likeliest first, with what is to be said of each."""
-    if told is not None:
-        yield from ((encoding, None) for encoding in charsets.family(charsets.known(told)))
-        return
     handle.seek(0)
-    marked = charsets.marked(handle.read(charsets.MARK_BYTES))
+    start = handle.read(charsets.MARK_BYTES)
+    if told is not None:
+        codec = charsets.told(told, start)
+        yield from ((encoding, None) for encoding in charsets.family(codec))
+        return
+    marked = charsets.marked(start)
     if marked == "utf-8-sig":
         yield marked, f"{where} began with a byte order mark, which was skipped"
         return

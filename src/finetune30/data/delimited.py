@@ -153,8 +153,6 @@ def _has_lone_returns(start: str) -> bool:
 def _delimiter(start: str) -> str:
     """The one by which header and first rows fall into the same number of cells; commas in doubt."""
     fits = {delimiter: _fit(start, delimiter) for delimiter in _DELIMITERS}
-    if fits[","] >= (1.0, 2):
-        return ","
     best = max(fits, key=lambda delimiter: fits[delimiter])
     return best if fits[best] > (0.0, 1) else ","
 

@@ -35,7 +35,7 @@ def read_parquet(handle: BinaryIO, *, where: str, wanted: Columns) -> Table:
     """
     import pyarrow
 
-    meter = Meter(where, free_bytes=_FREE_BYTES)
+    meter = Meter(where, free_bytes=_FREE_BYTES, way_out="if it is meant to be so, write it as .jsonl")
     meter.packed = os.fstat(handle.fileno()).st_size
     with tempfile.TemporaryFile() as said, _worker(handle, where, wanted, said) as worker:
         try:

@@ -28,13 +28,17 @@ class Meter:
 
     Args:
         free_bytes: So much may come out of anything.
+        way_out: What to do with a file that is meant to be so.
     Attributes:
         packed: Bytes that went in.
         unpacked: Bytes that came out.
     """
 
-    def __init__(self, where: str, *, free_bytes: int = _FREE_BYTES) -> None:
+    def __init__(
+        self, where: str, *, free_bytes: int = _FREE_BYTES, way_out: str = "if it is meant to be so, unpack it first"
+    ) -> None:
         self.where = where
+        self._way_out = way_out
         self.packed = 0
         self.unpacked = 0
         self._free = free_bytes
@@ -55,7 +59,7 @@ class Meter:
             raise DataError(
                 f"it unpacks to more than {MOST_TIMES} times its size, as files made to do harm do",
                 where=self.where,
-                hint="if it is what you want, unpack it first",
+                hint=self._way_out,
             )
 
 
