@@ -12,6 +12,8 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import cache
+from importlib import resources
 
 import numpy as np
 
@@ -36,31 +38,6 @@ _OF_SCRIPT = {code: re.compile(f"[{letters}]") for code, letters in _SCRIPTS.ite
 _LATIN_LETTER = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _WORD = re.compile(r"[^\W\d_]+")
 _NOISE = re.compile(r"https?://\S+|www\.\S+|[@#]\w+|&\w+;|\d+")
-_FUNCTION_WORDS = {
-    code: frozenset(listed.split())
-    for code, listed in {
-        "en": "the and that this with you have they from are but not it to my his her by at would about their there "
-        "what is was a of in for on i be so as an or if we he she me your all just do does did can how when which who "
-        "will been has had them out up no could should why where",
-        "fr": "le la les un une des est et dans que pour pas je il elle ce cette qui sur avec mais très nous vous du "
-        "au ne se son sont plus",
-        "de": "der die das ein eine ist und nicht ich sie wir mit für auf zu den dem sehr aber war es von auch wie nur "
-        "im bei nach",
-        "es": "el la los las un una es y no de que en por para con muy pero se lo mi más está como fue su del al le",
-        "it": "il la lo gli un una è e non di che in per con molto ma si mi più sono della nel questo ho come era del",
-        "pt": "o a os as um uma é e não de que em por para com muito mas se me mais está do da no na foi eu são ao",
-        "nl": "de het een is en niet van dat ik wij met voor op te zeer maar was er ook als naar zijn heb aan om bij",
-        "id": "yang dan di ini itu tidak saya dengan untuk dari ke ada sangat tapi akan bisa kami sudah karena juga",
-        "vi": "là và của không có tôi rất được cho này với những một các người đã khi như nhưng ở",
-        "tr": "bir ve bu çok için ile ama değil ben da de gibi daha en ne var yok olarak kadar sonra",
-        "pl": "i w na nie jest się to z że do jak ale bardzo był ten ta po za od dla są było mnie tak",
-        "sv": "och att det är en ett som på för inte jag med av till den var men så mycket vi om de har",
-    }.items()
-}
-_LANGUAGES_OF: dict[str, list[str]] = {}
-for _code, _listed in _FUNCTION_WORDS.items():
-    for _word in _listed:
-        _LANGUAGES_OF.setdefault(_word, []).append(_code)
 _CODES = ("latin", *NAMES)
 _DENSE_WORTH = 2.5  # a Chinese character says as much as so many Latin letters
 _LETTERS = 20
@@ -159,9 +136,20 @@ def _function_words(text: str) -> Counter[str]:
     """How many different function words of each language a text holds."""
     counts: Counter[str] = Counter()
     for word in set(_WORD.findall(text.casefold())):
-        for code in _LANGUAGES_OF.get(word, ()):
+        for code in _languages_by_word().get(word, ()):
             counts[code] += 1
     return counts
+
+
+@cache
+def _languages_by_word() -> dict[str, list[str]]:
+    """Function words, and the languages each belongs to."""
+    found: dict[str, list[str]] = {}
+    for line in resources.files(__package__).joinpath("function_words.txt").read_text("utf-8").splitlines():
+        code, *words = line.split()
+        for word in words:
+            found.setdefault(word, []).append(code)
+    return found
 
 
 def _guess(confidence: dict[str, float]) -> str:
