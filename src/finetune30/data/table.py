@@ -29,7 +29,7 @@ _TEXT_NAMES = (
     "utterance", "query", "question", "title",
 )  # fmt: skip
 _LABEL_NAMES = (
-    "label", "labels", "target", "category", "class", "sentiment", "intent", "topic",
+    "label", "labels", "target", "category", "class", "sentiment", "intent", "topic", "tag", "tags",
 )  # fmt: skip
 _NAMED_AT_MOST = 5
 
@@ -272,7 +272,10 @@ def _detected(found: Sequence[str], usual: Sequence[str], key: str, where: str, 
         if name in by_folded:
             return by_folded[name]
     what = key.removeprefix("data.").removesuffix("_column")
-    likely = next((name for part in usual for name in found if part in name.casefold() and name not in taken), "NAME")
+    others = [name for name in found if name and name not in taken]
+    likely = next(
+        (name for part in usual for name in others if part in name.casefold()), others[0] if others else "NAME"
+    )
     raise DataError(
         f"no {what} column found; the columns are {_listed(found)}",
         where=where,

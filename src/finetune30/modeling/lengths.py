@@ -7,6 +7,8 @@ transformers and torch take three. Neighbours: ``tokens`` reads texts for traini
 
 from __future__ import annotations
 
+import re
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,8 @@ from finetune30.modeling.safety import check_model_folder
 from finetune30.modeling.source import Source
 
 Lengths = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.int64]]
+_AT_ONCE = 256
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9]+[^\sA-Za-z0-9]*(?=\s|\Z)")
 Longer = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.bool_]]
 
 
@@ -59,7 +63,10 @@ def lengths_by(tokenizer: Any) -> Lengths:
 
     def lengths(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.int64]:
         given: list[Any] = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-        return np.fromiter((len(one.ids) for one in counter.encode_batch_fast(given)), np.int64, len(given))
+        counts = array("q")
+        for start in range(0, len(given), _AT_ONCE):  # what the library returns is a hundred bytes a token
+            counts.extend(len(one.ids) for one in counter.encode_batch_fast(given[start : start + _AT_ONCE]))
+        return np.frombuffer(counts, np.int64) if counts else np.zeros(0, np.int64)
 
     return lengths
 
@@ -72,12 +79,16 @@ def longer_than(tokenizer: Any, max_length: int) -> Longer:
     def longer(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.bool_]:
         found = np.zeros(len(texts), bool)
         seconds = [""] * len(texts) if pairs is None else pairs
-        # A token of ASCII text is at least one character: most texts need not be read at all.
-        asked = [
-            at
-            for at, (text, second) in enumerate(zip(texts, seconds, strict=True))
-            if len(text) + len(second) + special > max_length or not (text.isascii() and second.isascii())
-        ]
+        asked = []
+        for at, (text, second) in enumerate(zip(texts, seconds, strict=True)):
+            # A token of ASCII text is at least one character, and a word is at least one token: most
+            # texts need not be read at all.
+            if len(text) + len(second) + special <= max_length and text.isascii() and second.isascii():
+                continue
+            if len(text) > 2 * max_length and sum(1 for _ in _PLAIN_WORD.finditer(text)) > max_length:
+                found[at] = True
+                continue
+            asked.append(at)
         some = None if pairs is None else [pairs[at] for at in asked]
         found[asked] = lengths([texts[at] for at in asked], some) > max_length
         return found

@@ -7,16 +7,13 @@ looks for those that are nearly the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.data.fold import folded, key_of
 from finetune30.data.quality.keys import KeyFile
-from finetune30.data.quality.rows import Dataset
-
-_AT_ONCE = 8_192
+from finetune30.data.quality.rows import Dataset, portions
 
 
 @dataclass(frozen=True)
@@ -77,12 +74,9 @@ def find_copies(data: Dataset, there: NDArray[np.bool_]) -> Copies:
 
 
 def _write_keys(data: Dataset, folded_keys: KeyFile, exact_keys: KeyFile) -> None:
-    texts, more = data.texts(), True
-    while more:
-        portion = list(islice(texts, _AT_ONCE))
+    for portion in portions(data.texts()):
         folded_keys.append(np.array([key_of(folded(text)) for text in portion], np.uint64))
         exact_keys.append(np.array([key_of(text) for text in portion], np.uint64))
-        more = len(portion) == _AT_ONCE
 
 
 def _any(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:

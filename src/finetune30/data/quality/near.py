@@ -12,20 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.data.quality.keys import KeyFile
-from finetune30.data.quality.rows import Dataset
+from finetune30.data.quality.rows import Dataset, portions
 
 ALIKE = 0.85
 _BANDS, _BAND_ROWS = 20, 4
 _SEED = 30
-_AT_ONCE = 8_192
-_COMPARED_AT_ONCE = 100_000
+_LONGEST = 10_000  # characters of a text: books differ before that
+_COMPARED_ROWS, _COMPARED_CHARACTERS = 100_000, 1 << 23
 _SPACED, _DENSE = 5, 2  # characters of a sequence: where words have spaces, where a character is a word
 _NO_LETTER = re.compile(r"[\W_]+")
 _DENSE_FROM = "\u2e80"
@@ -53,7 +52,8 @@ def find_near_copies(data: Dataset, there: NDArray[np.bool_], leaked: NDArray[np
     Args:
         leaked: Rows whose very text is in train; they are no near leaks.
     """
-    bands = _signatures(data)
+    bands, usual_length = _signatures(data)
+    at_once = min(_COMPARED_ROWS, max(1_000, _COMPARED_CHARACTERS // usual_length))
     later, near_leaked = np.zeros(len(data), bool), np.zeros(len(data), bool)
     leaking = [np.zeros(0, np.int64)]
     first_held_out = int(data.starts[1]) if data.roles[0] == "train" else len(data)
@@ -61,7 +61,7 @@ def find_near_copies(data: Dataset, there: NDArray[np.bool_], leaked: NDArray[np
     for band in bands:
         still_open = there & ~(later & (~held_out | near_leaked | leaked))
         for groups in band.groups(still_open):
-            for pairs in _candidates(groups.rows, groups.starts, data):
+            for pairs in _candidates(groups.rows, groups.starts, data, at_once):
                 pairs = pairs[_alike(data, pairs)]
                 one, other = pairs[:, 0], pairs[:, 1]
                 same_split = data.split_of(one) == data.split_of(other)
@@ -81,7 +81,9 @@ def similarity(one: str, other: str) -> float:
     return float(fuzz.ratio(_form(one), _form(other))) / 100
 
 
-def _candidates(rows: NDArray[np.int64], starts: NDArray[np.int64], data: Dataset) -> Iterator[NDArray[np.int64]]:
+def _candidates(
+    rows: NDArray[np.int64], starts: NDArray[np.int64], data: Dataset, at_once: int
+) -> Iterator[NDArray[np.int64]]:
     """Pairs (row, earlier row): with the earliest of the group, the earliest of the same split, and the one before."""
     group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows))))
     split = data.split_of(rows)
@@ -91,8 +93,8 @@ def _candidates(rows: NDArray[np.int64], starts: NDArray[np.int64], data: Datase
     before = np.where(np.append(True, group[1:] != group[:-1]), rows, np.append(rows[:1], rows[:-1]))
     pairs = np.stack([np.tile(rows, 3), np.concatenate([first, first_of_split, before])], axis=1)
     pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
-    for start in range(0, len(pairs), _COMPARED_AT_ONCE):
-        yield pairs[start : start + _COMPARED_AT_ONCE]
+    for start in range(0, len(pairs), at_once):
+        yield pairs[start : start + at_once]
 
 
 def _alike(data: Dataset, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -109,17 +111,17 @@ def _alike(data: Dataset, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     return alike
 
 
-def _signatures(data: Dataset) -> list[KeyFile]:
-    """A key for each row and band: rows whose MinHash agrees in a whole band have equal keys."""
+def _signatures(data: Dataset) -> tuple[list[KeyFile], int]:
+    """A key for each row and band: rows whose MinHash agrees in a whole band have equal keys.
+
+    Returns: The bands, and the mean length of a text.
+    """
     import rensa
 
-    bands = [KeyFile() for _ in range(_BANDS)]
-    texts, more = data.texts(), True
-    while more:
-        forms = [_form(text) for text in islice(texts, _AT_ONCE)]
-        more = len(forms) == _AT_ONCE
-        if not forms:
-            break
+    bands, characters = [KeyFile() for _ in range(_BANDS)], 0
+    for portion in portions(data.texts()):
+        forms = [_form(text) for text in portion]
+        characters += sum(map(len, forms))
         hashes, starts = _sequences(forms)
         made = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, starts, _BANDS * _BAND_ROWS, _SEED)
         digests = np.array(made.to_rows(), np.uint64).reshape(len(forms), _BANDS, _BAND_ROWS)
@@ -129,12 +131,12 @@ def _signatures(data: Dataset) -> list[KeyFile]:
             keys ^= keys >> np.uint64(29)
         for number, band in enumerate(bands):
             band.append(keys[:, number])
-    return bands
+    return bands, 1 + characters // max(1, len(data))
 
 
 def _form(text: str) -> str:
     """What is compared: letters and digits, small, with single spaces between."""
-    return _NO_LETTER.sub(" ", text.casefold()).strip()
+    return _NO_LETTER.sub(" ", text[:_LONGEST].casefold()).strip()
 
 
 def _sequences(forms: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -21,6 +21,7 @@ from finetune30.data.table import Table
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
 
+_PORTION_ROWS, _PORTION_CHARACTERS = 8_192, 1 << 19
 _ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
 
@@ -93,3 +94,17 @@ class Dataset:
             numbers = [known.setdefault(cell, len(known)) for cell in labels.cells]
             parts.append(np.array([*numbers, -1], np.int32)[labels.codes])
         return np.concatenate(parts)
+
+
+def portions(texts: Iterator[str]) -> Iterator[list[str]]:
+    """All texts in lists of bounded size, whatever their lengths."""
+    portion: list[str] = []
+    characters = 0
+    for text in texts:
+        portion.append(text)
+        characters += len(text)
+        if len(portion) >= _PORTION_ROWS or characters >= _PORTION_CHARACTERS:
+            yield portion
+            portion, characters = [], 0
+    if portion:
+        yield portion
