@@ -171,3 +171,27 @@ def test_s69_members_of_a_zip_that_share_their_bytes_are_refused(tmp_path: Path)
 
     with pytest.raises(DataError, match="its members overlap"):
         found(tmp_path, "a.zip", bytes(one))
+
+
+def pax(content: bytes, *, size: int | None = None) -> bytes:
+    """A tar file that begins with this extended header."""
+    header = tarfile.TarInfo("header")
+    header.type, header.size = tarfile.XHDTYPE, len(content) if size is None else size
+    return header.tobuf(tarfile.USTAR_FORMAT) + content.ljust(512, b"\0") + tarred({"train.csv": CSV})
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (pax(b"28 GNU.sparse.map=0,1,2,3,4\n"), "a file with holes"),
+        (pax(b"11 path=..\n"), "leads elsewhere|cannot be read"),
+        (pax(b"9 path=x\n", size=1 << 20), "a header of 1,048,576 bytes"),
+        (pax(b"99 path=x\n"), "a header cannot be read"),
+        (pax(b"nonsense"), "a header cannot be read"),
+        (pax(b"12 size=-512\n"), "is damaged|is in it twice|leads elsewhere"),
+        (pax(b"20 size=99999999999\n"), "is cut short|unpacks to more"),
+    ],
+)
+def test_s69_extended_headers_of_a_tar_do_not_lead_astray(tmp_path: Path, content: bytes, fault: str) -> None:
+    with pytest.raises(DataError, match=fault):
+        found(tmp_path, "a.tar", content)

@@ -91,7 +91,9 @@ def test_the_encoding_of_ten_rows_is_found_and_said(
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-@pytest.mark.parametrize("text", ["caf\xe9", "25\xb0C", "I paid \xa350", "na\xefve \xabsic\xbb", "S\xe3o Paulo"])
+@pytest.mark.parametrize(
+    "text", ["caf\xe9", "5 \xb5\xc4", "25\xb0C", "\xfc", "I paid \xa350", "na\xefve \xabsic\xbb", "S\xe3o Paulo"]
+)
 def test_a_single_letter_beyond_ascii_is_windows_1252(encoding: str, text: str) -> None:
     plain = "so it goes,0\n" * 5000
 

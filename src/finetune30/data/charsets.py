@@ -134,7 +134,7 @@ class _Survey:
     """What a whole file says about not being UTF-8.
 
     Attributes:
-        sample: From the first byte beyond ASCII on.
+        sample: From the first line with a byte beyond ASCII on.
         broken: Bytes that are not UTF-8.
         telling: Characters that are, and are no accident.
     """
@@ -161,7 +161,7 @@ def _survey(handle: BinaryIO) -> _Survey:
     while chunk := handle.read(_CHUNK_BYTES):
         if not sample and chunk.isascii():
             continue
-        at = 0 if sample else next(at for at, byte in enumerate(chunk) if byte > 127)
+        at = 0 if sample else chunk.rfind(b"\n", 0, next(at for at, byte in enumerate(chunk) if byte > 127)) + 1
         sample += chunk[at : at + _SAMPLE_BYTES - len(sample)]
         valid = decoder.decode(chunk).encode()
         size, kept = size + len(chunk), kept + len(valid)
