@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list test test-v check format bench bench-quick clean
+.PHONY: help setup setup-conda run-local logs-local db-list data-validate data-analyze data-versions test test-v check format bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,15 @@ logs-local: $(READY) ## Follow the log of the newest run
 
 db-list: $(READY) ## Table of all runs
 	@$(BIN)/finetune30 runs list
+
+data-validate: $(READY) ## Check the data row by row: make data-validate data=train.csv
+	@$(BIN)/finetune30 data validate $(if $(data),'$(data)')
+
+data-analyze: $(READY) ## Labels, lengths, telling words: make data-analyze data=train.csv html=report.html
+	@$(BIN)/finetune30 data analyze $(if $(data),'$(data)') $(if $(html),--html '$(html)')
+
+data-versions: $(READY) ## The versions of data that runs used
+	@$(BIN)/finetune30 data versions list
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest -q

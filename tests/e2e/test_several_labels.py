@@ -75,6 +75,8 @@ def test_a_run_with_several_labels_is_recorded_published_and_answers(
     assert rows["predicted"] == [[i for i, p in enumerate(row) if p >= 0.45] for row in rows["probabilities"]]
     right = sum(a == b for a, b in zip(rows["label"], rows["predicted"], strict=True))
     assert right / 32 == pytest.approx(metrics["eval"]["accuracy"])
+    both = sum(len({*a} & {*b}) for a, b in zip(rows["label"], rows["predicted"], strict=True))
+    assert metrics["eval"]["f1_micro"] == pytest.approx(2 * both / sum(map(len, rows["label"] + rows["predicted"])))
     assert "3 labels (book, film, food), any number of them a row" in (folder / "logs.txt").read_text()
 
     answer = run_cli("predict", "--json", *splits.validation.texts).json
@@ -132,7 +134,9 @@ def test_a_run_on_pairs_answers_pairs_and_refuses_anything_else(
     printed = run_the_cards_code(folder / "artifacts" / "final_model", monkeypatch)
     assert f"'label': '{said['label_name']}'" in printed
     assert float(re.findall(r"'score': ([0-9.]+)", printed)[0]) == pytest.approx(said["probability"], abs=1e-4)
-    assert "classifies pairs of texts" in (folder / "artifacts" / "final_model" / "README.md").read_text()
+    card = (folder / "artifacts" / "final_model" / "README.md").read_text()
+    assert "classifies pairs of texts" in card
+    assert 'classify({"text": "Is it good?", "text_pair": "It is great!"}' in card
 
 
 def test_a_run_on_single_texts_takes_tabs_as_they_are_and_refuses_pairs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,19 @@ def test_what_is_written_beside_an_adapter_is_what_is_read(
 def test_a_folder_of_one_text_and_one_label_says_nothing_new(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
     modeling.save_description(modeling.inspect(str(tiny_model("bert"))), Task(("a", "b")), tmp_path)
     assert "finetune30" not in (tmp_path / "config.json").read_text()
+
+
+def test_a_base_that_was_itself_made_here_says_nothing_of_the_new_task(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_model("bert"), tmp_path / "base"))
+    config = json.loads((folder / "config.json").read_text())
+    old = Task(("x",), multi_label=True, text_pair=True, threshold=0.9).described()
+    (folder / "config.json").write_text(json.dumps({**config, **old}))
+
+    modeling.save_description(modeling.inspect(str(folder)), Task(("a", "b")), tmp_path)
+
+    assert Task.read(json.loads((tmp_path / "config.json").read_text()), "here") == Task(("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,11 @@ def test_a_batch_of_pairs_is_what_the_tokenizer_itself_makes(
 def test_pairs_are_other_files_than_their_texts_and_than_other_pairs(tokenizer, tmp_path: Path) -> None:
     encode(tokenizer, ["a", "b"], 32, tmp_path, ["c", "d"])
     encode(tokenizer, ["a", "b"], 32, tmp_path, ["c", "d"])
+    encode(tokenizer, ["a", "b"], 32, tmp_path, ["c", "e"])
     encode(tokenizer, ["a", "c"], 32, tmp_path, ["b", "d"])
     encode(tokenizer, ["a", "c", "b", "d"], 32, tmp_path)
 
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("cached", [False, True])

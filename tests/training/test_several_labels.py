@@ -101,6 +101,17 @@ def test_loss_and_gradients_of_a_step_are_the_same_however_its_batch_is_cut(
         assert seen[0][0] == pytest.approx(np.log(2), abs=0.05)  # the mean over rows and labels, of a new head
 
 
+def test_the_best_checkpoint_is_chosen_under_the_threshold(
+    tiny_model: Models, tmp_path: Path, bench: Bench, splits: Any
+) -> None:
+    config = tiny.experiment(tiny_model("bert"), "builtin:reviews", model__threshold=0.99)
+
+    bench.fit(config, tmp_path, splits)
+
+    # Nothing is given: only rows without labels are right.
+    assert bench.metrics()["accuracy"] == (splits.validation.labels.sum(axis=1) == 0).mean() > 0
+
+
 def test_class_weights_change_what_is_learned(tiny_model: Models, tmp_path: Path, splits: Any) -> None:
     losses = {}
     for weights in (None, "balanced", {"book": 9.0}):

@@ -57,6 +57,8 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     verbs = ["train", "predict", "env", "bench training"]
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]
+    verbs += ["data validate", "data analyze"]
+    verbs += [f"data versions {v}" for v in ("list", "show", "diff", "tag", "untag", "delete", "gc")]
     wanted = [
         *(f"`{path}`" for path in keys()),
         *(f"`{name.upper()}`" for name in Settings.model_fields),
@@ -96,6 +98,9 @@ def test_make_help_lists_every_target() -> None:
         "run-local",
         "logs-local",
         "db-list",
+        "data-validate",
+        "data-analyze",
+        "data-versions",
         "test",
         "test-v",
         "check",

@@ -95,14 +95,14 @@ def analyze(
         raise BadInput(f"--html is {html}, expected a name that ends in .html", where="--html")
     found = _found(checked)
 
-    from finetune30 import modeling
     from finetune30.data import analysis
-    from finetune30.modeling.lengths import lengths_by
+    from finetune30.modeling.lengths import counter_of, lengths_by
+    from finetune30.modeling.source import locate
 
-    base = modeling.inspect(checked.model.name, checked.model.revision)
-    figures = analysis.analyze(found, checked, lengths=lengths_by(base.tokenizer))
+    counter = counter_of(locate(checked.model.name, checked.model.revision))
+    figures = analysis.analyze(found, checked, lengths=lengths_by(counter))
     if html is not None:
-        analysis.write_page(figures, _inspected(found, checked), html)
+        analysis.write_page(html, figures, _inspected(found, checked))
     if as_json:
         import json
 
@@ -151,14 +151,14 @@ def _found(config: ExperimentConfig) -> Found:
 
 
 def _inspected(found: Found, config: ExperimentConfig) -> QualityReport:
-    from finetune30 import modeling
     from finetune30.data import quality
     from finetune30.modeling.language import languages_of
-    from finetune30.modeling.lengths import longer_than
+    from finetune30.modeling.lengths import counter_of, longer_than
+    from finetune30.modeling.source import locate
 
-    base = modeling.inspect(config.model.name, config.model.revision)
-    longer = longer_than(base.tokenizer, config.data.max_length)
-    return quality.inspect(found, config, longer=longer, spoken=languages_of(base))
+    source = locate(config.model.name, config.model.revision)
+    longer = longer_than(counter_of(source), config.data.max_length)
+    return quality.inspect(found, config, longer=longer, spoken=languages_of(source))
 
 
 def _check_out(out: Path) -> None:

@@ -13,6 +13,9 @@ import typer
 from finetune30.errors import BadInput
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from finetune30.modeling import OpenAdapter, Task
 
 _SHOWN = 200
@@ -105,21 +108,21 @@ def _answers(adapter: OpenAdapter, texts: Sequence[str], seconds: Sequence[str] 
             "label": int(row.argmax()),
             "label_name": adapter.label_names[int(row.argmax())],
             "probability": round(float(row.max()), 6),
-            **(_several(adapter.task, row.tolist()) if adapter.task.multi_label else {}),
+            **(_several(adapter.task, row) if adapter.task.multi_label else {}),
             "truncated": position in cut,
         }
         for position, (text, row) in enumerate(zip(texts, probabilities, strict=True))
     ]
 
 
-def _several(task: Task, probabilities: Sequence[float]) -> dict[str, Any]:
+def _several(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]:
     """The labels that are given, and how probable each label is, given or not."""
-    labels = [label for label, probability in enumerate(probabilities) if probability >= task.threshold]
+    labels = [label for label, given in enumerate(task.given(probabilities)) if given]
     return {
         "labels": labels,
         "label_names": [task.label_names[label] for label in labels],
         "probabilities": {
-            name: round(probability, 6) for name, probability in zip(task.label_names, probabilities, strict=True)
+            name: round(float(one), 6) for name, one in zip(task.label_names, probabilities, strict=True)
         },
     }
 

@@ -7,10 +7,17 @@ be right. Neighbours: quality looks for giveaways among them, analysis counts th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # Han, kana and their extensions, Thai: scripts written without spaces.
 _DENSE = "\u0e00-\u0e7f\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _PARTS = re.compile(rf"([{_DENSE}]+)|[^\W{_DENSE}]+(?:['’][^\W{_DENSE}]+)*")
+
+
+def runs(text: str) -> Iterator[tuple[str, bool]]:
+    """The parts of a text in small letters, and of each whether its script has no spaces."""
+    for match in _PARTS.finditer(text.casefold()):
+        yield match[0], match[1] is not None
 
 
 def words(text: str) -> list[str]:

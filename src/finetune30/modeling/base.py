@@ -27,7 +27,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from finetune30.errors import ModelError
 from finetune30.modeling.safety import check_model_folder
 from finetune30.modeling.source import Source, locate, sha256_of
-from finetune30.modeling.task import Task
+from finetune30.modeling.task import OURS, Task
 
 _TYPES = "token_type_ids"
 
@@ -99,7 +99,10 @@ def inspect(name: str, revision: str | None = None) -> BaseModel:
         for name, module in model.named_modules()
         if _is_linear(module) and name.startswith(body)
     }
-    types = _TYPES in inspection.signature(model.forward).parameters and getattr(config, "type_vocab_size", 2) > 1
+    types = _TYPES in inspection.signature(model.forward).parameters and getattr(config, "type_vocab_size", 2) not in (
+        0,
+        1,
+    )
     return BaseModel(source, config.model_type, _longest_input(config), linear, types)
 
 
@@ -146,6 +149,7 @@ def classifier_config(base: BaseModel, task: Task) -> Any:
             id2label=dict(enumerate(names)),
             label2id={n: i for i, n in enumerate(names)},
         )
+    vars(config).pop(OURS, None)  # a base may itself have been made here, for another task
     for key, value in task.described().items():
         setattr(config, key, value)
     if getattr(config, "pad_token_id", None) is None:

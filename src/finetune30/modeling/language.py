@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from finetune30.modeling.base import BaseModel
+from finetune30.modeling.source import Source
 
 _CARD_BYTES = 1 << 16
 _EVERY = re.compile(r"multilingual|xlm-r|mbert|bge-m3|labse|mdeberta|rembert|mmbert|\bxlm\b")
@@ -35,19 +35,19 @@ _BY_NAME = (
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
 
 
-def languages_of(base: BaseModel) -> frozenset[str] | None:
+def languages_of(source: Source) -> frozenset[str] | None:
     """ISO 639-1 codes of the languages a base model knows; None where that is unknown, or all of them."""
-    name = base.source.name.rstrip("/").rpartition("/")[2].casefold()
+    name = source.name.rstrip("/").rpartition("/")[2].casefold()
     if _EVERY.search(name):
         return None
     for pattern, code in _BY_NAME:
         if pattern.search(name):
             return frozenset({code})
-    return _by_card(base)
+    return _by_card(source)
 
 
-def _by_card(base: BaseModel) -> frozenset[str] | None:
-    card = base.source.folder / "README.md"
+def _by_card(source: Source) -> frozenset[str] | None:
+    card = source.folder / "README.md"
     try:
         with card.open(encoding="utf-8") as file:
             front = _FRONT_MATTER.match(file.read(_CARD_BYTES))

@@ -1,7 +1,8 @@
 """How many tokens texts have, before any is cut.
 
-What the checks and the analysis of data ask of a tokenizer; they know no models themselves.
-Neighbours: ``tokens`` reads texts for training, cut at ``max_length``.
+What the checks and the analysis of data ask of a tokenizer; they know no models themselves. Reads
+``tokenizer.json`` with the ``tokenizers`` library alone, which takes a tenth of a second where
+transformers and torch take three. Neighbours: ``tokens`` reads texts for training, cut at ``max_length``.
 """
 
 from __future__ import annotations
@@ -12,21 +13,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune30.errors import ModelError
+from finetune30.modeling.safety import check_model_folder
+from finetune30.modeling.source import Source
+
 Lengths = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.int64]]
 Longer = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.bool_]]
 
 
+def counter_of(source: Source) -> Any:
+    """The tokenizer of a model's folder, for counting only.
+
+    Returns: What ``lengths_by`` and ``longer_than`` take.
+    Raises: ModelError when the folder holds none, or what no model folder may hold.
+    """
+    import tokenizers
+
+    check_model_folder(source.folder)
+    file = source.folder / "tokenizer.json"
+    if not file.is_file():
+        from finetune30.modeling.base import load_tokenizer
+
+        return load_tokenizer(source)
+    try:
+        return tokenizers.Tokenizer.from_file(str(file))
+    except Exception as cause:
+        raise ModelError(f"the tokenizer cannot be read: {cause}", where=str(file), hint="save it again") from cause
+
+
 def lengths_by(tokenizer: Any) -> Lengths:
-    """Tokens of each text, or of each pair, special ones included."""
+    """Tokens of each text, or of each pair, special ones included.
+
+    Args:
+        tokenizer: Of ``counter_of``, or transformers' own.
+    """
+    import tokenizers
+
+    inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not isinstance(inner, tokenizers.Tokenizer):
+        return _by_transformers(tokenizer)
+    # A copy: how the last call of somebody else cut and padded must not count here, nor ours there.
+    counter = tokenizers.Tokenizer.from_str(inner.to_str())
+    counter.no_truncation()
+    counter.no_padding()
 
     def lengths(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.int64]:
-        if not len(texts):
-            return np.zeros(0, np.int64)
-        read = tokenizer(
-            list(texts), None if pairs is None else list(pairs), truncation=False, verbose=False,
-            return_attention_mask=False,
-        )["input_ids"]  # fmt: skip
-        return np.fromiter(map(len, read), np.int64, len(texts))
+        given: list[Any] = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        return np.fromiter((len(one.ids) for one in counter.encode_batch_fast(given)), np.int64, len(given))
 
     return lengths
 
@@ -34,7 +67,7 @@ def lengths_by(tokenizer: Any) -> Lengths:
 def longer_than(tokenizer: Any, max_length: int) -> Longer:
     """Which texts (or pairs) have more than ``max_length`` tokens."""
     lengths = lengths_by(tokenizer)
-    special = tokenizer.num_special_tokens_to_add(pair=True) + 1  # and the space that some put in front
+    special = int(lengths([""], [""])[0]) + 1  # and the space that some put in front
 
     def longer(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.bool_]:
         found = np.zeros(len(texts), bool)
@@ -50,3 +83,16 @@ def longer_than(tokenizer: Any, max_length: int) -> Longer:
         return found
 
     return longer
+
+
+def _by_transformers(tokenizer: Any) -> Lengths:
+    """A tokenizer written in Python."""
+
+    def lengths(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.int64]:
+        if not len(texts):
+            return np.zeros(0, np.int64)
+        second = None if pairs is None else list(pairs)
+        read = tokenizer(list(texts), second, truncation=False, verbose=False, return_attention_mask=False)
+        return np.fromiter(map(len, read["input_ids"]), np.int64, len(texts))
+
+    return lengths

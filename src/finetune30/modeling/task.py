@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finetune30.errors import BadInput, ModelError
 
-_OURS = "finetune30"
+# Name of what we add to transformers' configuration.
+OURS = "finetune30"
 _MULTI_LABEL = "multi_label_classification"
 
 
@@ -42,11 +46,11 @@ class Task:
         names = config.get("id2label")
         if not isinstance(names, dict) or sorted(names) != sorted(str(i) for i in range(len(names))):
             raise ModelError("config.json has no id2label", where=where)
-        ours = config.get(_OURS, {})
+        ours = config.get(OURS, {})
         pair, threshold = (ours.get("text_pair", False), ours.get("threshold", 0.5)) if _is_map(ours) else (None, None)
         if not isinstance(pair, bool) or not isinstance(threshold, float) or not 0 < threshold < 1:
             raise ModelError(
-                f"config.json has {_OURS}: {str(ours)[:80]}, expected text_pair (true or false) and threshold (0 to 1)",
+                f"config.json has {OURS}: {str(ours)[:80]}, expected text_pair (true or false) and threshold (0 to 1)",
                 where=where,
             )
         label_names = tuple(str(names[str(i)]) for i in range(len(names)))
@@ -56,8 +60,12 @@ class Task:
         """What goes into ``config.json`` beside the names of the labels."""
         ours = {"text_pair": True} if self.text_pair else {}
         if self.multi_label:
-            return {"problem_type": _MULTI_LABEL, _OURS: {**ours, "threshold": self.threshold}}
-        return {"problem_type": "single_label_classification", **({_OURS: ours} if ours else {})}
+            return {"problem_type": _MULTI_LABEL, OURS: {**ours, "threshold": self.threshold}}
+        return {"problem_type": "single_label_classification", **({OURS: ours} if ours else {})}
+
+    def given(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which labels rows with several get, in the shape of ``probabilities``."""
+        return probabilities >= self.threshold
 
     def check_texts(self, texts: Sequence[str], pairs: Sequence[str] | None) -> None:
         """Refuse one text where two are read together, two where one is read, and uneven numbers of them.

@@ -80,7 +80,7 @@ def prepare(config: ExperimentConfig, versions: VersionStore, note: Callable[[st
     )
     check_options(config, splits.label_names)
     report = quality.inspect(
-        found, config, longer=longer_than(base.tokenizer, config.data.max_length), spoken=languages_of(base)
+        found, config, longer=longer_than(base.tokenizer, config.data.max_length), spoken=languages_of(base.source)
     )
     _judge(report, config, note)
     if config.training.per_device_train_batch_size == "auto":

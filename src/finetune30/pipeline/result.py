@@ -110,9 +110,7 @@ def _write_predictions(path: Path, split: Split, probabilities: NDArray[np.float
     predicted: Any = probabilities.argmax(axis=1)
     ids: Any = pa.int32()
     if task.multi_label:
-        labels, predicted = (
-            [np.flatnonzero(row) for row in rows] for rows in (labels, probabilities >= task.threshold)
-        )
+        labels, predicted = ([np.flatnonzero(row) for row in rows] for rows in (labels, task.given(probabilities)))
         ids = pa.list_(pa.int32())
     table = pa.table(
         {

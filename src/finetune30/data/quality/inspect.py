@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune30.data.labels import unlabelled
 from finetune30.data.prepare import Found
 from finetune30.data.quality.copies import Copies, find_copies
 from finetune30.data.quality.labels import BALANCED_UP_TO, check_labels, count_names, ratio_of
@@ -61,8 +62,10 @@ def inspect(
     checks += [*_copies(data, copies, near), *check_labels(data), _truncation(data, longer)]
     checks += [check_language(data, spoken), check_personal(data), check_shortcuts(data)]
     counts: Counter[str] = Counter()
-    for table in data.tables.values():
-        counts.update(count_names(table.labels))
+    known = count_names(data.tables["train"].labels)
+    for role, table in data.tables.items():
+        if role != "test" or not unlabelled(table, known):
+            counts.update(count_names(table.labels))
     ratio = ratio_of(counts)
     return QualityReport(
         data,

@@ -80,7 +80,7 @@ class QualityReport:
     """The answers of all checks.
 
     Args:
-        label_counts: Train rows of each label.
+        label_counts: Rows of each label, in all splits that tell labels.
         imbalance_ratio: Rows of the most frequent label over those of the rarest, two digits.
     """
 
