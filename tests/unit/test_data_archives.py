@@ -54,7 +54,7 @@ def test_every_usual_kind_of_zip_is_read(tmp_path: Path, method: int) -> None:
 
 
 def test_a_single_data_file_in_an_archive_is_train_and_what_macos_adds_is_nothing(tmp_path: Path) -> None:
-    files = {"data/spam.csv": CSV, "__MACOSX/data/._spam.csv": b"\0", "data/.DS_Store": b"\0"}
+    files = {"data/spam.csv": CSV, "__MACOSX/data/spam": b"\0", ".DS_Store": b"\0"}
 
     assert texts(found(tmp_path, "rows.zip", zipped(files))) == {"train": ["a", "b"]}
 

@@ -122,6 +122,14 @@ def test_the_built_in_chinese_reviews_saved_as_big5_are_found_to_be_big5() -> No
     assert "\n".join(read(content.encode("cp950"), ".tsv").texts) in "\n".join(line.split("\t")[2] for line in lines)
 
 
+def test_a_few_chinese_characters_that_tell_nothing_are_not_taken_for_latin1() -> None:
+    with pytest.raises(DataError, match="is not UTF-8") as refused:
+        read("text,label\n劉備,1\n".encode("cp950"), ".csv")
+
+    assert "data.encoding: big5" in str(refused.value.hint)
+    assert read("text,label\n劉備,1\n".encode("cp950"), ".csv", encoding="big5").texts == ["劉備"]
+
+
 def test_a_letter_far_behind_the_first_megabyte_decides_too() -> None:
     content = b"text,label\n" + b"plain words in a long row of text,0\n" * 40_000 + "déjà vu,1\n".encode("latin-1")
 

@@ -119,17 +119,18 @@ def _broken(
     handle: BinaryIO, where: str, encoding: str, told: str | None, read: Callable[[TextFile], Table]
 ) -> DataError:
     """Which lines hold broken bytes: everything is read once more, with these marked."""
+    name = charsets.shown(encoding)
     broken = Broken()
-    at_least = ""
+    other, at_least = DataError(f"it is not {name}", where=where, hint="save it as UTF-8"), ""
     try:
         read(TextFile(handle, where, encoding, broken))
     except DataError as fault:
-        if not broken.count:
-            return fault
+        other = fault
     except Enough:
         at_least = "at least "
+    if not broken.count:  # something is wrong in a line before them
+        return other
     byte, place = broken.first[0]
-    name = charsets.shown(encoding)
     others = shortened([place for _, place in broken.first[1:]], total=broken.count - 1)
     more = f"; {at_least}{broken.count - 1} more broken lines: {others}" if others else ""
     hint = "mend these lines, or name the encoding of the whole file, such as data.encoding: big5"
