@@ -54,7 +54,7 @@ def test_every_usual_kind_of_zip_is_read(tmp_path: Path, method: int) -> None:
 
 
 def test_a_single_data_file_in_an_archive_is_train_and_what_macos_adds_is_nothing(tmp_path: Path) -> None:
-    files = {"data/spam.csv": CSV, "__MACOSX/data/._spam.csv": b"\0", "data/.DS_Store": b"\0"}
+    files = {"data/spam.csv": CSV, "__MACOSX/data/spam": b"\0", ".DS_Store": b"\0"}
 
     assert texts(found(tmp_path, "rows.zip", zipped(files))) == {"train": ["a", "b"]}
 
@@ -171,3 +171,27 @@ def test_s69_members_of_a_zip_that_share_their_bytes_are_refused(tmp_path: Path)
 
     with pytest.raises(DataError, match="its members overlap"):
         found(tmp_path, "a.zip", bytes(one))
+
+
+def pax(content: bytes, *, size: int | None = None) -> bytes:
+    """A tar file that begins with this extended header."""
+    header = tarfile.TarInfo("header")
+    header.type, header.size = tarfile.XHDTYPE, len(content) if size is None else size
+    return header.tobuf(tarfile.USTAR_FORMAT) + content.ljust(512, b"\0") + tarred({"train.csv": CSV})
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (pax(b"28 GNU.sparse.map=0,1,2,3,4\n"), "a file with holes"),
+        (pax(b"11 path=..\n"), "leads elsewhere|cannot be read"),
+        (pax(b"9 path=x\n", size=1 << 20), "a header of 1,048,576 bytes"),
+        (pax(b"99 path=x\n"), "a header cannot be read"),
+        (pax(b"nonsense"), "a header cannot be read"),
+        (pax(b"12 size=-512\n"), "is damaged|is in it twice|leads elsewhere"),
+        (pax(b"20 size=99999999999\n"), "is cut short|unpacks to more"),
+    ],
+)
+def test_s69_extended_headers_of_a_tar_do_not_lead_astray(tmp_path: Path, content: bytes, fault: str) -> None:
+    with pytest.raises(DataError, match=fault):
+        found(tmp_path, "a.tar", content)

@@ -70,6 +70,15 @@ def test_s71_mixed_encodings_name_every_broken_place_and_are_not_taken_for_latin
     assert "mend these lines" in str(refused.value.hint)
 
 
+def test_s71_a_file_full_of_broken_lines_is_not_counted_to_its_end() -> None:
+    content = b"text\tlabel\n" + "größer\t1\n".encode() * 2000 + b"gr\xf6\xdfer\t1\n" * 20_000
+
+    with pytest.raises(DataError, match="byte 0xf6 is not UTF-8; at least 9999 more broken lines") as refused:
+        read(content, ".tsv")
+
+    assert refused.value.where == "rows.tsv: line 2002 (row 2000)"
+
+
 def test_s71_a_broken_byte_inside_a_quoted_text_is_named_by_its_own_line_and_row() -> None:
     content = 'text,label\né,1\n"two\nlin\udce9s",1\n'.encode("utf-8", "surrogateescape")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -91,13 +92,42 @@ def test_the_encoding_of_ten_rows_is_found_and_said(
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-@pytest.mark.parametrize("text", ["caf\xe9", "25\xb0C", "I paid \xa350", "na\xefve \xabsic\xbb", "S\xe3o Paulo"])
+@pytest.mark.parametrize(
+    "text", ["caf\xe9", "5 \xb5\xc4", "25\xb0C", "\xfc", "I paid \xa350", "na\xefve \xabsic\xbb", "S\xe3o Paulo"]
+)
 def test_a_single_letter_beyond_ascii_is_windows_1252(encoding: str, text: str) -> None:
     plain = "so it goes,0\n" * 5000
 
     table = read(f"text,label\n{plain}{text},1\n".encode(encoding), ".csv")
 
     assert table.texts[-1] == text
+
+
+@pytest.mark.parametrize(("encoding", "texts"), [("gb18030", SIMPLIFIED), ("cp950", TRADITIONAL), ("cp932", JAPANESE)])
+@pytest.mark.parametrize("every", [2, 5, 10, 50])
+def test_rows_in_utf8_among_rows_in_another_encoding_are_an_error(encoding: str, texts: list[str], every: int) -> None:
+    lines = [f"{texts[at % 10]},1\n".encode("utf-8" if at % every == 1 else encoding) for at in range(200)]
+
+    with pytest.raises(DataError, match=r"is not UTF-8; [0-9]+ more broken lines"):
+        read(b"text,label\n" + b"".join(lines), ".csv")
+
+
+def test_the_built_in_chinese_reviews_saved_as_big5_are_found_to_be_big5() -> None:
+    content = resources.files("finetune30.data").joinpath("reviews_zh.tsv").read_text("utf-8")
+    header, *lines = content.splitlines()
+    for at in range(0, len(lines) - 10, 10):
+        table = read("\n".join([header, *lines[at : at + 10]]).encode("cp950"), ".tsv")
+
+        assert table.notes[0] == "rows.tsv is Big5, read as such"
+    assert "\n".join(read(content.encode("cp950"), ".tsv").texts) in "\n".join(line.split("\t")[2] for line in lines)
+
+
+def test_a_few_chinese_characters_that_tell_nothing_are_not_taken_for_latin1() -> None:
+    with pytest.raises(DataError, match="is not UTF-8") as refused:
+        read("text,label\n劉備,1\n".encode("cp950"), ".csv")
+
+    assert "data.encoding: big5" in str(refused.value.hint)
+    assert read("text,label\n劉備,1\n".encode("cp950"), ".csv", encoding="big5").texts == ["劉備"]
 
 
 def test_a_letter_far_behind_the_first_megabyte_decides_too() -> None:

@@ -102,6 +102,10 @@ def test_a_field_beyond_the_readers_limit_is_named() -> None:
     assert refused.value.where == "rows.csv: line 3 (row 1)"
 
 
+def test_a_long_document_is_one_field() -> None:
+    assert read(f"text,label\n{'x' * 1_000_000},1\n", ".csv").texts == ["x" * 1_000_000]
+
+
 def test_a_single_quote_inside_a_quoted_field_is_not_guessed_at() -> None:
     with pytest.raises(DataError, match="quotes are wrong in this row") as refused:
         read('text,label\n"he said "no" twice",1\n', ".csv")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from encodings.aliases import aliases
@@ -72,6 +73,7 @@ _SINGLE_BYTE = ["cp1250", "cp1251", "cp1252", "cp1253", "cp1255", "cp1256", "cp1
 # First bytes of the sequences of UTF-8 that hardly ever come about by chance.
 _TELLING = bytes([0xC2, 0xC3, *range(0xE0, 0xF5)])
 _NOT_TELLING = bytes(byte for byte in range(256) if byte not in _TELLING)
+_TELLING_IN_LINE = 3
 _FAMILIAR_SHARE = 0.15
 _FAMILIAR_AT_LEAST = 3
 _SURE_COHERENCE = 0.2
@@ -134,20 +136,26 @@ class _Survey:
     """What a whole file says about not being UTF-8.
 
     Attributes:
-        sample: From the first byte beyond ASCII on.
+        sample: The first lines with a byte beyond ASCII.
         broken: Bytes that are not UTF-8.
         telling: Characters that are, and are no accident.
+        good_lines: Lines of such characters without a broken byte.
+        bad_lines: Lines with broken bytes.
     """
 
     sample: bytes
     broken: int
     telling: int
+    good_lines: int
+    bad_lines: int
 
 
 def found(handle: BinaryIO) -> str | None:
     """The encoding of a file that is not UTF-8; None if it is UTF-8 with faults, or cannot be told."""
     survey = _survey(handle)
     asian = _east_asian(survey.sample)
+    if survey.good_lines > survey.bad_lines // 100:
+        return None
     if survey.telling > (survey.broken if asian else survey.broken // 100):
         return None
     return asian or _single_byte(survey.sample)
@@ -155,18 +163,29 @@ def found(handle: BinaryIO) -> str | None:
 
 def _survey(handle: BinaryIO) -> _Survey:
     handle.seek(0)
-    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
     sample = bytearray()
-    size = kept = telling = 0
+    broken = telling = good_lines = bad_lines = 0
+    for line in _lines_beyond_ascii(handle):
+        if len(sample) < _SAMPLE_BYTES:
+            sample += line[:_SAMPLE_BYTES] + b"\n"
+        valid = line.decode("utf-8", "ignore").encode()
+        here = len(valid.translate(None, _NOT_TELLING))
+        telling += here
+        broken += len(line) - len(valid)
+        bad_lines += len(valid) < len(line)
+        good_lines += len(valid) == len(line) and here >= _TELLING_IN_LINE
+    return _Survey(bytes(sample), broken, telling, good_lines, bad_lines)
+
+
+def _lines_beyond_ascii(handle: BinaryIO) -> Iterator[bytes]:
+    rest = b""
     while chunk := handle.read(_CHUNK_BYTES):
-        if not sample and chunk.isascii():
-            continue
-        at = 0 if sample else next(at for at, byte in enumerate(chunk) if byte > 127)
-        sample += chunk[at : at + _SAMPLE_BYTES - len(sample)]
-        valid = decoder.decode(chunk).encode()
-        size, kept = size + len(chunk), kept + len(valid)
-        telling += len(valid.translate(None, _NOT_TELLING))
-    return _Survey(bytes(sample), size - kept, telling)
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > _CHUNK_BYTES:
+            lines, rest = [*lines, rest], b""
+        yield from (line for line in lines if not line.isascii())
+    if not rest.isascii():
+        yield rest
 
 
 def _east_asian(sample: bytes) -> str | None:

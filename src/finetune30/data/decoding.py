@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from finetune30.data import charsets
-from finetune30.data.lines import Lines, MarkedLines
+from finetune30.data.lines import Broken, Enough, Lines, MarkedLines
 from finetune30.data.table import Table, shortened
 from finetune30.errors import DataError
 
@@ -39,13 +39,13 @@ class TextFile:
     """A file as text in one encoding; it can be read again and again.
 
     Args:
-        broken: If given, broken bytes are no error: each line that has one is listed here.
+        broken: If given, broken bytes are no error: each line that has one is told to it.
     """
 
     handle: BinaryIO
     where: str
     encoding: str
-    broken: list[tuple[int, str]] | None = None
+    broken: Broken | None = None
 
     def start(self) -> str:
         """The first few hundred lines, the last one perhaps cut."""
@@ -119,16 +119,20 @@ def _broken(
     handle: BinaryIO, where: str, encoding: str, told: str | None, read: Callable[[TextFile], Table]
 ) -> DataError:
     """Which lines hold broken bytes: everything is read once more, with these marked."""
-    broken: list[tuple[int, str]] = []
+    name = charsets.shown(encoding)
+    broken = Broken()
+    other, at_least = DataError(f"it is not {name}", where=where, hint="save it as UTF-8"), ""
     try:
         read(TextFile(handle, where, encoding, broken))
     except DataError as fault:
-        if not broken:
-            return fault
-    byte, place = broken[0]
-    name = charsets.shown(encoding)
-    others = [place for _, place in broken[1:]]
-    more = f"; {len(others)} more broken lines: {shortened(others)}" if others else ""
+        other = fault
+    except Enough:
+        at_least = "at least "
+    if not broken.count:  # something is wrong in a line before them
+        return other
+    byte, place = broken.first[0]
+    others = shortened([place for _, place in broken.first[1:]], total=broken.count - 1)
+    more = f"; {at_least}{broken.count - 1} more broken lines: {others}" if others else ""
     hint = "mend these lines, or name the encoding of the whole file, such as data.encoding: big5"
     if told is not None:
         hint = f"data.encoding is {told}; leave it out to have the encoding found"

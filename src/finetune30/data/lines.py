@@ -16,6 +16,8 @@ from finetune30.errors import DataError
 LONGEST_ROW = 16 << 20  # characters
 HEADER = -1
 _BROKEN = re.compile("[\udc00-\udcff]")
+_BROKEN_KEPT = 10
+_BROKEN_COUNTED = 10_000
 
 
 class Lines:
@@ -70,21 +72,44 @@ class Lines:
         return DataError(message, where=self.place(), hint=hint)
 
 
+class Enough(Exception):
+    """So many lines are broken that their number no longer matters."""
+
+
+class Broken:
+    """Lines with broken bytes: how many there are, and of the first few the byte and the place."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[tuple[int, str]] = []
+
+    def add(self, byte: int, place: str) -> None:
+        """One more.
+
+        Raises: Enough when there are 10,000.
+        """
+        self.count += 1
+        if self.count >= _BROKEN_COUNTED:
+            raise Enough
+        if self.count <= _BROKEN_KEPT:
+            self.first.append((byte, place))
+
+
 class MarkedLines(Lines):
     """Lines in which bytes that could not be decoded stand as U+DC00 + byte.
 
     Args:
-        broken: Gets the first broken byte of each line that has one, and its place.
+        broken: Gets every line that has such a byte.
     """
 
-    def __init__(self, text: TextIO, where: str, first: int, broken: list[tuple[int, str]]) -> None:
+    def __init__(self, text: TextIO, where: str, first: int, broken: Broken) -> None:
         super().__init__(text, where, first)
         self._broken = broken
 
     def __iter__(self) -> Iterator[str]:
         for line in super().__iter__():
             if found := _BROKEN.search(line):
-                self._broken.append((ord(found[0]) - 0xDC00, placed(self.number, self.row)))
+                self._broken.add(ord(found[0]) - 0xDC00, placed(self.number, self.row))
                 line = _BROKEN.sub("\ufffd", line)
             yield line
 
