@@ -8,7 +8,7 @@ probability of about three in a million.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from itertools import repeat, starmap
 
 import numpy as np
 import xxhash
@@ -27,11 +27,24 @@ def key_of(text: str) -> int:
     return int(xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")))
 
 
+def whole(text: str, pair: str | None) -> str:
+    """One text, or both of a pair with a separator that folding takes out of texts."""
+    return text if pair is None else f"{text}\x1f{pair}"
+
+
+def folded_whole(text: str, pair: str | None) -> str:
+    """The same, folded: words do not move from one text of a pair to the other."""
+    return folded(text) if pair is None else f"{folded(text)}\x1f{folded(pair)}"
+
+
+def texts_and_pairs(table: Table) -> Iterator[tuple[str, str | None]]:
+    """Each row's text and its second text, None where rows have one."""
+    return zip(table.texts, repeat(None) if table.pairs is None else table.pairs, strict=False)
+
+
 def whole_texts(table: Table) -> Iterator[str]:
-    """What is compared of each row: its text, or both of a pair with a separator no text holds."""
-    if table.pairs is None:
-        return iter(table.texts)
-    return (f"{text}\x1f{pair}" for text, pair in zip(table.texts, table.pairs, strict=True))
+    """What is looked at of each row: its text, or both of a pair."""
+    return iter(table.texts) if table.pairs is None else starmap(whole, texts_and_pairs(table))
 
 
 def keys_of(table: Table, rows: NDArray[np.int64]) -> NDArray[np.uint64]:

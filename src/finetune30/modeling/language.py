@@ -19,10 +19,11 @@ _BY_NAME = (
     (re.compile(r"japanese|-ja\b"), "ja"),
     (re.compile(r"korean|klue|kobert|-ko\b"), "ko"),
     (re.compile(r"spanish|beto|-es\b"), "es"),
-    (re.compile(r"italian|-it\b"), "it"),
+    # Of a number of parameters: -it is for tuned on instructions, -pt for pretrained.
+    (re.compile(r"italian|(?<!\d[bm])-it\b"), "it"),
     (re.compile(r"indobert|indonesian|-id\b"), "id"),
     (re.compile(r"phobert|vietnamese|-vi\b"), "vi"),
-    (re.compile(r"bertimbau|portuguese|-pt\b"), "pt"),
+    (re.compile(r"bertimbau|portuguese|(?<!\d[bm])-pt\b"), "pt"),
     (re.compile(r"builtin:minilm|minilm-l\d+-v2|english|-en\b"), "en"),
     (
         re.compile(
@@ -37,7 +38,9 @@ _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
 
 def languages_of(source: Source) -> frozenset[str] | None:
     """ISO 639-1 codes of the languages a base model knows; None where that is unknown, or all of them."""
-    name = source.name.rstrip("/").rpartition("/")[2].casefold()
+    owner, _, name = source.name.casefold().rstrip("/").rpartition("/")
+    if owner == "klue":  # the one owner whose models are called as if they were English: klue/roberta-base
+        return frozenset({"ko"})
     if _EVERY.search(name):
         return None
     for pattern, code in _BY_NAME:
@@ -56,6 +59,6 @@ def _by_card(source: Source) -> frozenset[str] | None:
     if front is None:
         return None
     said = re.search(r"^language:\s*(\[[^\]]*\]|[a-z-]+\s*$|(?:\n\s*-\s*[a-z-]+)+)", front[1], re.MULTILINE)
-    codes = re.findall(r"\b[a-z]{2}\b", said[1]) if said else []
+    codes = re.findall(r"(?<![\w-])[a-z]{2}\b", said[1]) if said else []  # of zh-tw the first
     # A card that lists many languages means a multilingual model.
     return frozenset(codes) if 0 < len(codes) <= 3 else None

@@ -74,7 +74,7 @@ def lengths_by(tokenizer: Any) -> Lengths:
 def longer_than(tokenizer: Any, max_length: int) -> Longer:
     """Which texts (or pairs) have more than ``max_length`` tokens."""
     lengths = lengths_by(tokenizer)
-    special = int(lengths([""], [""])[0]) + 1  # and the space that some put in front
+    special = int(lengths([""], [""])[0]) + 2  # and the space that some put in front of each text
 
     def longer(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.bool_]:
         found = np.zeros(len(texts), bool)

@@ -8,13 +8,15 @@ are left to people. Neighbours: inspect finds, export writes the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune30.data.fold import texts_and_pairs
 from finetune30.data.prepare import Found
 from finetune30.data.quality.copies import find_copies
 from finetune30.data.quality.labels import spelling_of
@@ -27,6 +29,8 @@ from finetune30.errors import DataError
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
+
+_PASSES = 8
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,12 @@ def clean(found: Found, config: ExperimentConfig) -> Cleaned:
 
     Raises: DataError when no row of a split would be left.
     """
-    fixes: dict[str, int] = {}
+    fixes: Counter[str] = Counter()
     data = Dataset(found.tables, config)
     spelling = spelling_of(data)
     tables = {role: _texts_fixed(data.tables[role], config, spelling, fixes) for role in data.roles}
     fixed = Dataset(tables, config)
-    there = np.ones(len(fixed), bool)
+    there = np.fromiter((bool(text.strip()) for text in fixed.texts()), bool, len(fixed))
     copies = find_copies(fixed, there)
     torn = np.zeros(len(fixed), bool)
     torn[copies.torn] = True
@@ -59,7 +63,7 @@ def clean(found: Found, config: ExperimentConfig) -> Cleaned:
     double = copies.later & ~torn
     leaking = np.zeros(len(fixed), bool)
     leaking[copies.leaking[copies.leaking < fixed.starts[1]]] = True
-    fixes |= {"duplicate": int((double & ~leaking).sum()), "split_leak": int(leaking.sum())}
+    fixes |= Counter(duplicate=int((double & ~leaking).sum()), split_leak=int(leaking.sum()))
     staying = ~(double | leaking)
     kept = {
         role: _rows_of(tables[role], np.flatnonzero(staying[fixed.starts[at] : fixed.starts[at + 1]]))
@@ -75,39 +79,40 @@ def clean(found: Found, config: ExperimentConfig) -> Cleaned:
     return Cleaned(kept, {name: count for name, count in fixes.items() if count})
 
 
-def _texts_fixed(table: Table, config: ExperimentConfig, spelling: Mapping[str, str], fixes: dict[str, int]) -> Table:
+def _texts_fixed(table: Table, config: ExperimentConfig, spelling: Mapping[str, str], fixes: Counter[str]) -> Table:
     writer = TableWriter(table.where, table.columns, has_lines=False)
-    for text, pair, label in _rows(table):
-        fixed, fixed_pair = _fixed(text, fixes), None if pair is None else _fixed(pair, fixes)
+    for (text, pair), label in zip(texts_and_pairs(table), table.labels, strict=True):
+        fixed, done = _fixed(text)
+        fixed_pair, done_to_pair = (None, set[str]()) if pair is None else _fixed(pair)
         fault = fault_of(fixed + (fixed_pair or ""), config.data.validation_rules)
         if fault:
-            fixes[fault] = fixes.get(fault, 0) + 1
+            fixes[fault] += 1
             continue
         right = _spelt(label, spelling)
-        fixes["label_variant"] = fixes.get("label_variant", 0) + (right != label)
+        fixes.update(done | done_to_pair | ({"label_variant"} if right != label else set()))
         writer.add(fixed, right, pair=fixed_pair)
-    return writer.finish(label_order=table.label_order)
+    order = table.label_order and tuple(dict.fromkeys(spelling.get(name, name) for name in table.label_order))
+    return writer.finish(label_order=order)
 
 
-def _fixed(text: str, fixes: dict[str, int]) -> str:
-    plain = without_html(text)
-    fixes["html"] = fixes.get("html", 0) + (plain != text)
-    if has_control(plain):
-        fixes["control_chars"] = fixes.get("control_chars", 0) + 1
-        return without_control(plain)
-    return plain
+def _fixed(text: str) -> tuple[str, set[str]]:
+    """The text without HTML and control characters, and which of the two it held."""
+    done: set[str] = set()
+    # Again, because each may hide the other, or itself: "&lt;br&gt;".
+    for _ in range(_PASSES):
+        plain = without_html(text)
+        clear = without_control(plain) if has_control(plain) else plain
+        done |= {name for name, changed in (("html", plain != text), ("control_chars", clear != plain)) if changed}
+        if clear == text:
+            break
+        text = clear
+    return text, done
 
 
 def _spelt(label: Cell, spelling: Mapping[str, str]) -> Cell:
     if isinstance(label, tuple):
         return tuple(sorted({spelling.get(name, name) for name in label}))
     return None if label is None else spelling.get(label, label)
-
-
-def _rows(table: Table) -> Iterator[tuple[str, str | None, Cell]]:
-    pairs = iter(table.pairs) if table.pairs is not None else None
-    for text, label in zip(table.texts, table.labels, strict=True):
-        yield text, None if pairs is None else next(pairs), label
 
 
 def _rows_of(table: Table, rows: NDArray[np.int64]) -> Table:

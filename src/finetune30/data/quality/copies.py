@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.data.fold import folded, key_of
+from finetune30.data.fold import folded_whole, key_of, whole
 from finetune30.data.quality.keys import KeyFile
-from finetune30.data.quality.rows import Dataset, portions
+from finetune30.data.quality.rows import Dataset
+
+_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Copies:
         leaked: Shape (rows,): a validation or test row whose text is in train.
         leaking: Rows involved in a leak, those of train included.
         torn: Rows whose text has different labels somewhere.
-        torn_texts: Texts with different labels within each split, by split; ``across`` counts those
-            whose labels differ only between splits.
+        torn_texts: How many texts have different labels, in all.
+        torn_in: How many have within each split, by split; ``across`` counts those whose labels differ
+            only between splits.
     """
 
     later: NDArray[np.bool_]
@@ -35,7 +38,8 @@ class Copies:
     leaked: NDArray[np.bool_]
     leaking: NDArray[np.int64]
     torn: NDArray[np.int64]
-    torn_texts: dict[str, int]
+    torn_texts: int
+    torn_in: dict[str, int]
 
 
 def find_copies(data: Dataset, there: NDArray[np.bool_]) -> Copies:
@@ -44,7 +48,7 @@ def find_copies(data: Dataset, there: NDArray[np.bool_]) -> Copies:
     _write_keys(data, folded_keys, exact_keys)
     later, leaked = np.zeros(len(data), bool), np.zeros(len(data), bool)
     leaking, torn = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    torn_texts = dict.fromkeys([*data.roles, "across"], 0)
+    torn_texts, torn_in = 0, dict.fromkeys([*data.roles, "across"], 0)
     for groups in folded_keys.groups(there):
         rows, group, split = groups.rows, groups.group_of, data.split_of(groups.rows)
         later[rows[1:][(group[1:] == group[:-1]) & (split[1:] == split[:-1])]] = True
@@ -58,9 +62,10 @@ def find_copies(data: Dataset, there: NDArray[np.bool_]) -> Copies:
         within = np.zeros_like(two)
         for at, role in enumerate(data.roles):
             differing = _differ(np.where(split == at, labels, -1), groups.starts)
-            torn_texts[role] += int(differing.sum())
+            torn_in[role] += int(differing.sum())
             within |= differing
-        torn_texts["across"] += int((two & ~within).sum())
+        torn_texts += int(two.sum())
+        torn_in["across"] += int((two & ~within).sum())
     exact = np.zeros(len(data), bool)
     for groups in exact_keys.groups(there):
         split = data.split_of(groups.rows)
@@ -69,14 +74,21 @@ def find_copies(data: Dataset, there: NDArray[np.bool_]) -> Copies:
     folded_keys.close()
     exact_keys.close()
     return Copies(
-        later, int(exact.sum()), leaked, np.sort(np.concatenate(leaking)), np.sort(np.concatenate(torn)), torn_texts
+        later,
+        exact=int((exact & later).sum()),
+        leaked=leaked,
+        leaking=np.sort(np.concatenate(leaking)),
+        torn=np.sort(np.concatenate(torn)),
+        torn_texts=torn_texts,
+        torn_in=torn_in,
     )
 
 
 def _write_keys(data: Dataset, folded_keys: KeyFile, exact_keys: KeyFile) -> None:
-    for portion in portions(data.texts()):
-        folded_keys.append(np.array([key_of(folded(text)) for text in portion], np.uint64))
-        exact_keys.append(np.array([key_of(text) for text in portion], np.uint64))
+    rows = data.texts_and_pairs()
+    while portion := list(islice(rows, _AT_ONCE)):
+        folded_keys.append(np.array([key_of(folded_whole(*row)) for row in portion], np.uint64))
+        exact_keys.append(np.array([key_of(whole(*row)) for row in portion], np.uint64))
 
 
 def _any(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.data.labels import unlabelled
 from finetune30.data.prepare import Found
 from finetune30.data.quality.copies import Copies, find_copies
 from finetune30.data.quality.labels import BALANCED_UP_TO, check_labels, count_names, ratio_of
@@ -62,9 +61,8 @@ def inspect(
     checks += [*_copies(data, copies, near), *check_labels(data), _truncation(data, longer)]
     checks += [check_language(data, spoken), check_personal(data), check_shortcuts(data)]
     counts: Counter[str] = Counter()
-    known = count_names(data.tables["train"].labels)
     for role, table in data.tables.items():
-        if role != "test" or not unlabelled(table, known):
+        if role != "test" or not data.silent:
             counts.update(count_names(table.labels))
     ratio = ratio_of(counts)
     return QualityReport(
@@ -87,8 +85,7 @@ def _copies(data: Dataset, copies: Copies, near: NearCopies) -> list[Check]:
     too_many = leaked > LEAKED_AT_MOST * held_out
     near_leaked = int(near.leaked.sum())
     nearly_told = f"; {near_leaked:,} more are nearly in train" if near_leaked else ""
-    torn = sum(copies.torn_texts.values())
-    within = ", ".join(f"{count:,} {where}" for where, count in copies.torn_texts.items() if count)
+    within = ", ".join(f"{count:,} {where}" for where, count in copies.torn_in.items() if count)
     leak = check(
         "split_leak",
         copies.leaking,
@@ -118,11 +115,11 @@ def _copies(data: Dataset, copies: Copies, near: NearCopies) -> list[Check]:
         check(
             "contradictory_label",
             copies.torn,
-            f"{torn:,} texts carry more than one label ({within})",
+            f"{copies.torn_texts:,} texts carry more than one label ({within})",
             "decide which label is right; a model cannot learn both",
             fail=len(copies.torn) > TORN_AT_MOST * len(data),
-            texts=torn,
-            texts_by_split=copies.torn_texts,
+            texts=copies.torn_texts,
+            texts_by_split=copies.torn_in,
         ),
         leak,
     ]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_SORTED_AT_ONCE = 1 << 20
 _READ_AT_ONCE = 1 << 17
 
 
@@ -37,9 +36,14 @@ class Groups:
 
 
 class KeyFile:
-    """A 64-bit key for each row, in row order."""
+    """A 64-bit key for each row, in row order.
 
-    def __init__(self) -> None:
+    Args:
+        sorted_at_once: About how many keys are held in memory.
+    """
+
+    def __init__(self, sorted_at_once: int = 1 << 20) -> None:
+        self._sorted_at_once = sorted_at_once
         self._file = tempfile.TemporaryFile(prefix="finetune30-")  # noqa: SIM115 - lives as long as the object
         self._count = 0
 
@@ -54,7 +58,7 @@ class KeyFile:
         Args:
             open_rows: Shape (rows,): which rows take part.
         """
-        parts = max(1, -(-int(open_rows.sum()) // _SORTED_AT_ONCE))
+        parts = max(1, -(-int(open_rows.sum()) // self._sorted_at_once))
         width = (1 << 64) // parts + 1
         for part in range(parts):
             low, high = part * width, min((part + 1) * width, 1 << 64) - 1

@@ -5,19 +5,22 @@ Labels are looked at as found, before a run takes white space off them. Neighbou
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.data.labels import each, ordered, unlabelled
-from finetune30.data.quality.report import Check, Verdict, check
+from finetune30.data.labels import each, ordered
+from finetune30.data.quality.report import Check, Verdict, check, quoted
 from finetune30.data.quality.rows import Dataset
 from finetune30.data.roles import Role
 from finetune30.data.table import Labels, shortened
 
 BALANCED_UP_TO = 3.0
+_SEPARATOR = re.compile(r"(?<=[^\W_])(?:[_-]+|\s+[_-]+\s+)(?=[^\W_])")
 
 
 def check_labels(data: Dataset) -> list[Check]:
@@ -32,7 +35,7 @@ def count_names(labels: Labels) -> Counter[str]:
     counted: Counter[str] = Counter()
     for cell, count in zip(labels.cells, rows.tolist(), strict=True):
         for name in each(cell):
-            if name.strip():
+            if name.strip() and count:
                 counted[name.strip()] += count
     return counted
 
@@ -55,8 +58,8 @@ def spelling_of(data: Dataset) -> dict[str, str]:
 
 
 def _folded(name: str) -> str:
-    """Case, spaces, width and separators do not make another label."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
+    """Case, spaces, width and separators between words do not make another label; a sign, as of ``-1``, does."""
+    return " ".join(_SEPARATOR.sub(" ", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 def _variants(data: Dataset) -> Check:
@@ -64,7 +67,7 @@ def _variants(data: Dataset) -> Check:
     wrong = {name: right for name, right in spelling.items() if name != right}
     rows = _rows_with(data, wrong)
     only_spaces = all(name.strip() == right for name, right in wrong.items())
-    listed = shortened(f"{name!r} for {right!r}" for name, right in sorted(wrong.items()))
+    listed = shortened(f"{quoted(name)} for {quoted(right)}" for name, right in sorted(wrong.items()))
     return check(
         "label_variant",
         rows,
@@ -77,12 +80,12 @@ def _variants(data: Dataset) -> Check:
     )
 
 
-def _rows_with(data: Dataset, names: dict[str, str] | set[str]) -> NDArray[np.int64]:
+def _rows_with(data: Dataset, names: dict[str, str]) -> NDArray[np.int64]:
     """Rows that carry one of these labels."""
     found = [np.zeros(0, np.int64)]
     for role, start in zip(data.roles, data.starts, strict=False):
         labels = data.tables[role].labels
-        codes = [code for code, cell in enumerate(labels.cells) if not set(names).isdisjoint(each(cell))]
+        codes = [code for code, cell in enumerate(labels.cells) if not names.keys().isdisjoint(each(cell))]
         found.append(np.flatnonzero(np.isin(labels.codes, codes)) + start)
     return np.concatenate(found)
 
@@ -91,9 +94,8 @@ def _rare(data: Dataset, counts: Counter[str]) -> Check:
     least = data.config.data.validation_rules.min_rows_per_label
     rare = {name: count for name, count in counts.items() if count < least}
     labels = data.tables["train"].labels
-    codes = [code for code, cell in enumerate(labels.cells) if any(name.strip() in rare for name in each(cell))]
-    rows = np.flatnonzero(np.isin(labels.codes, codes))
-    listed = shortened(f"{name!r} {count}" for name, count in sorted(rare.items(), key=lambda item: item[1]))
+    rows = _rows_in(labels, rare)
+    listed = shortened(f"{quoted(name)} {count}" for name, count in sorted(rare.items(), key=lambda item: item[1]))
     return check(
         "rare_class",
         rows,
@@ -108,13 +110,13 @@ def _imbalance(counts: Counter[str]) -> Check:
     small = [name for name, count in counts.items() if count * BALANCED_UP_TO < max(counts.values())]
     if ratio <= BALANCED_UP_TO:
         return Check("imbalance", Verdict.PASS, details={"ratio": ratio})
-    listed = shortened(f"{name!r} {counts[name]:,}" for name in sorted(small, key=counts.__getitem__))
+    listed = shortened(f"{quoted(name)} {counts[name]:,}" for name in sorted(small, key=counts.__getitem__))
     (name, most), *_ = counts.most_common(1)
     return Check(
         "imbalance",
         Verdict.WARN,
         len(small),
-        found=f"{ratio:g} to 1 in train: {name!r} has {most:,} rows, {listed}",
+        found=f"{ratio:g} to 1 in train: {quoted(name)} has {most:,} rows, {listed}",
         hint="judge by f1_macro, not accuracy; training.class_weights: balanced helps",
         details={"ratio": ratio, "labels": small},
     )
@@ -126,22 +128,20 @@ def _sets(data: Dataset, counts: dict[Role, Counter[str]]) -> Check:
     told: list[str] = []
     absent: dict[str, list[str]] = {}
     for role, start in zip(data.roles, data.starts, strict=False):
-        table = data.tables[role]
-        if role == "test" and unlabelled(table, known):
+        table = data.tidy[role]
+        if role == "test" and data.silent:
             continue
         missing = np.flatnonzero(table.labels.codes < 0)
-        empty = [code for code, cell in enumerate(table.labels.cells) if isinstance(cell, str) and not cell.strip()]
-        missing = np.union1d(missing, np.flatnonzero(np.isin(table.labels.codes, empty)))
         strange = set(counts[role]) - known
         of_strange = _rows_in(table.labels, strange)
         rows += [missing + start, of_strange + start]
         if len(missing):
             told.append(f"{len(missing):,} {role} rows have no label")
         if strange:
-            told.append(f"{role} has labels that train lacks: {shortened(map(repr, ordered(strange)))}")
+            told.append(f"{role} has labels that train lacks: {shortened(map(quoted, ordered(strange)))}")
         if lacking := ordered(known - set(counts[role])):
             absent[role] = list(lacking)
-            told.append(f"{role} has no row of {shortened(map(repr, lacking))}")
+            told.append(f"{role} has no row of {shortened(map(quoted, lacking))}")
     involved = np.concatenate(rows)
     return check(
         "label_set",
@@ -154,8 +154,7 @@ def _sets(data: Dataset, counts: dict[Role, Counter[str]]) -> Check:
     )
 
 
-def _rows_in(labels: Labels, names: set[str]) -> NDArray[np.int64]:
-    of_names = defaultdict(list)
-    for code, cell in enumerate(labels.cells):
-        of_names[any(name.strip() in names for name in each(cell))].append(code)
-    return np.flatnonzero(np.isin(labels.codes, of_names[True]))
+def _rows_in(labels: Labels, names: Collection[str]) -> NDArray[np.int64]:
+    """Rows that carry one of these labels, white space around it taken off."""
+    codes = [code for code, cell in enumerate(labels.cells) if any(name.strip() in names for name in each(cell))]
+    return np.flatnonzero(np.isin(labels.codes, codes))

@@ -30,10 +30,15 @@ NAMES = {
 
 _LATIN = ("en", "fr", "de", "es", "it", "pt", "nl", "id", "vi", "tr", "pl", "sv")
 _SCRIPTS = {
-    "ja": "\u3040-\u30ff", "ko": "\u1100-\u11ff\uac00-\ud7af", "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
-    "ru": "\u0400-\u04ff", "ar": "\u0600-\u06ff", "th": "\u0e00-\u0e7f", "hi": "\u0900-\u097f",
-    "el": "\u0370-\u03ff", "he": "\u0590-\u05ff",
+    "ja": "\u3041-\u3096\u30a1-\u30fa", "ko": "\u1100-\u11ff\uac00-\ud7af",
+    "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff", "ru": "\u0400-\u04ff", "ar": "\u0600-\u06ff",
+    "th": "\u0e00-\u0e7f", "hi": "\u0900-\u097f", "el": "\u0370-\u03ff", "he": "\u0590-\u05ff",
 }  # fmt: skip
+_WRITTEN_LIKE = {
+    code: script
+    for script, codes in (("ru", "uk be bg mk sr kk ky mn tg"), ("ar", "fa ur ps ug sd"), ("hi", "mr ne"), ("he", "yi"))
+    for code in codes.split()
+}
 _OF_SCRIPT = {code: re.compile(f"[{letters}]") for code, letters in _SCRIPTS.items()}
 _LATIN_LETTER = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -57,7 +62,9 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
             then the most frequent language of a sample of the texts is expected.
     """
     expected = set(spoken) if spoken is not None else _majority(data)
-    known = [code for code in _LATIN if code in expected]
+    familiar, known = _familiar(expected), [code for code in _LATIN if code in expected]
+    if "latin" in familiar:
+        known = []
     rows, codes = array("q"), array("b")
     doubtful: dict[int, str] = {}
     for row, whole in enumerate(data.texts()):
@@ -66,7 +73,7 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
         if script == "latin" and known:
             if _looks_foreign(text, known):
                 doubtful[row] = _NOISE.sub(" ", text)
-        elif script is not None and script not in expected:
+        elif script is not None and script not in familiar:
             rows.append(row)
             codes.append(_CODES.index(script))
         if len(doubtful) >= _AT_ONCE:
@@ -83,6 +90,13 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
         "language", found, f"{whose} {wanted}; others: {listed}", hint,
         expected=sorted(expected), languages=dict(counts),
     )  # fmt: skip
+
+
+def _familiar(expected: Collection[str]) -> set[str]:
+    """The answers of ``script_of`` that these languages may give."""
+    scripts = {_WRITTEN_LIKE.get(code, code) for code in expected}
+    # Japanese may do without kana; a language not told apart may be any in Latin letters.
+    return scripts | ({"zh"} if "ja" in scripts else set()) | (set() if scripts <= NAMES.keys() else {"latin"})
 
 
 def _looks_foreign(text: str, known: Sequence[str]) -> bool:
@@ -111,7 +125,8 @@ def script_of(text: str) -> str | None:
         return "latin" if _SOME_LATIN.search(text) else None
     latin = len(_LATIN_LETTER.findall(text))
     counts = {code: _DENSE_WORTH * len(pattern.findall(text)) for code, pattern in _OF_SCRIPT.items()}
-    if counts["ja"] > 0.1 * counts["zh"]:  # Japanese mixes kana into Han
+    # Japanese mixes kana into Han; a single の decorates Chinese.
+    if counts["ja"] > max(_DENSE_WORTH, 0.1 * counts["zh"]):
         counts["ja"] += counts.pop("zh")
     best = max(counts, key=counts.__getitem__)
     if counts[best] > latin:

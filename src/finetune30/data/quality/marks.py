@@ -14,13 +14,15 @@ _CONTROL = (
     "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufeff\u200b\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufff9-\uffff"
 )
 _CONTROLS = re.compile(f"[{_CONTROL}]|\r(?!\n)")
+# Those that part words as white space does.
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 MIGHT_BE_CONTROL = (
     r"[\x{0}-\x{8}\x{b}-\x{1f}\x{7f}-\x{9f}\x{fffd}\x{feff}\x{200b}"
     r"\x{2028}-\x{202e}\x{2060}-\x{2069}\x{fff9}-\x{ffff}]"
 )
 MIGHT_BE_HTML = r"<[A-Za-z/!]|&[A-Za-z#][A-Za-z0-9]*;|&#[0-9]+;"
-MIGHT_SAY_LITTLE = r"(?s)^(?:.{0,8}|[^\pL\pN]*)$"
+MIGHT_SAY_LITTLE = r"^[^\pL\pN]*(?:[\pL\pN][^\pL\pN]*){0,2}$"
 
 
 def has_control(text: str) -> bool:
@@ -29,8 +31,8 @@ def has_control(text: str) -> bool:
 
 
 def without_control(text: str) -> str:
-    """The text without them; line separators become line feeds."""
-    return _CONTROLS.sub("", text.replace("\u2028", "\n").replace("\u2029", "\n").replace("\r\n", "\n"))
+    """The text without them; line ends of all kinds become line feeds."""
+    return _CONTROLS.sub("", _LINE_ENDS.sub("\n", text).replace("\x1f", " "))
 
 
 def says_little(text: str) -> bool:

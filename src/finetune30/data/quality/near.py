@@ -102,12 +102,13 @@ def _alike(data: Dataset, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     from rapidfuzz.process import cpdist
 
     rows, where = np.unique(pairs, return_inverse=True)
-    forms = [_form(text) for text in data.texts_at(rows)]
     at = where.reshape(pairs.shape)
-    scores = cpdist(
-        [forms[i] for i in at[:, 0]], [forms[i] for i in at[:, 1]], scorer=fuzz.ratio, score_cutoff=100 * ALIKE
-    )
-    alike: NDArray[np.bool_] = np.asarray(scores) > 0
+    alike = np.ones(len(pairs), bool)
+    # Of a pair both texts must be: many questions are asked about one long passage.
+    for texts in filter(None, data.columns_at(rows)):
+        forms = [_form(text) for text in texts]
+        ones, others = ([forms[i] for i in at[:, side]] for side in (0, 1))
+        alike &= np.asarray(cpdist(ones, others, scorer=fuzz.ratio, score_cutoff=100 * ALIKE)) > 0
     return alike
 
 
@@ -135,8 +136,9 @@ def _signatures(data: Dataset) -> tuple[list[KeyFile], int]:
 
 
 def _form(text: str) -> str:
-    """What is compared: letters and digits, small, with single spaces between."""
-    return _NO_LETTER.sub(" ", text[:_LONGEST].casefold()).strip()
+    """What is compared: letters and digits, small, with single spaces between; without any, the signs."""
+    text = text[:_LONGEST]
+    return _NO_LETTER.sub(" ", text.casefold()).strip() or text.strip()
 
 
 def _sequences(forms: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

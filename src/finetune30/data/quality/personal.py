@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 
 MIGHT_BE_PERSONAL = r"@|[0-9][0-9 ().\-]{6,}|[A-Z][12][0-9]{8}"
-_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,24}\b")
-_DIGITS = re.compile(r"(?<![\w.,/$€£-])(?<!\d:)\+?\(?\d(?:[ ().\-]{0,2}\d){6,18}(?![\w/:%-]|[.,]\d)")
+_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,24}(?![A-Za-z0-9])")
+# Chinese has no spaces: a character right beside a number parts it as a space does, a letter does not.
+_DIGITS = re.compile(
+    r"(?<![A-Za-z0-9_.,/$€£-])(?<!\d:)\+?\(?[0-9](?:[ ().\-]{0,2}[0-9]){6,18}(?![A-Za-z0-9_/:%-]|[.,][0-9])"
+)
 _ANNOUNCED = re.compile(
     r"(?:call|tel|phone|mobile|text|whatsapp|line|contact|電話|手機|打)\W*(?:\w+\W+){0,2}$", re.IGNORECASE
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from finetune30.data.quality.rows import Dataset
 
 _SHOWN = 5
+_NAME_SHOWN = 60
 _WRITTEN_AT_ONCE = 10_000
 
 
@@ -73,6 +74,16 @@ def check(
     if not count:
         return Check(name, Verdict.PASS, details=details)
     return Check(name, Verdict.FAIL if fail else Verdict.WARN, count, rows, found, hint, details)
+
+
+def quoted(name: str) -> str:
+    """A label or a word for a sentence: in quotes, on one line, not too long."""
+    return repr(name if len(name) <= _NAME_SHOWN else name[: _NAME_SHOWN - 1] + "…")
+
+
+def _plain(name: str) -> str:
+    """The name itself where it can stand on a line."""
+    return name if name.isprintable() and len(name) <= _NAME_SHOWN else quoted(name)
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,7 @@ class QualityReport:
         """The report for people."""
         yield f"{self.source}: {self._rows_told()}"
         counts = sorted(self.label_counts.items(), key=lambda item: -item[1])
-        listed = ", ".join(f"{name} {count:,}" for name, count in counts[:_SHOWN])
+        listed = ", ".join(f"{_plain(name)} {count:,}" for name, count in counts[:_SHOWN])
         more = f", and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
         balance = "balanced" if self.is_balanced else "not balanced"
         yield f"labels: {listed}{more} ({balance}, {self.imbalance_ratio:g} to 1)"

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.data.fold import whole_texts
+from finetune30.data.fold import texts_and_pairs, whole, whole_texts
+from finetune30.data.labels import names_in, unlabelled
+from finetune30.data.prepare import tidied
 from finetune30.data.roles import Role
-from finetune30.data.table import Table
+from finetune30.data.table import Labels, Table
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
@@ -66,31 +68,51 @@ class Dataset:
         for role in self.roles:
             yield from whole_texts(self.tables[role])
 
-    def texts_at(self, rows: NDArray[np.int64]) -> list[str]:
-        """The texts of some rows.
+    def texts_and_pairs(self) -> Iterator[tuple[str, str | None]]:
+        """Every row's text and second text, in the order of the numbering."""
+        for role in self.roles:
+            yield from texts_and_pairs(self.tables[role])
+
+    def columns_at(self, rows: NDArray[np.int64]) -> tuple[list[str], list[str]]:
+        """The texts of some rows, and their second texts (none at all where rows have one).
 
         Args:
             rows: Ascending, each once.
         """
-        found: list[str] = []
+        texts: list[str] = []
+        pairs: list[str] = []
         of = self.split_of(rows)
         for at, role in enumerate(self.roles):
             table = self.tables[role]
             part = rows[of == at] - self.starts[at]
-            texts = table.texts.take(part)
-            if table.pairs is None:
-                found += texts
-            else:
-                found += [f"{a}\x1f{b}" for a, b in zip(texts, table.pairs.take(part), strict=True)]
-        return found
+            texts += table.texts.take(part)
+            pairs += [] if table.pairs is None else table.pairs.take(part)
+        return texts, pairs
+
+    def texts_at(self, rows: NDArray[np.int64]) -> list[str]:
+        """The texts of some rows, both of a pair; ``rows`` as in ``columns_at``."""
+        texts, pairs = self.columns_at(rows)
+        return [whole(text, pair) for text, pair in zip(texts, pairs, strict=True)] if pairs else texts
+
+    @cached_property
+    def tidy(self) -> Mapping[Role, Table]:
+        """The tables with labels as a run reads them: no white space around, a set where there may be several."""
+        return tidied(dict(self.tables))
+
+    @cached_property
+    def silent(self) -> bool:
+        """Whether the test split keeps its labels to itself, as those of benchmarks do; a run leaves it out."""
+        return "test" in self.tables and unlabelled(self.tidy["test"], names_in(self.tidy["train"].labels))
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        """A number for each row's label cell, the same for equal cells of all splits; -1 for none."""
+        """A number for each row's label as a run reads it, the same in all splits; -1 for none."""
         known: dict[object, int] = {}
         parts = []
         for role in self.roles:
-            labels = self.tables[role].labels
+            labels = self.tidy[role].labels
+            if role == "test" and self.silent:
+                labels = Labels(np.full(len(labels), -1, np.int32), ())
             numbers = [known.setdefault(cell, len(known)) for cell in labels.cells]
             parts.append(np.array([*numbers, -1], np.int32)[labels.codes])
         return np.concatenate(parts)

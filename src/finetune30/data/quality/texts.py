@@ -25,17 +25,17 @@ _TIMES_THE_USUAL = 10
 def check_texts(data: Dataset) -> list[Check]:
     """The checks ``empty``, ``too_short``, ``too_long``, ``html``, ``control_chars``."""
     rules = data.config.data.validation_rules
-    lengths = _lengths(data)
-    empty = _empty(data, lengths)
-    there = np.ones(len(data), bool)
-    there[empty] = False
+    lengths, filled = _sizes(data)
+    if rules.remove_html:
+        _strip_html(data, lengths, filled)
+    empty, there = np.flatnonzero(filled == 0), filled > 0
     usual = float(np.median(lengths[there])) if there.any() else 0.0
     longest = rules.max_text_length or max(_LONG, _TIMES_THE_USUAL * usual)
     short = np.flatnonzero(there & (lengths < rules.min_text_length))
-    wordless = _found(data, marks.MIGHT_SAY_LITTLE, marks.says_little, there)
+    wordless = _wordless(data, there)
     long = np.flatnonzero(there & (lengths > longest))
-    html = _found(data, marks.MIGHT_BE_HTML, lambda text: without_html(text) != text, there)
-    control = _found(data, marks.MIGHT_BE_CONTROL, marks.has_control, there)
+    html = _found(data, marks.MIGHT_BE_HTML, lambda text: without_html(text) != text)
+    control = _found(data, marks.MIGHT_BE_CONTROL, marks.has_control)
     dropped = "a run drops them (data.validation_rules)"
     stripped = "data.validation_rules.remove_html: true strips it in a run" if not rules.remove_html else ""
     return [
@@ -62,6 +62,15 @@ def check_texts(data: Dataset) -> list[Check]:
     ]
 
 
+def _wordless(data: Dataset, there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows whose text says little; of a pair both texts do."""
+    saying = np.array([1 if data.tables[role].pairs is None else 2 for role in data.roles], np.int8)
+    left = np.repeat(saying, np.diff(data.starts))
+    for row, text in _candidates(data, marks.MIGHT_SAY_LITTLE):
+        left[row] -= marks.says_little(text)
+    return np.flatnonzero(there & (left == 0))
+
+
 def _short_told(short: int, wordless: int, least: int) -> str:
     told = [f"{short:,} texts are shorter than {least} characters"] if short else []
     return ", ".join([*told, *([f"{wordless:,} texts hold no word"] if wordless else [])])
@@ -69,18 +78,16 @@ def _short_told(short: int, wordless: int, least: int) -> str:
 
 def check_personal(data: Dataset) -> Check:
     """The check ``personal_data``."""
-    kinds: dict[str, int] = {}
-    rows: list[int] = []
-    for row, text in _candidates(data, MIGHT_BE_PERSONAL, np.ones(len(data), bool)):
-        found = kinds_of(text)
-        if found:
-            rows.append(row)
-        for kind in found:
-            kinds[kind] = kinds.get(kind, 0) + 1
+    rows: dict[str, list[int]] = {}
+    for row, text in _candidates(data, MIGHT_BE_PERSONAL):
+        for kind in kinds_of(text):
+            rows.setdefault(kind, []).append(row)
+    # Both texts of a pair may hold the same kind.
+    kinds = {kind: len(set(rows[kind])) for kind in sorted(rows)}
     listed = ", ".join(f"{kind} in {count:,}" for kind, count in kinds.items())
     return check(
         "personal_data",
-        np.unique(np.array(rows, np.int64)),
+        np.unique(np.array([row for of_kind in rows.values() for row in of_kind], np.int64)),
         f"texts that look like they name people: {listed}",
         "a model can give away what it was trained on; mask them, or be sure you may use them",
         kinds=kinds,
@@ -96,38 +103,35 @@ def _columns(data: Dataset) -> Iterator[tuple[int, Any]]:
                     yield int(start) + first, texts
 
 
-def _lengths(data: Dataset) -> NDArray[np.int32]:
-    """Characters of each row's text; of both texts of a pair."""
+def _sizes(data: Dataset) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Characters of each row's text (of both texts of a pair), and how many of its texts are not blank."""
     import pyarrow.compute as pc
 
-    lengths = np.zeros(len(data), np.int32)
+    lengths, filled = np.zeros(len(data), np.int32), np.zeros(len(data), np.int8)
     for start, texts in _columns(data):
         lengths[start : start + len(texts)] += pc.utf8_length(texts).to_numpy().astype(np.int32)
-    return lengths
+        filled[start : start + len(texts)] += pc.utf8_length(pc.utf8_trim_whitespace(texts)).to_numpy() > 0
+    return lengths, filled
 
 
-def _empty(data: Dataset, lengths: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Rows without any character that is no white space."""
-    import pyarrow.compute as pc
-
-    filled = np.zeros(len(data), bool)
-    for start, texts in _columns(data):
-        trimmed = pc.utf8_length(pc.utf8_trim_whitespace(texts)).to_numpy()
-        filled[start : start + len(texts)] |= trimmed > 0
-    return np.flatnonzero(~filled | (lengths == 0))
+def _strip_html(data: Dataset, lengths: NDArray[np.int32], filled: NDArray[np.int8]) -> None:
+    """Make of these sizes what they are once a run has taken the HTML out."""
+    for row, text in _candidates(data, marks.MIGHT_BE_HTML):
+        plain = without_html(text)
+        lengths[row] += len(plain) - len(text)
+        filled[row] -= bool(text.strip()) and not plain.strip()
 
 
-def _candidates(data: Dataset, pattern: str, among: NDArray[np.bool_]) -> Iterator[tuple[int, str]]:
+def _candidates(data: Dataset, pattern: str) -> Iterator[tuple[int, str]]:
     """Rows, and the text, where a pattern of RE2 is found."""
     import pyarrow.compute as pc
 
     for start, texts in _columns(data):
-        hits = pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)
-        places = np.flatnonzero(hits & among[start : start + len(texts)])
+        places = np.flatnonzero(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))
         for place, text in zip(places, texts.take(places).to_pylist(), strict=True):
             yield start + int(place), text
 
 
-def _found(data: Dataset, pattern: str, is_fault: Callable[[str], bool], among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    rows = [row for row, text in _candidates(data, pattern, among) if is_fault(text)]
+def _found(data: Dataset, pattern: str, is_fault: Callable[[str], bool]) -> NDArray[np.int64]:
+    rows = [row for row, text in _candidates(data, pattern) if is_fault(text)]
     return np.unique(np.array(rows, np.int64))
