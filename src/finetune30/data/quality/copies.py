@@ -7,6 +7,7 @@ looks for those that are nearly the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
