@@ -61,7 +61,6 @@ def test_s74_a_corrupt_parquet_file_is_one_clear_error(content: bytes) -> None:
 
 
 # The rows so far lay in a nameless file, which goes with the table that is given up.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("characters", "rows"), [(1 << 20, 20_000), (10 << 20, 10_000), (1000, 1_000_000)])
 def test_s74_a_dictionary_bomb_is_refused_in_bounded_memory(characters: int, rows: int) -> None:
     content = bomb(characters, rows)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, BinaryIO, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,20 @@ _BATCH_CHARACTERS = 2 << 20
 _IN_MEMORY_BYTES = 32 << 20
 
 
+def nameless_file(owner: object) -> BinaryIO:
+    """A temporary file without a name, closed when its owner is gone: nothing is left however a process ends."""
+    file = tempfile.TemporaryFile(prefix="finetune30-")  # noqa: SIM115 - lives as long as its owner
+    weakref.finalize(owner, file.close)
+    return cast(BinaryIO, file)
+
+
 class Stored:
     """Columns of equal length, in batches; in memory or in a nameless file."""
 
-    def __init__(self, batches: Sequence[Any] | None, reader: Any, sizes: Sequence[int]) -> None:
+    def __init__(self, batches: Sequence[Any] | None, spilled: _Spill | None, sizes: Sequence[int]) -> None:
         self._batches = batches
-        self._reader = reader
+        self._spilled = spilled
+        self._reader: Any = None if spilled is None else spilled.reader()
         self._lock = threading.Lock()
         self._last: tuple[int, Any] = (-1, None)
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
@@ -61,28 +70,20 @@ class Writer:
         self._batches: list[Any] = []
         self._bytes = 0
         self._sizes: list[int] = []
-        self._file: Any = None
-        self._sink: Any = None
+        self._spilled: _Spill | None = None
 
     def add(self, *values: Any) -> None:
-        """One row, a value for each column. The first is a text: its length bounds the batch."""
+        """One row, a value for each column; the lengths of its strings bound the batch."""
         for add, value in zip(self._adders, values, strict=True):
             add(value)
-        self._characters += len(values[0])
+        self._characters += sum(len(value) for value in values if isinstance(value, str))
         if len(self._pending[0]) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
             self._flush()
 
     def finish(self) -> Stored:
         """Everything that was added; nothing can be added any more."""
-        import pyarrow as pa
-
         self._flush()
-        if self._sink is None:
-            return Stored(self._batches, None, self._sizes)
-        self._sink.close()
-        self._file.seek(0)
-        # The Python file is what keeps the nameless file alive.
-        return Stored(None, pa.ipc.open_file(pa.PythonFile(self._file, "r")), self._sizes)
+        return Stored(self._batches if self._spilled is None else None, self._spilled, self._sizes)
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -96,22 +97,37 @@ class Writer:
         self._characters = 0
         self._sizes.append(batch.num_rows)
         self._bytes += batch.nbytes
-        if self._sink is None and self._bytes <= _IN_MEMORY_BYTES:
+        if self._spilled is None and self._bytes <= _IN_MEMORY_BYTES:
             self._batches.append(batch)
             return
-        if self._sink is None:
-            self._spill()
-        self._sink.write_batch(batch)
+        if self._spilled is None:
+            self._spilled = _Spill(self._schema)
+            for earlier in self._batches:
+                self._spilled.write(earlier)
+            self._batches = []
+        self._spilled.write(batch)
 
-    def _spill(self) -> None:
+
+class _Spill:
+    """Batches in a nameless file: first written, then read."""
+
+    def __init__(self, schema: Any) -> None:
         import pyarrow as pa
 
-        self._file = tempfile.TemporaryFile(prefix="finetune30-")  # noqa: SIM115 - lives as long as its rows
+        self._file = nameless_file(self)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._sink = pa.ipc.new_file(pa.PythonFile(self._file, "w"), self._schema, options=options)
-        for batch in self._batches:
-            self._sink.write_batch(batch)
-        self._batches = []
+        self._sink = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema, options=options)
+
+    def write(self, batch: Any) -> None:
+        self._sink.write_batch(batch)
+
+    def reader(self) -> Any:
+        """What reads a batch by its number; nothing can be written any more."""
+        import pyarrow as pa
+
+        self._sink.close()
+        self._file.seek(0)
+        return pa.ipc.open_file(pa.PythonFile(self._file, "r"))
 
 
 class Texts(Sequence[str]):

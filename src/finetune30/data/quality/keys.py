@@ -7,12 +7,13 @@ five passes over forty megabytes. Neighbours: copies and near ask with their own
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from finetune30.data.stored import nameless_file
 
 _READ_AT_ONCE = 1 << 17
 
@@ -44,7 +45,7 @@ class KeyFile:
 
     def __init__(self, sorted_at_once: int = 1 << 20) -> None:
         self._sorted_at_once = sorted_at_once
-        self._file = tempfile.TemporaryFile(prefix="finetune30-")  # noqa: SIM115 - lives as long as the object
+        self._file = nameless_file(self)
         self._count = 0
 
     def append(self, keys: NDArray[np.uint64]) -> None:
