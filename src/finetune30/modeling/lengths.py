@@ -7,6 +7,7 @@ transformers and torch take three. Neighbours: ``tokens`` reads texts for traini
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Callable, Sequence
@@ -21,7 +22,8 @@ from finetune30.modeling.source import Source
 
 Lengths = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.int64]]
 _AT_ONCE = 256
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9]+[^\sA-Za-z0-9]*(?=\s|\Z)")
+_ODD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_REMEMBERED = 200_000
 Longer = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.bool_]]
 
 
@@ -73,27 +75,72 @@ def lengths_by(tokenizer: Any) -> Lengths:
 
 def longer_than(tokenizer: Any, max_length: int) -> Longer:
     """Which texts (or pairs) have more than ``max_length`` tokens."""
-    lengths = lengths_by(tokenizer)
-    special = int(lengths([""], [""])[0]) + 2  # and the space that some put in front of each text
+    lengths, words = lengths_by(tokenizer), _WordCounts.of(tokenizer)
+    special = int(lengths([""], [""])[0])
 
     def longer(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.bool_]:
         found = np.zeros(len(texts), bool)
-        seconds = [""] * len(texts) if pairs is None else pairs
-        asked = []
-        for at, (text, second) in enumerate(zip(texts, seconds, strict=True)):
-            # A token of ASCII text is at least one character, and a word is at least one token: most
-            # texts need not be read at all.
-            if len(text) + len(second) + special <= max_length and text.isascii() and second.isascii():
-                continue
-            if len(text) > 2 * max_length and sum(1 for _ in _PLAIN_WORD.finditer(text)) > max_length:
-                found[at] = True
-                continue
-            asked.append(at)
+        whole = texts if pairs is None else [f"{text} {pair}" for text, pair in zip(texts, pairs, strict=True)]
+        # A token of ASCII text is at least one character (and some put a space in front of each text):
+        # most texts need not be read at all.
+        open_ones = [at for at, text in enumerate(whole) if len(text) + special + 2 > max_length or not text.isascii()]
+        asked = open_ones if words is None else [at for at in open_ones if not is_plain(whole[at])]
+        if words is not None:
+            plain = [at for at in open_ones if is_plain(whole[at])]
+            own = special if pairs is not None else int(lengths([""], None)[0])
+            found[plain] = words.counts([whole[at] for at in plain]) + own > max_length
         some = None if pairs is None else [pairs[at] for at in asked]
         found[asked] = lengths([texts[at] for at in asked], some) > max_length
         return found
 
     return longer
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is ASCII in which only spaces, tabs and line ends part words."""
+    return text.isascii() and (text.isprintable() or _ODD.search(text) is None)
+
+
+class _WordCounts:
+    """Tokens of words, each counted once: BERT's tokenizers part words at spaces before anything else.
+
+    What is remembered is bounded; random letters are forgotten again.
+    """
+
+    def __init__(self, counter: Any) -> None:
+        self._counter = counter
+        self._known: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> _WordCounts | None:
+        """None for tokenizers that do not part words so."""
+        import tokenizers
+
+        inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        if not isinstance(inner, tokenizers.Tokenizer):
+            return None
+        described = json.loads(inner.to_str())
+        kinds = [(described.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
+        if kinds != ["BertNormalizer", "BertPreTokenizer", "WordPiece"]:
+            return None
+        counter = tokenizers.Tokenizer.from_str(inner.to_str())
+        counter.no_truncation()
+        counter.no_padding()
+        return cls(counter)
+
+    def counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Tokens of plain texts, without special ones."""
+        split = [text.split() for text in texts]
+        new = list({word for words in split for word in words} - self._known.keys())
+        if len(self._known) + len(new) > _REMEMBERED:
+            self._known = {}
+            new = list({word for words in split for word in words})
+        for start in range(0, len(new), _AT_ONCE):
+            some = new[start : start + _AT_ONCE]
+            read = self._counter.encode_batch_fast(some, add_special_tokens=False)
+            self._known.update(zip(some, (len(one.ids) for one in read), strict=True))
+        count_of = self._known.__getitem__
+        return np.fromiter((sum(map(count_of, words)) for words in split), np.int64, len(split))
 
 
 def _by_transformers(tokenizer: Any) -> Lengths:

@@ -49,7 +49,8 @@ _LETTERS = 20
 _SOME_LATIN = re.compile(r"(?:[A-Za-z\u00c0-\u024f][^A-Za-z\u00c0-\u024f]*){12}")
 _UNLIKELY, _IMPOSSIBLE = 0.2, 0.01
 _AT_ONCE = 1_000
-_READ = 300  # characters of a text: enough to tell, and a book takes no longer than a sentence
+_READ, _JUDGED = 300, 160  # characters of a text: enough to tell, and a book takes no longer than a sentence
+_SHARE = 0.12  # of the words: every third or so is a function word in a sentence, few are by chance
 _SAMPLE = 2_000
 _SEED = 30
 
@@ -72,7 +73,7 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
         script = script_of(text)
         if script == "latin" and known:
             if _looks_foreign(text, known):
-                doubtful[row] = _NOISE.sub(" ", text)
+                doubtful[row] = _NOISE.sub(" ", text[:_JUDGED])
         elif script is not None and script not in familiar:
             rows.append(row)
             codes.append(_CODES.index(script))
@@ -102,8 +103,10 @@ def _familiar(expected: Collection[str]) -> set[str]:
 def _looks_foreign(text: str, known: Sequence[str]) -> bool:
     """Whether a text in Latin letters holds more function words of another language than of the known ones."""
     counts = _function_words(text)
-    own = max(counts[code] for code in known)
-    return max(counts.values(), default=0) > own and len(_LATIN_LETTER.findall(_NOISE.sub(" ", text))) >= _LETTERS
+    own, most = max(counts[code] for code in known), max(counts.values(), default=0)
+    if most <= own or most < _SHARE * (text.count(" ") + 1):
+        return False
+    return len(_LATIN_LETTER.findall(_NOISE.sub(" ", text))) >= _LETTERS
 
 
 def _judge(doubtful: dict[int, str], known: Sequence[str], rows: array[int], codes: array[int]) -> None:
