@@ -143,7 +143,7 @@ def _form(text: str) -> str:
 
 def _sequences(forms: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Hashes of the character sequences of each text, flat, and where each text's begin (and the end)."""
-    dense = np.array([max(form, default="") >= _DENSE_FROM for form in forms])
+    dense = np.array([not form.isascii() and max(form) >= _DENSE_FROM for form in forms])
     # A text shorter than a sequence is one sequence with padding; the padding also parts neighbours.
     padded = ("\0" * _SPACED).join([*forms, ""])
     points = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
