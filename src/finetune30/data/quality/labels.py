@@ -54,7 +54,7 @@ def spelling_of(data: Dataset) -> dict[str, str]:
     for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         best.setdefault(_folded(name), name)
     found = {name for role in data.roles for cell in data.tables[role].labels.cells for name in each(cell)}
-    return {name: best[_folded(name)] for name in found if name.strip()}
+    return {name: best[_folded(name)] for name in found if _folded(name) in best}
 
 
 def _folded(name: str) -> str:
