@@ -125,6 +125,15 @@ def test_the_shortcut_leaves_room_for_the_space_some_put_in_front_of_each_text(
     assert longer_than(counter, max_length)([text], seconds) == (lengths_by(counter)([text], seconds) > max_length)
 
 
+def test_a_character_that_is_several_tokens_is_not_taken_for_one(minilm: Any) -> None:
+    text = "각간갈감갑강"
+    (length,) = lengths_by(minilm)([text], None).tolist()
+    assert length > len(text) + 6
+
+    assert longer_than(minilm, length - 1)([text], None).tolist() == [True]
+    assert longer_than(minilm, length - 1)(["well"], [text]).tolist() == [True]
+
+
 def test_no_text_has_no_length(minilm: Any) -> None:
     assert lengths_by(minilm)([], None).tolist() == longer_than(minilm, 8)([], []).tolist() == []
 

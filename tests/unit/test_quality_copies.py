@@ -159,10 +159,13 @@ def test_words_do_not_move_from_one_text_of_a_pair_to_the_other() -> None:
         ("new", "york times", "b"),
         ("New York ", " TIMES", "a"),
         ("", "new york times", "b"),
+        ("one\x1ftwo", "three", "a"),
+        ("one", "two\x1fthree", "b"),  # joined they are the same to the letter
     ]
     report = reported(rows)
 
     assert told(report, "duplicate") == ("WARN", 1, ["train:2"])
+    assert report["duplicate"].details == {"exact": 0}
     assert told(report, "contradictory_label") == ("PASS", 0, [])
 
 

@@ -28,6 +28,7 @@ HOLDING = [
     ("card 4111 1111 1111 1111", CARD),
     ("5500-0000-0000-0004", CARD),
     ("卡號4111111111111111過期", CARD),
+    ("6011 0009 9013 9424", CARD),
     ("my id is A123456789", IDENTITY),
     ("身分證A123456789號", IDENTITY),
     ("ann@example.org or 0912-345-678", EMAIL | PHONE),
@@ -75,7 +76,7 @@ def test_every_row_that_holds_some_is_named_and_the_kinds_are_counted() -> None:
     assert told(report, "personal_data") == (
         "WARN", len(HOLDING) + 1, [*(f"train:{20 + at}" for at in range(len(HOLDING))), "test:0"],
     )  # fmt: skip
-    assert report["personal_data"].details == {"kinds": {"card": 3, "email": 7, "national_id": 2, "phone": 10}}
+    assert report["personal_data"].details == {"kinds": {"card": 4, "email": 7, "national_id": 2, "phone": 10}}
 
 
 def test_a_pair_is_named_once_and_a_kind_in_both_texts_counts_once() -> None:

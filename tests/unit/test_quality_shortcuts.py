@@ -46,7 +46,8 @@ def test_a_word_that_one_label_alone_carries_is_named_with_its_rows(name: str) -
 
 
 @pytest.mark.parametrize(
-    ("positive", "negative", "found"), [(20, 0, True), (10, 0, False), (14, 0, True), (60, 1, True), (40, 2, False)]
+    ("positive", "negative", "found"),
+    [(20, 0, True), (10, 0, False), (14, 0, True), (60, 1, True), (60, 2, False), (40, 2, False)],
 )
 def test_a_word_must_be_frequent_and_pure(positive: int, negative: int, found: bool) -> None:
     rows = marked(marked(neutral(300), "zq7", "positive", positive), "zq7", "negative", negative)
@@ -69,6 +70,15 @@ def test_a_sign_of_one_of_many_labels_is_measured_against_its_rows() -> None:
 
     assert tokens(marked(rows, "zq7", "label 3", 25)) == {("zq7", "label 3"): (25, 1.0)}
     assert tokens(marked(rows, "zq7", "label 3", 20)) == {}
+
+
+@pytest.mark.parametrize(("count", "found"), [(9, {}), (10, {("zq7", "label 2"): (10, 1.0)})])
+def test_of_little_data_ten_rows_must_carry_the_word(
+    count: int, found: dict[tuple[str, str], tuple[int, float]]
+) -> None:
+    rows = [(text, f"label {at % 4}") for at, (text, _) in enumerate(sound(100))]
+
+    assert tokens(marked(rows, "zq7", "label 2", count)) == found
 
 
 def test_each_of_several_labels_is_asked_by_itself() -> None:

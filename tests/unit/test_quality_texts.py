@@ -207,8 +207,12 @@ def test_truncation_reads_pairs_together_and_is_not_looked_at_without_a_tokenize
 def test_rows_are_named_rightly_across_the_batches_that_a_table_is_stored_in(size: int) -> None:
     at = size - 2
     rows = [("plain words here", "a")] * at + [("<p>marked</p>", "a"), ("", "a")]
-    report = reported(rows, [("<p>marked</p>", "a")], longer=longer_than_ten)
+
+    def marked(texts: Any, pairs: Any) -> Any:
+        return np.array(["marked" in text for text in texts], bool)
+
+    report = reported(rows, [("<p>marked</p>", "a")], longer=marked)
 
     assert told(report, "html")[2] == [f"train:{at}", "validation:0"]
     assert told(report, "empty")[2] == [f"train:{at + 1}"]
-    assert told(report, "truncation")[1] == at + 2
+    assert told(report, "truncation")[1:] == (2, [f"train:{at}", "validation:0"])
