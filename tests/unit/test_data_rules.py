@@ -55,6 +55,19 @@ def test_remove_html_strips_texts_and_counts_them(tmp_path: Path) -> None:
     assert "train: HTML stripped from 1 rows" in splits.notes
 
 
+def test_remove_html_strips_both_texts_of_a_pair(tmp_path: Path) -> None:
+    rows = [f"is it <b>{at}</b>?,it is&nbsp;{at},{'yn'[at % 2]}" for at in range(20)]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["text,more,label", *rows, "<br>,<p></p>,y"]) + "\n", encoding="utf-8")
+
+    splits = load(configured(path, text_pair_column="more", rules={"remove_html": True}))
+
+    pairs = splits.train.pairs
+    assert pairs is not None
+    assert all("<" not in text and "&" not in pair for text, pair in zip(splits.train.texts, pairs, strict=True))
+    assert splits.counts["train"]["dropped"]["empty"] == 1
+
+
 def test_html_stays_unless_asked(tmp_path: Path) -> None:
     splits = load(configured(rows_of(tmp_path, "<b>so</b> good &amp; true")))
 

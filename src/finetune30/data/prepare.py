@@ -162,9 +162,10 @@ def _check_classes(train: _Part, where: str) -> None:
 
 def _numbered(part: _Part, names: tuple[str, ...], config: ExperimentConfig, *, several: bool) -> Split:
     texts = part.table.texts.take(part.rows)
+    pairs = None if part.table.pairs is None else part.table.pairs.take(part.rows)
     if config.data.validation_rules.remove_html:
         texts = texts.changed(rules.without_html)
-    pairs = None if part.table.pairs is None else part.table.pairs.take(part.rows)
+        pairs = pairs and pairs.changed(rules.without_html)
     return Split(texts, labels.numbered(part.table.labels, part.rows, names, several=several), part.rows, pairs)
 
 

@@ -10,12 +10,12 @@ import html
 import re
 from array import array
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune30.data.fold import texts_and_pairs
 from finetune30.data.table import Table
 from finetune30.errors import DataError
 
@@ -68,16 +68,17 @@ def keep(table: Table, rules: ValidationRules) -> Kept:
     rows = array("q")
     dropped = {"empty": 0, "too_short": 0, "too_long": 0}
     stripped = 0
-    pairs = repeat("") if table.pairs is None else table.pairs
-    for row, (found, pair) in enumerate(zip(table.texts, pairs, strict=False)):
-        text = without_html(found) if rules.remove_html else found
+    for row, (found, found_pair) in enumerate(texts_and_pairs(table)):
+        text, pair = found, found_pair or ""
+        if rules.remove_html:
+            text, pair = without_html(text), without_html(pair)
         # A pair is one text in two parts: either may be empty, not both.
         fault = fault_of(text + pair, rules)
         if fault:
             dropped[fault] += 1
             continue
         rows.append(row)
-        stripped += text != found
+        stripped += (text, pair) != (found, found_pair or "")
     if not rows:
         raise _nothing_left(table, dropped)
     return Kept(np.frombuffer(rows, np.int64), dropped, stripped)

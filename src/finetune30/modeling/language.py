@@ -11,7 +11,7 @@ import re
 from finetune30.modeling.source import Source
 
 _CARD_BYTES = 1 << 16
-_EVERY = re.compile(r"multilingual|xlm-r|mbert|bge-m3|labse|mdeberta|rembert|mmbert|\bxlm\b")
+_EVERY = re.compile(r"multilingual|xlm-r|(?<![a-z])mbert|bge-m3|labse|mdeberta|rembert|mmbert|\bxlm\b")
 _BY_NAME = (
     (re.compile(r"chinese|-zh(\b|-|_)|_zh\b|macbert|ckiplab|pert-base|ernie-3.0-\w+-zh"), "zh"),
     (re.compile(r"camembert|flaubert|-french|-fr\b"), "fr"),

@@ -2,8 +2,8 @@
 
 Empty texts and what the rules drop go; HTML and control characters are taken out; labels get one
 spelling; of copies that agree on the label the first stays; of a text on both sides of a split the
-train copy goes, so that scores stay comparable. Contradictory labels, near copies and personal data
-are left to people. Neighbours: inspect finds, export writes the outcome.
+train copy goes, so that scores stay comparable. Rows with contradictory labels or none, near copies
+and personal data are left to people. Neighbours: inspect finds, export writes the outcome.
 """
 
 from __future__ import annotations
@@ -56,14 +56,17 @@ def clean(found: Found, config: ExperimentConfig) -> Cleaned:
     tables = {role: _texts_fixed(data.tables[role], config, spelling, fixes) for role in data.roles}
     fixed = Dataset(tables, config)
     there = np.fromiter((bool(text.strip()) for text in fixed.texts()), bool, len(fixed))
+    there &= ~fixed.unlabelled
     copies = find_copies(fixed, there)
+    leaking = np.zeros(len(fixed), bool)
+    leaking[copies.leaking[copies.leaking < fixed.starts[1]]] = True
+    if leaking.any():  # their labels contradict nothing any more
+        copies = find_copies(fixed, there & ~leaking)
     torn = np.zeros(len(fixed), bool)
     torn[copies.torn] = True
     # Copies that disagree are for people to decide; removing one would choose a label at random.
     double = copies.later & ~torn
-    leaking = np.zeros(len(fixed), bool)
-    leaking[copies.leaking[copies.leaking < fixed.starts[1]]] = True
-    fixes |= Counter(duplicate=int((double & ~leaking).sum()), split_leak=int(leaking.sum()))
+    fixes |= Counter(duplicate=int(double.sum()), split_leak=int(leaking.sum()))
     staying = ~(double | leaking)
     kept = {
         role: _rows_of(tables[role], np.flatnonzero(staying[fixed.starts[at] : fixed.starts[at + 1]]))

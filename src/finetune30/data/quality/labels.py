@@ -54,7 +54,7 @@ def spelling_of(data: Dataset) -> dict[str, str]:
     for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         best.setdefault(_folded(name), name)
     found = {name for role in data.roles for cell in data.tables[role].labels.cells for name in each(cell)}
-    return {name: best[_folded(name)] for name in found if name.strip()}
+    return {name: best[_folded(name)] for name in found if _folded(name) in best}
 
 
 def _folded(name: str) -> str:
@@ -107,11 +107,11 @@ def _rare(data: Dataset, counts: Counter[str]) -> Check:
 
 def _imbalance(counts: Counter[str]) -> Check:
     ratio = ratio_of(counts)
-    small = [name for name, count in counts.items() if count * BALANCED_UP_TO < max(counts.values())]
     if ratio <= BALANCED_UP_TO:
         return Check("imbalance", Verdict.PASS, details={"ratio": ratio})
-    listed = shortened(f"{quoted(name)} {counts[name]:,}" for name in sorted(small, key=counts.__getitem__))
     (name, most), *_ = counts.most_common(1)
+    small = [one for one, count in counts.items() if count * BALANCED_UP_TO < most]
+    listed = shortened(f"{quoted(one)} {counts[one]:,}" for one in sorted(small, key=counts.__getitem__))
     return Check(
         "imbalance",
         Verdict.WARN,

@@ -32,7 +32,8 @@ _LATIN = ("en", "fr", "de", "es", "it", "pt", "nl", "id", "vi", "tr", "pl", "sv"
 _SCRIPTS = {
     "ja": "\u3041-\u3096\u30a1-\u30fa", "ko": "\u1100-\u11ff\uac00-\ud7af",
     "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff", "ru": "\u0400-\u04ff", "ar": "\u0600-\u06ff",
-    "th": "\u0e00-\u0e7f", "hi": "\u0900-\u097f", "el": "\u0370-\u03ff", "he": "\u0590-\u05ff",
+    "th": "\u0e01-\u0e3a\u0e40-\u0e7f", "hi": "\u0900-\u0963\u0966-\u097f", "el": "\u0370-\u03ff",
+    "he": "\u0590-\u05ff",
 }  # fmt: skip
 _WRITTEN_LIKE = {
     code: script
@@ -45,6 +46,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _NOISE = re.compile(r"https?://\S+|www\.\S+|[@#]\w+|&\w+;|\d+")
 _CODES = ("latin", *NAMES)
 _DENSE_WORTH = 2.5  # a Chinese character says as much as so many Latin letters
+_KANJI_ALONE = 10  # so many characters of Japanese may do without kana
 _LETTERS = 20
 _SOME_LATIN = re.compile(r"(?:[A-Za-z\u00c0-\u024f][^A-Za-z\u00c0-\u024f]*){12}")
 _UNLIKELY, _IMPOSSIBLE = 0.2, 0.01
@@ -74,6 +76,8 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
         if script == "latin" and known:
             if _looks_foreign(text, known):
                 doubtful[row] = _NOISE.sub(" ", text[:_JUDGED])
+        elif script == "zh" and "ja" in familiar and len(text) <= _KANJI_ALONE:
+            continue
         elif script is not None and script not in familiar:
             rows.append(row)
             codes.append(_CODES.index(script))
@@ -96,8 +100,8 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
 def _familiar(expected: Collection[str]) -> set[str]:
     """The answers of ``script_of`` that these languages may give."""
     scripts = {_WRITTEN_LIKE.get(code, code) for code in expected}
-    # Japanese may do without kana; a language not told apart may be any in Latin letters.
-    return scripts | ({"zh"} if "ja" in scripts else set()) | (set() if scripts <= NAMES.keys() else {"latin"})
+    # A language that is not told apart may be any in Latin letters.
+    return scripts if scripts <= NAMES.keys() else scripts | {"latin"}
 
 
 def _looks_foreign(text: str, known: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ MIGHT_BE_CONTROL = (
     r"[\x{0}-\x{8}\x{b}-\x{1f}\x{7f}-\x{9f}\x{fffd}\x{feff}\x{200b}"
     r"\x{2028}-\x{202e}\x{2060}-\x{2069}\x{fff9}-\x{ffff}]"
 )
-MIGHT_BE_HTML = r"<[A-Za-z/!]|&[A-Za-z#][A-Za-z0-9]*;|&#[0-9]+;"
+MIGHT_BE_HTML = r"<[A-Za-z/!]|&[A-Za-z#][A-Za-z0-9]*;"
 MIGHT_SAY_LITTLE = r"^[^\pL\pN]*(?:[\pL\pN][^\pL\pN]*){0,2}$"
 
 

@@ -104,6 +104,14 @@ class Dataset:
         """Whether the test split keeps its labels to itself, as those of benchmarks do; a run leaves it out."""
         return "test" in self.tables and unlabelled(self.tidy["test"], names_in(self.tidy["train"].labels))
 
+    @property
+    def unlabelled(self) -> NDArray[np.bool_]:
+        """Shape (rows,): rows that tell no label where they should."""
+        missing = self.labels < 0
+        if self.silent:
+            missing[self.starts[self.roles.index("test")] :] = False
+        return missing
+
     @cached_property
     def labels(self) -> NDArray[np.int32]:
         """A number for each row's label as a run reads it, the same in all splits; -1 for none."""
