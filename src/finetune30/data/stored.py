@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -63,12 +64,14 @@ class Writer:
         self._sizes: list[int] = []
         self._file: Any = None
         self._sink: Any = None
+        self._closing: Any = None
 
     def add(self, *values: Any) -> None:
-        """One row, a value for each column. The first is a text: its length bounds the batch."""
+        """One row, a value for each column. The lengths of texts bound the batch."""
         for add, value in zip(self._adders, values, strict=True):
             add(value)
-        self._characters += len(values[0])
+            if isinstance(value, str):
+                self._characters += len(value)
         if len(self._pending[0]) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
             self._flush()
 
@@ -81,8 +84,10 @@ class Writer:
             return Stored(self._batches, None, self._sizes)
         self._sink.close()
         self._file.seek(0)
-        # The Python file is what keeps the nameless file alive.
-        return Stored(None, pa.ipc.open_file(pa.PythonFile(self._file, "r")), self._sizes)
+        stored = Stored(None, pa.ipc.open_file(pa.PythonFile(self._file, "r")), self._sizes)
+        self._closing.detach()
+        weakref.finalize(stored, self._file.close)
+        return stored
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -107,6 +112,7 @@ class Writer:
         import pyarrow as pa
 
         self._file = tempfile.TemporaryFile(prefix="finetune30-")  # noqa: SIM115 - lives as long as its rows
+        self._closing = weakref.finalize(self, self._file.close)  # until the rows are handed over
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._sink = pa.ipc.new_file(pa.PythonFile(self._file, "w"), self._schema, options=options)
         for batch in self._batches:
@@ -151,6 +157,8 @@ class Texts(Sequence[str]):
     def __getitem__(self, at: slice) -> list[str]: ...
     def __getitem__(self, at: int | slice) -> str | list[str]:
         if isinstance(at, slice):
+            if (at.step or 1) < 0:  # batches are read forwards
+                return list(self)[at]
             return [text for _, texts in self.take(np.arange(len(self))[at]).chunks() for text in texts.to_pylist()]
         at = int(at)
         if not -len(self) <= at < len(self):
