@@ -1,16 +1,13 @@
-"""Several labels and pairs of texts, from a run to its answers on the command line.
-
-The rows are made here and stand in for the data room's: what is tested is everything after it.
-"""
+"""Several labels and pairs of texts, from files to a run and to its answers on the command line."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +15,59 @@ import pyarrow.parquet as pq
 import pytest
 
 from finetune30 import data
+from finetune30.config import load
 from tests import tiny
 from tests.e2e.conftest import Ended, Workplace
 
 Cli = Callable[..., Ended]
-Train = Callable[[Any], Path]
+Train = Callable[..., Path]
 
 
 @pytest.fixture
-def train(workplace: Workplace, run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Trains on the given splits; the run's folder."""
+def train(workplace: Workplace, run_cli: Cli) -> Train:
+    """Trains on a folder with these settings; the run's folder."""
 
-    def call(splits: Any) -> Path:
-        monkeypatch.setattr(data, "load", lambda _: splits)
-        ended = run_cli("train", str(workplace.config), "--json", "--set", "model.threshold=0.45")
+    def call(*settings: str, rows: str = "rows") -> Path:
+        named = [part for setting in settings for part in ("--set", setting)]
+        ended = run_cli("train", str(workplace.config), "--json", "--set", f"data.dataset_name=./{rows}", *named)
         assert ended.code == 0, ended.err
         return workplace.path / ended.json["folder"]
 
     return call
 
 
+def write_files(folder: Path, splits: Any, form: str) -> list[str]:
+    """Train and validation as files, the validation rows as test too; the settings that reading them needs."""
+    folder.mkdir(exist_ok=True)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.validation}
+    for name, split in parts.items():
+        named = [*splits.named(split.labels)]
+        if form == "lists":
+            rows = ({"text": text, "label": labels} for text, labels in zip(split.texts, named, strict=True))
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            continue
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            if form == "flags":
+                header = ["text", *splits.label_names]
+                cells = [[text, *flags] for text, flags in zip(split.texts, split.labels.tolist(), strict=True)]
+            elif form == "separator":
+                header = ["text", "topics"]
+                cells = [[text, ";".join(labels)] for text, labels in zip(split.texts, named, strict=True)]
+            else:
+                header = ["question", "answer", "label"]
+                cells = [[*row] for row in zip(split.texts, split.pairs, named, strict=True)]
+            csv.writer(file).writerows([header, *cells])
+    return {
+        "lists": [],
+        "flags": ["data.label_columns=[book, film, food]"],
+        "separator": ["data.label_separator=;", "data.label_column=topics"],
+        "pairs": ["data.text_column=question", "data.text_pair_column=answer"],
+    }[form]
+
+
 def piped(run_cli: Cli, monkeypatch: pytest.MonkeyPatch, lines: str, *arguments: str) -> Ended:
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     return run_cli("predict", *arguments)
-
-
-def with_a_test_split(splits: Any) -> Any:
-    return replace(splits, test=splits.validation)
 
 
 def run_the_cards_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -62,10 +85,10 @@ def run_the_cards_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_run_with_several_labels_is_recorded_published_and_answers(
-    train: Train, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, train: Train, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    splits = with_a_test_split(tiny.several_labels())
-    folder = train(splits)
+    splits = tiny.several_labels()
+    folder = train("model.threshold=0.45", *write_files(workplace.path / "rows", splits, "separator"))
 
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"accuracy", "hamming_accuracy", "f1_micro", "f1_macro", "roc_auc"} <= metrics["eval"].keys()
@@ -104,11 +127,29 @@ def test_a_run_with_several_labels_is_recorded_published_and_answers(
     assert "a row has each whose probability is at least 0.45, or none" in (model / "README.md").read_text()
 
 
-def test_a_run_on_pairs_answers_pairs_and_refuses_anything_else(
-    train: Train, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+def test_lists_flags_and_separated_labels_are_the_same_rows_and_one_version(
+    workplace: Workplace, train: Train, run_cli: Cli
 ) -> None:
-    splits = with_a_test_split(tiny.pairs_of_texts(96, 32))
-    folder = train(splits)
+    splits = tiny.several_labels()
+    for form in ("lists", "flags"):
+        folder = train("training.num_train_epochs=1", *write_files(workplace.path / form, splits, form), rows=form)
+        rows = pq.read_table(folder / "artifacts" / "eval_predictions.parquet").to_pydict()
+        assert rows["label"] == [[i for i in range(3) if row[i]] for row in splits.validation.labels]
+        answer = run_cli("predict", "--json", splits.validation.texts[0]).json
+        assert answer["label_names"] == list(tiny.SEVERAL)
+    told = write_files(workplace.path / "separator", splits, "separator")
+
+    (version,) = run_cli("data", "versions", "list", "--json").json["versions"]
+    assert len(version["runs"]) == 2
+    separated = load(None, ["data.dataset_name=./separator", *told])
+    assert data.load(separated).fingerprint == version["id"]
+
+
+def test_a_run_on_pairs_answers_pairs_and_refuses_anything_else(
+    workplace: Workplace, train: Train, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = tiny.pairs_of_texts(96, 32)
+    folder = train(*write_files(workplace.path / "rows", splits, "pairs"))
 
     rows = pq.read_table(folder / "artifacts" / "eval_predictions.parquet").to_pydict()
     texts, pairs = splits.validation.texts, splits.validation.pairs

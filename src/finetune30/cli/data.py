@@ -6,18 +6,20 @@ Neighbours: ``data`` does the work, ``versions`` beside this file shows what is 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finetune30.cli import versions
-from finetune30.errors import BadInput
+from finetune30.errors import BadInput, StorageError
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
     from finetune30.data import Found
     from finetune30.data.quality import QualityReport
+    from finetune30.data.table import Table
 
 app = typer.Typer(help="Check, analyse and keep datasets.", no_args_is_help=True)
 app.add_typer(versions.app, name="versions")
@@ -91,8 +93,8 @@ def analyze(
 ) -> None:
     """Show labels, lengths, telling words, and how the splits compare."""
     checked = _configured(dataset, config, overrides, text_column, label_column, text_pair_column)
-    if html is not None and html.suffix.lower() not in (".html", ".htm"):
-        raise BadInput(f"--html is {html}, expected a name that ends in .html", where="--html")
+    if html is not None:
+        _check_page(html)
     found = _found(checked)
 
     from finetune30.data import analysis
@@ -102,7 +104,11 @@ def analyze(
     counter = counter_of(locate(checked.model.name, checked.model.revision))
     figures = analysis.analyze(found, checked, lengths=lengths_by(counter))
     if html is not None:
-        analysis.write_page(html, figures, _inspected(found, checked))
+        report = _inspected(found, checked)
+        try:
+            analysis.write_page(html, figures, report)
+        except OSError as cause:
+            raise StorageError(f"the page cannot be written: {cause.strerror}", where=str(html)) from cause
     if as_json:
         import json
 
@@ -135,10 +141,10 @@ def _configured(
 
 
 def _quoted(value: str) -> str:
-    """A name that begins like a YAML list, mapping or quote, so that it stays a name."""
+    """A name as YAML text, so that ``[x]``, ``null`` and spaces around stay a name."""
     import json
 
-    return json.dumps(value, ensure_ascii=False) if value[:1] in ("[", "{", '"', "'") else value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _found(config: ExperimentConfig) -> Found:
@@ -161,32 +167,51 @@ def _inspected(found: Found, config: ExperimentConfig) -> QualityReport:
     return quality.inspect(found, config, longer=longer, spoken=languages_of(source))
 
 
+def _check_page(html: Path) -> None:
+    """Refuse before the work what could not be written after it."""
+    if html.suffix.lower() not in (".html", ".htm"):
+        raise BadInput(f"{html} is no page, expected a name that ends in .html", where="--html")
+    if html.is_dir():
+        raise BadInput(f"{html} is a folder, expected the name of a file", where="--html")
+    if not html.parent.is_dir():
+        raise BadInput(f"there is no folder {html.parent}", where="--html", hint="make it first")
+
+
 def _check_out(out: Path) -> None:
     from finetune30.data.export import ending_for
 
     ending_for(str(out))
-    if out.exists():
+    if os.path.lexists(out):
         raise BadInput(f"{out} exists already", where="--out", hint="choose another name; nothing is overwritten")
 
 
 def _fix(found: Found, config: ExperimentConfig, out: Path) -> dict[str, Any]:
     """Write the repaired copy and say what was done."""
     from finetune30.data import quality
-    from finetune30.data.export import ending_for, needs_apostrophes, write_files
+    from finetune30.data.export import keeps, write_files
 
     cleaned = quality.clean(found, config)
-    source = Path(config.data.dataset_name)
-    endings = {path.suffix.lower() for path in source.iterdir()} if source.is_dir() else {source.suffix.lower()}
-    ending = next((one for one in (".tsv", ".csv", ".parquet") if one in endings), ".jsonl")
-    if ending == ".csv" and needs_apostrophes(cleaned.tables):
-        ending = ".jsonl"  # where the format is ours to choose, one that keeps every text
-    files, apostrophes = write_files(cleaned.tables, out, folder_ending=ending_for(str(out)) or ending)
+    # In a folder the format is ours to choose: that of the source, if it keeps every text.
+    ending = Path(found.tables["train"].where).suffix.lower()
+    if ending not in (".csv", ".tsv", ".parquet") or not keeps(cleaned.tables, ending):
+        ending = ".jsonl"
+    files, apostrophes = write_files(cleaned.tables, out, folder_ending=ending)
     return {
         "files": [str(file) for file in files],
         "fixes": cleaned.fixes,
         "rows": {str(role): len(table.texts) for role, table in cleaned.tables.items()},
         "apostrophes": apostrophes,
+        "read_with": _read_with(cleaned.tables["train"], files[0]),
     }
+
+
+def _read_with(table: Table, file: Path) -> dict[str, str]:
+    """The keys of the configuration that reading the copy needs; other columns are found by their names."""
+    from finetune30.data.export import SEPARATOR
+
+    pair = {"data.text_pair_column": "text_pair"} if table.pairs is not None else {}
+    joined = table.labels.several and file.suffix in (".csv", ".tsv")
+    return pair | ({"data.label_separator": SEPARATOR} if joined else {})
 
 
 def _tell_fixed(fixed: dict[str, Any]) -> None:
@@ -194,6 +219,8 @@ def _tell_fixed(fixed: dict[str, Any]) -> None:
     typer.echo(f"\nfixed: {told}")
     rows = ", ".join(f"{count:,} {split}" for split, count in fixed["rows"].items())
     typer.echo(f"written: {', '.join(fixed['files'])} ({rows} rows)")
+    if fixed["read_with"]:
+        typer.echo("read it with: " + " ".join(f"--set '{key}={value}'" for key, value in fixed["read_with"].items()))
     if fixed["apostrophes"]:
         typer.echo(
             f"{fixed['apostrophes']:,} cells begin with = + - or @, which a spreadsheet would run: "

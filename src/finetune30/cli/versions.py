@@ -83,7 +83,7 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
 def diff(
     before: Reference,
     after: Reference,
-    rows: Annotated[int, typer.Option("--rows", help="How many rows of each kind to print.")] = _SHOWN,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="How many rows of each kind to print.")] = _SHOWN,
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions: rows added, removed, relabelled, moved to another split."""
@@ -109,7 +109,7 @@ def diff(
     typer.echo(f"{one.short} -> {other.short}: {found.unchanged:,} rows unchanged")
     for kind, listed_rows in kinds.items():
         typer.echo(f"{kind}: {len(listed_rows):,}")
-        for row in listed_rows[: max(0, rows)]:
+        for row in listed_rows[:rows]:
             typer.echo(f"  {_row_told(kind, row)}")
         if len(listed_rows) > rows:
             typer.echo(f"  ... and {len(listed_rows) - rows:,} more (--rows, --json)")
@@ -131,9 +131,14 @@ def tag(
 
 
 @app.command()
-def untag(name: Annotated[str, typer.Argument(metavar="NAME", help="The tag to take away.")]) -> None:
+def untag(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The tag to take away.")], as_json: AsJson = False
+) -> None:
     """Take a name away; the version stays."""
     _open()[1].untag(name)
+    if as_json:
+        _print_json({"untagged": name})
+        return
     typer.echo(f"{name} is gone")
 
 

@@ -8,17 +8,23 @@ as it is. Neighbours: clean and versions write with it.
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from finetune30.data.opening import READABLE
 from finetune30.data.roles import Role
 from finetune30.data.table import Cell, Table
-from finetune30.durable import put_in_place, remove
-from finetune30.errors import DataError
+from finetune30.durable import flush, make_readable, remove
+from finetune30.errors import DataError, StorageError
 
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+SEPARATOR = "|"
 _ROWS_AT_ONCE = 8_192
 
 
@@ -49,37 +55,90 @@ def write_files(tables: Mapping[Role, Table], out: Path, *, folder_ending: str =
     Raises: DataError when something is there already, or a text does not fit into the format.
     """
     ending = ending_for(str(out))
-    if out.exists():
-        raise DataError("exists already", where=str(out), hint="choose another name for --out; nothing is overwritten")
-    if ending is not None:
-        if len(tables) > 1:
-            raise DataError(
-                f"{len(tables)} splits do not fit into one file",
-                where=str(out),
-                hint="name a folder: one file for each split",
-            )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = out.with_name(f".staging-{out.name}")
-        try:
-            quoted = _write(tables["train"], staging, ending)
-            put_in_place(staging, out)
-        finally:
-            remove(staging)
-        return [out], quoted
-    staging = out.with_name(f".staging-{out.name}")
-    remove(staging)
-    staging.mkdir(parents=True)
+    if ending is not None and len(tables) > 1:
+        raise DataError(
+            f"{len(tables)} splits do not fit into one file",
+            where=str(out),
+            hint="name a folder: one file for each split",
+        )
+    if os.path.lexists(out):
+        raise _taken(out)
+    # Of this process: two that write at once must not write into one file.
+    staging = out.with_name(f".staging-{os.getpid()}-{out.name}")
     try:
-        quoted = sum(_write(table, staging / f"{role}{folder_ending}", folder_ending) for role, table in tables.items())
-        put_in_place(staging, out)
-    finally:
         remove(staging)
-    return [out / f"{role}{folder_ending}" for role in tables], quoted
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if ending is not None:
+            quoted = _write(tables["train"], staging, ending)
+        else:
+            staging.mkdir()
+            written = {
+                role: _write(table, staging / f"{role}{folder_ending}", folder_ending) for role, table in tables.items()
+            }
+            quoted = sum(written.values())
+        _put(staging, out)
+    except OSError as cause:
+        raise StorageError(
+            f"cannot be written: {cause.strerror or cause}", where=str(out), hint="choose another place for --out"
+        ) from cause
+    finally:
+        with suppress(OSError):
+            remove(staging)
+    return [out] if ending is not None else [out / f"{role}{folder_ending}" for role in tables], quoted
 
 
-def needs_apostrophes(tables: Mapping[Role, Table]) -> bool:
-    """Whether a CSV would change a text."""
-    return any(text.startswith(_RUN_BY_SPREADSHEETS) for table in tables.values() for text in table.texts)
+def _put(staging: Path, out: Path) -> None:
+    """Give what was written its name, unless somebody was faster."""
+    try:
+        if staging.is_file():
+            make_readable(staging)
+            flush(staging)
+            _link(staging, out)
+        else:
+            for path in staging.iterdir():
+                make_readable(path)
+                flush(path)
+            os.rename(staging, out)  # noqa: PTH104 - onto a folder with files in it this fails
+    except OSError as cause:
+        if cause.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise _taken(out) from cause
+        raise
+    flush(out.parent)
+
+
+def _link(staging: Path, out: Path) -> None:
+    """Unlike a rename this refuses a name that is taken; not every file system can."""
+    try:
+        os.link(staging, out)
+    except OSError as cause:
+        if cause.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        os.rename(staging, out)  # noqa: PTH104 - as above
+
+
+def _taken(out: Path) -> DataError:
+    return DataError("exists already", where=str(out), hint="choose another name for --out; nothing is overwritten")
+
+
+def keeps(tables: Mapping[Role, Table], ending: str) -> bool:
+    """Whether a format takes every cell as it is."""
+    changes = {".csv": _is_run, ".tsv": _is_torn}.get(ending)
+    if changes is None:
+        return True
+    try:
+        return not any(changes(cell) for table in tables.values() for row in _flat(table) for cell in row)
+    except DataError:
+        return False
+
+
+def _is_run(cell: str) -> bool:
+    """Whether a spreadsheet would run the cell; a whole number, as labels are, is only a number."""
+    return cell.startswith(_RUN_BY_SPREADSHEETS) and not _WHOLE_NUMBER.fullmatch(cell)
+
+
+def _is_torn(cell: str) -> bool:
+    """Whether a cell does not fit into a line of a TSV."""
+    return any(mark in cell for mark in "\t\n\r")
 
 
 def _write(table: Table, path: Path, ending: str) -> int:
@@ -101,7 +160,7 @@ def _write_csv(table: Table, path: Path) -> int:
 
     def safe(cell: str) -> str:
         nonlocal quoted
-        if not cell.startswith(_RUN_BY_SPREADSHEETS):
+        if not _is_run(cell):
             return cell
         quoted += 1
         return f"'{cell}"
@@ -118,7 +177,7 @@ def _write_tsv(table: Table, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("\t".join(_names(table)) + "\n")
         for number, row in enumerate(_flat(table)):
-            if any(mark in cell for cell in row for mark in "\t\n\r"):
+            if any(map(_is_torn, row)):
                 raise DataError(
                     "the text holds a tab or a line end, which a .tsv cannot hold",
                     where=f"row {number} of what was to be written",
@@ -152,16 +211,26 @@ def _names(table: Table) -> list[str]:
 
 
 def _flat(table: Table) -> Iterator[list[str]]:
-    """Cells of a row as strings, several labels joined by ``|``."""
+    """Cells of a row as strings, several labels joined by ``|``.
+
+    Raises: DataError for a label that holds it.
+    """
     for row in _rows(table):
         label = row.pop("label")
         yield [*(str(value) for value in row.values()), _joined(label)]
 
 
 def _joined(label: object) -> str:
-    if isinstance(label, list):
-        return "|".join(label)
-    return "" if label is None else str(label)
+    if not isinstance(label, list):
+        return "" if label is None else str(label)
+    torn = next((name for name in label if SEPARATOR in name), None)
+    if torn is not None:
+        raise DataError(
+            f"the label {torn!r} holds {SEPARATOR}, which stands between the labels of a row in .csv and .tsv",
+            where="what was to be written",
+            hint="write .jsonl or .parquet",
+        )
+    return SEPARATOR.join(label)
 
 
 def _rows(table: Table) -> Iterator[dict[str, object]]:

@@ -27,11 +27,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds: a table for each split there is, ``train`` always among them."""
+    """What a source holds: a table for each split there is, ``train`` always among them.
+
+    Args:
+        as_used: These are the rows of an earlier run: HTML is gone already, and a label of
+            ``label_order`` may have lost its train rows.
+    """
 
     source: str
     tables: dict[Role, Table]
     notes: tuple[str, ...] = ()
+    as_used: bool = False
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Labels that are known though train may show none of their rows."""
+        train = self.tables["train"]
+        return frozenset((train.label_order or ()) if self.as_used else train.columns.flags)
 
 
 @dataclass(frozen=True)
@@ -59,13 +71,15 @@ def prepare(found: Found, config: ExperimentConfig) -> Splits:
 
     Raises: DataError when rows, labels or their number do not allow training.
     """
+    if found.as_used:  # entities within entities would be stripped once more, and the rows be others
+        config = _without_html_rule(config)
     data = config.data
     tables = tidied(found.tables)
     notes = [*found.notes, *(note for table in tables.values() for note in table.notes)]
     parts: dict[Role, _Part] = {"train": _usable(tables["train"], "train", config, notes)}
     names = labels.names_of(tables["train"])
     labels.check_count(names, config.model.num_labels, tables["train"].where)
-    known = labels.names_in(tables["train"].labels) | set(tables["train"].columns.flags)
+    known = labels.names_in(tables["train"].labels) | found.declared
     for role, table in tables.items():
         if role == "test" and labels.unlabelled(table, known):
             notes.append(f"test split left out: none of its {len(table.texts)} rows has a label")
@@ -98,6 +112,11 @@ def tidied(tables: dict[Role, Table]) -> dict[Role, Table]:
     """The tables with tidy labels; where train tells several labels a row, every split does."""
     several = any(table.columns.several or table.labels.several for table in tables.values())
     return {role: labels.tidied(table, several=several) for role, table in tables.items()}
+
+
+def _without_html_rule(config: ExperimentConfig) -> ExperimentConfig:
+    rules = config.data.validation_rules.model_copy(update={"remove_html": False})
+    return config.model_copy(update={"data": config.data.model_copy(update={"validation_rules": rules})})
 
 
 def _usable(table: Table, role: Role, config: ExperimentConfig, notes: list[str]) -> _Part:

@@ -115,10 +115,18 @@ def _version(reference: str, config: ExperimentConfig, versions: VersionStore | 
     if versions is None:
         raise DataError("stored versions cannot be read here", where=f"{VERSION_PREFIX}{reference}")
     version = versions.find(reference)
-    found = read_local(str(versions.folder(version.id)), config)
+    # What the configuration says of columns and splits is meant for the source the version was made from.
+    told = dict.fromkeys(("label_separator", "label_columns", "train_split", "validation_split", "test_split"))
+    columns = {
+        "text_column": "text",
+        "label_column": "label",
+        "text_pair_column": "text_pair" if version.pairs else None,
+    }
+    data = config.data.model_copy(update=told | columns)
+    found = read_local(str(versions.folder(version.id)), config.model_copy(update={"data": data}))
     # Labels keep the order they had: a label without rows in train would shift the others.
     tables = {role: replace(table, label_order=version.label_names) for role, table in found.tables.items()}
-    return Found(f"{VERSION_PREFIX}{version.short}", tables, (f"made from {version.source}",))
+    return Found(f"{VERSION_PREFIX}{version.short}", tables, (f"made from {version.source}",), as_used=True)
 
 
 def _check_builtin(name: str) -> None:

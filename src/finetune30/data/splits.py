@@ -74,7 +74,9 @@ class Splits:
         digest = hashlib.sha256()
         for name, split in self.items():
             pairs = repeat(None) if split.pairs is None else split.pairs
-            for labels, text, pair in zip(self.named(split.labels), split.texts, pairs, strict=False):
+            for label, text, pair in zip(self.named(split.labels), split.texts, pairs, strict=False):
+                # The order of a model's outputs is no part of the rows: several labels of a row are a set.
+                labels = sorted(label) if isinstance(label, list) else label
                 # JSON, because joined strings could be cut in two places and hash the same.
                 digest.update(json.dumps([name, labels, text, *([] if pair is None else [pair])]).encode("ascii"))
         return digest.hexdigest()

@@ -167,6 +167,8 @@ class Texts(Sequence[str]):
     def __getitem__(self, at: slice) -> list[str]: ...
     def __getitem__(self, at: int | slice) -> str | list[str]:
         if isinstance(at, slice):
+            if (at.step or 1) < 0:  # batches are read forwards
+                return list(self)[at]
             return [text for _, texts in self.take(np.arange(len(self))[at]).chunks() for text in texts.to_pylist()]
         at = int(at)
         if not -len(self) <= at < len(self):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import Select
+from sqlalchemy import Select, or_
 
 from finetune30.errors import BadInput
 from finetune30.experiments.record import Status, search_key
@@ -28,7 +28,7 @@ class Filters(TypedDict, total=False):
         start: First moment of creation, Unix seconds.
         end: Last moment of creation, Unix seconds.
         status: Only this state.
-        dataset_hash: Only runs that used this version of data.
+        dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
         sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
         desc: Largest, latest, last of the alphabet first; the default.
         limit: At most so many.
@@ -62,9 +62,11 @@ def select_matching(filters: Filters) -> Select[Any]:
         (row.created_at.__ge__, filters.get("start")),
         (row.created_at.__le__, filters.get("end")),
         (row.status.__eq__, filters.get("status")),
-        (row.dataset_hash.__eq__, filters.get("dataset_hash")),
     )
     found = select_experiments().where(*(compare(bound) for compare, bound in bounds if bound is not None))
+    if version := filters.get("dataset_hash"):
+        # A run that sampled a version has another hash, but cannot be resumed without that version.
+        found = found.where(or_(row.dataset_hash == version, row.dataset == f"version:{version}"))
     if name := filters.get("name"):
         found = found.where(row.name_key.contains(search_key(name), autoescape=True))
     key = row["name_key" if sort_by == "name" else sort_by]

@@ -56,10 +56,11 @@ def prepare(config: ExperimentConfig, versions: VersionStore, note: Callable[[st
     Args:
         versions: Where ``version:ID`` is looked up and the rows will be kept.
         note: Told what was found and decided, one sentence at a time.
-    Raises: BadInput (ConfigError, ModelError, DataError); nothing was made then.
+    Raises: BadInput (ConfigError, ModelError, DataError, StorageError); nothing was made then.
     """
     for text in config.notes:
         note(text)
+    versions.check_place()
     compute = choose(config.training.device, config.training.bf16, fp16=config.training.fp16)
     note(f"device: {compute.reason}")
     base = inspect(config.model.name, config.model.revision)

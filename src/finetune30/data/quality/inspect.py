@@ -58,7 +58,7 @@ def inspect(
     there[checks[0].rows] = False
     copies = find_copies(data, there)
     near = find_near_copies(data, there & ~copies.later, copies.leaked)
-    checks += [*_copies(data, copies, near), *check_labels(data), _truncation(data, longer)]
+    checks += [*_copies(data, copies, near), *check_labels(data, found.declared), _truncation(data, longer)]
     checks += [check_language(data, spoken), check_personal(data), check_shortcuts(data)]
     counts: Counter[str] = Counter()
     for role, table in data.tables.items():

@@ -23,10 +23,14 @@ BALANCED_UP_TO = 3.0
 _SEPARATOR = re.compile(r"(?<=[^\W_])(?:[_-]+|\s+[_-]+\s+)(?=[^\W_])")
 
 
-def check_labels(data: Dataset) -> list[Check]:
-    """The checks ``label_variant``, ``rare_class``, ``imbalance`` and ``label_set``."""
+def check_labels(data: Dataset, declared: Collection[str] = ()) -> list[Check]:
+    """The checks ``label_variant``, ``rare_class``, ``imbalance`` and ``label_set``.
+
+    Args:
+        declared: Labels that are known though train may show none of their rows.
+    """
     counts = {role: count_names(data.tables[role].labels) for role in data.roles}
-    return [_variants(data), _rare(data, counts["train"]), _imbalance(counts["train"]), _sets(data, counts)]
+    return [_variants(data), _rare(data, counts["train"]), _imbalance(counts["train"]), _sets(data, counts, declared)]
 
 
 def count_names(labels: Labels) -> Counter[str]:
@@ -122,8 +126,8 @@ def _imbalance(counts: Counter[str]) -> Check:
     )
 
 
-def _sets(data: Dataset, counts: dict[Role, Counter[str]]) -> Check:
-    known = set(counts["train"])
+def _sets(data: Dataset, counts: dict[Role, Counter[str]], declared: Collection[str]) -> Check:
+    known = set(counts["train"]).union(declared)
     rows = [np.zeros(0, np.int64)]
     told: list[str] = []
     absent: dict[str, list[str]] = {}

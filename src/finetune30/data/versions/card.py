@@ -101,4 +101,9 @@ class DatasetVersion:
         names = {name: values[name] for name in cls.__dataclass_fields__}
         if not ID.fullmatch(str(names["id"])):
             raise ValueError(f"{names['id']!r} is no id of a version")
-        return cls(**names | {"label_names": tuple(names["label_names"]), "notes": tuple(names["notes"])})
+        if not all(
+            isinstance(part, dict) and {"rows", "bytes", "labels"} <= part.keys() for part in names["splits"].values()
+        ):
+            raise ValueError("a split lacks its rows, bytes or labels")
+        told = {"label_names": tuple(names["label_names"]), "notes": tuple(names["notes"])}
+        return cls(**names | told | {"created_at": float(names["created_at"])})

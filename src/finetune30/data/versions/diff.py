@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.data.fold import key_of
+from finetune30.errors import StorageError
 
 _SHUFFLE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -99,10 +100,11 @@ class _Rows:
         for file in self.files:
             count = 0
             for text, pair, label in self._read(file):
-                # Different hashes for the three, so that a text is never taken for a label.
+                # Different hashes for the three, so that a text is never taken for a label. With their
+                # lengths, because joined strings could be cut in two places.
                 split.append(key_of(f"split {file.stem}"))
-                texts.append(key_of(f"text {text}\x1f{pair or ''}"))
-                labels.append(key_of(f"label {label}"))
+                texts.append(key_of(f"text {len(text)} {text}{'' if pair is None else f' pair {pair}'}"))
+                labels.append(key_of("label " + (label if isinstance(label, str) else repr(sorted(label)))))
                 count += 1
             self.sizes.append(count)
         self.split, self.texts, self.labels = (np.array(keys, np.uint64) for keys in (split, texts, labels))
@@ -113,16 +115,23 @@ class _Rows:
         for file in self.files:
             for place, (text, pair, label) in enumerate(self._read(file)):
                 if number in asked:
-                    found[number] = Row(f"{file.stem}:{place}", text, label, pair)
+                    told = label if isinstance(label, str) else " + ".join(label)
+                    found[number] = Row(f"{file.stem}:{place}", text, told, pair)
                 number += 1
         return found
 
-    def _read(self, file: Path) -> Iterator[tuple[str, str | None, str]]:
+    def _read(self, file: Path) -> Iterator[tuple[str, str | None, str | list[str]]]:
+        import pyarrow as pa
         from pyarrow import parquet
 
-        with parquet.ParquetFile(file, page_checksum_verification=True) as opened:
-            for batch in opened.iter_batches(8_192):
-                columns = batch.to_pydict()
-                pairs = columns.get("text_pair") or [None] * len(columns["text"])
-                for text, pair, label in zip(columns["text"], pairs, columns["label"], strict=True):
-                    yield text, pair, " + ".join(label) if isinstance(label, list) else label
+        try:
+            with parquet.ParquetFile(file, page_checksum_verification=True) as opened:
+                for batch in opened.iter_batches(8_192):
+                    columns = batch.to_pydict()
+                    pairs = columns.get("text_pair") or [None] * len(columns["text"])
+                    yield from zip(columns["text"], pairs, columns["label"], strict=True)
+        except (pa.ArrowException, OSError, KeyError) as cause:
+            reason = str(cause).splitlines()[0][:200]
+            raise StorageError(
+                f"the rows of a version cannot be read: {reason}", where=str(file), hint="restore it from a backup"
+            ) from cause

@@ -8,10 +8,11 @@ is not swept away under it. Neighbours: card describes, diff compares; callers s
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ class VersionStore:
     def __init__(self, data_dir: Path) -> None:
         self.datasets = data_dir / "datasets"
         self.metadata = data_dir / "metadata"
+
+    def check_place(self) -> None:
+        """Refuse a data folder that could not take a version. Makes nothing.
+
+        Raises: StorageError.
+        """
+        place = next(place for place in (self.metadata, *self.metadata.absolute().parents) if os.path.lexists(place))
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise _unusable("this is no folder one can write to", place)
 
     def freeze(self, splits: Splits, data: Mapping[str, Any], quality: Mapping[str, Any]) -> DatasetVersion:
         """Store the rows, unless they are there already.
@@ -91,13 +101,13 @@ class VersionStore:
         path = self.metadata / "tags.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
+            return {str(tag): str(one) for tag, one in found.items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as cause:
+        except (OSError, ValueError, AttributeError, RecursionError) as cause:
             raise StorageError(
                 f"the tags cannot be read: {cause}", where=str(path), hint="restore or remove it"
             ) from cause
-        return {str(tag): str(one) for tag, one in found.items()}
 
     def tags_of(self, version_id: str) -> Sequence[str]:
         """The tags of one version."""
@@ -113,6 +123,7 @@ class VersionStore:
                 f"{name!r} is no tag, expected letters, digits, dot, dash and underscore, and not the look of an id",
                 hint="for example: finetune30 data versions tag ID gold-2026",
             )
+        self.find(reference)  # nothing is made for what is not there
         with self._locked():
             version = self.find(reference)
             self._write_tags(self.tags() | {name: version.id})
@@ -123,11 +134,11 @@ class VersionStore:
 
         Raises: NotFound.
         """
+        tags = self.tags()
+        if name not in tags:
+            raise NotFound(f"no version has the tag {name!r}", hint=did_you_mean(name, tags) or _SEE)
         with self._locked():
-            tags = self.tags()
-            if name not in tags:
-                raise NotFound(f"no version has the tag {name!r}", hint=did_you_mean(name, tags) or _SEE)
-            self._write_tags({tag: one for tag, one in tags.items() if tag != name})
+            self._write_tags({tag: one for tag, one in self.tags().items() if tag != name})
 
     def delete(self, reference: str, runs_of: Callable[[str], Sequence[str]]) -> DatasetVersion:
         """Remove a version and its tags.
@@ -136,6 +147,7 @@ class VersionStore:
             runs_of: Which runs used a version, by its id; asked under the lock.
         Raises: StateError while a run uses it; NotFound.
         """
+        self.find(reference)  # nothing is made for what is not there
         with self._locked():
             version = self.find(reference)
             self._refuse_used(version, runs_of(version.id))
@@ -181,9 +193,11 @@ class VersionStore:
         path = self._card_path(version_id)
         try:
             version = DatasetVersion.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            if version.id != version_id:
+                raise ValueError(f"it is the card of {version.short}")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as cause:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
             raise StorageError(
                 f"the card of a version cannot be read: {cause}", where=str(path), hint="restore or remove it"
             ) from cause
@@ -198,10 +212,22 @@ class VersionStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        for folder in (self.datasets, self.metadata):
-            folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.metadata / ".lock"):
+        with ExitStack() as held:
+            try:
+                for folder in (self.datasets, self.metadata):
+                    folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(self.metadata / ".lock"))
+            except OSError as cause:
+                raise _unusable(cause.strerror or str(cause), cause.filename or self.metadata) from cause
             yield
+
+
+def _unusable(reason: str, place: str | Path) -> StorageError:
+    return StorageError(
+        f"versions of data cannot be kept here: {reason}",
+        where=str(place),
+        hint="set DATA_DIR to a folder this user can write to",
+    )
 
 
 def _write(split: Split, splits: Splits, path: Path) -> None:
