@@ -32,6 +32,7 @@ def test_a_run_leaves_everything_behind_and_says_so_in_its_last_line(workplace: 
         "config.yaml",
         "environment.json",
         "metrics.json",
+        "quality.json",
         "logs.txt",
         "progress.jsonl",
         "artifacts",
