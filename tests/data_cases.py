@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune30.config import ExperimentConfig, from_mapping
-from finetune30.data.files import read_table
+from finetune30.data.reading.files import read_table
 from finetune30.data.table import Columns, Table
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.data_cases import balanced, configured, jsonl, read, write_tsv
 
 from finetune30.data import load
-from finetune30.data.files import read_table
+from finetune30.data.reading.files import read_table
 from finetune30.data.table import Columns
 from finetune30.errors import DataError
 

@@ -88,7 +88,7 @@ def test_s70_a_bomb_is_refused_while_it_is_read(tmp_path: Path, name: str, conte
 
 
 def test_s70_more_than_the_quota_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune30.data.unpacking.MOST_BYTES", 1000)
+    monkeypatch.setattr("finetune30.data.reading.unpacking.MOST_BYTES", 1000)
 
     for name, content in (("a.csv.gz", gzip.compress(CSV * 100)), ("a.zip", zipped({"train.csv": CSV * 100}))):
         with pytest.raises(DataError, match="it unpacks to more than 0 GiB"):

@@ -14,7 +14,7 @@ import pytest
 from tests.data_cases import balanced, configured, read, write_tsv
 
 from finetune30.data import load
-from finetune30.data.opening import open_entry
+from finetune30.data.reading.opening import open_entry
 from finetune30.errors import DataError
 
 # A reader that waits for a writer would hang for good: the clock ends it.

@@ -114,7 +114,7 @@ def test_s74_whatever_happens_to_the_reading_process_is_one_error(
 ) -> None:
     (tmp_path / "crashing.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr("finetune30.data.parquet._WORKER", "crashing")
+    monkeypatch.setattr("finetune30.data.reading.parquet._WORKER", "crashing")
 
     with pytest.raises(DataError, match=fault) as refused:
         read(WHOLE, ".parquet")

@@ -1,6 +1,6 @@
 """From a dataset's name to the exact rows an experiment uses, and to what is wrong with them.
 
-    sources ──> local ──> opening, files ─┐                ┌─> quality: inspect, clean
+    sources ──> local ──> reading ────────┐                ┌─> quality: inspect, clean
         │  └──> hub ──────────────────────┼─> table ──> Found ─> prepare ──> rules, labels, splits ──> Splits
         ├────── builtin:reviews ──────────┤                └─> analysis                                  │
         └────── version:ID <──────────────┴────────────────────────────────── versions: freeze <─────────┘

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from finetune30.data.opening import READABLE
+from finetune30.data.reading.opening import READABLE
 from finetune30.data.roles import Role
 from finetune30.data.table import Cell, Table
 from finetune30.durable import flush, make_readable, remove

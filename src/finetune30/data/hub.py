@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune30.data.arrow import BATCH_ROWS, add_batch, check_types, names_of
 from finetune30.data.prepare import Found
+from finetune30.data.reading.arrow import BATCH_ROWS, add_batch, check_types, names_of
 from finetune30.data.roles import Candidate, Role, assign
 from finetune30.data.table import Columns, Table, TableWriter, choose_columns, columns_wanted, shortened
 from finetune30.errors import DataError

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from finetune30.data.archives import members
-from finetune30.data.files import read_table
-from finetune30.data.opening import (
+from finetune30.data.prepare import Found
+from finetune30.data.reading.archives import members
+from finetune30.data.reading.files import read_table
+from finetune30.data.reading.opening import (
     ARCHIVES,
     START_BYTES,
     Form,
@@ -25,10 +26,9 @@ from finetune30.data.opening import (
     is_folder,
     open_entry,
 )
-from finetune30.data.prepare import Found
+from finetune30.data.reading.unpacking import unpacked
 from finetune30.data.roles import Candidate, Role, assign, told_splits
 from finetune30.data.table import Columns, Table, columns_wanted, shortened
-from finetune30.data.unpacking import unpacked
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from finetune30.data.hub import read_hub
 from finetune30.data.labels import told_by
 from finetune30.data.local import check_entry, read_local
-from finetune30.data.opening import FILE_ENDINGS
 from finetune30.data.prepare import Found, prepare
+from finetune30.data.reading.opening import FILE_ENDINGS
 from finetune30.data.roles import Candidate, Role, assign
 from finetune30.data.splits import Splits
 from finetune30.data.table import Table, TableWriter, choose_columns, columns_wanted, did_you_mean, shortened

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from finetune30.data import tar
-from finetune30.data.opening import PACKED
-from finetune30.data.unpacking import MOST_BYTES, STEP_BYTES, Meter, Stream
+from finetune30.data.reading import tar
+from finetune30.data.reading.opening import PACKED
+from finetune30.data.reading.unpacking import MOST_BYTES, STEP_BYTES, Meter, Stream
 from finetune30.errors import DataError
 
 MOST_MEMBERS = 1000

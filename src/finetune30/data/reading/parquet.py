@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import IO, Any, BinaryIO
 
-from finetune30.data.arrow import add_batch
+from finetune30.data.reading.arrow import add_batch
+from finetune30.data.reading.unpacking import Meter
 from finetune30.data.table import Columns, Table, TableWriter
-from finetune30.data.unpacking import Meter
 from finetune30.errors import DataError
 
-_WORKER = "finetune30.data.parquet_worker"
+_WORKER = "finetune30.data.reading.parquet_worker"
 _FREE_BYTES = 256 << 20
 
 

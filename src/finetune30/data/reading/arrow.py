@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-from finetune30.data.objects import typed_label
+from finetune30.data.reading.objects import typed_label
 from finetune30.data.table import Cell, Columns, TableWriter
 from finetune30.errors import DataError
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import partial
 from typing import BinaryIO
 
-from finetune30.data.decoding import decoded
-from finetune30.data.delimited import read_rows
-from finetune30.data.objects import read_objects
-from finetune30.data.opening import START_BYTES, check_content
+from finetune30.data.reading.decoding import decoded
+from finetune30.data.reading.delimited import read_rows
+from finetune30.data.reading.objects import read_objects
+from finetune30.data.reading.opening import START_BYTES, check_content
 from finetune30.data.table import Columns, Table
 from finetune30.errors import DataError
 
@@ -34,7 +34,7 @@ def read_table(handle: BinaryIO, ending: str, *, where: str, wanted: Columns, en
     if not start:
         raise DataError("the file is empty", where=where, hint="the first line names the columns")
     if ending == ".parquet":
-        from finetune30.data.parquet import read_parquet
+        from finetune30.data.reading.parquet import read_parquet
 
         return read_parquet(handle, where=where, wanted=wanted)
     read = (

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 
-from finetune30.data.decoding import TextFile
 from finetune30.data.labels import flagged, told_by
-from finetune30.data.lines import HEADER, Lines
+from finetune30.data.reading.decoding import TextFile
+from finetune30.data.reading.lines import HEADER, Lines
 from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
 from finetune30.errors import DataError
 

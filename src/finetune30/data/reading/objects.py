@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from finetune30.data.decoding import TextFile
 from finetune30.data.labels import flagged, label_of, told_by
-from finetune30.data.lines import Lines
+from finetune30.data.reading.decoding import TextFile
+from finetune30.data.reading.lines import Lines
 from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
 from finetune30.errors import DataError
 

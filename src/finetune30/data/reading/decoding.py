@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from finetune30.data import charsets
-from finetune30.data.lines import Broken, Enough, Lines, MarkedLines
+from finetune30.data.reading import charsets
+from finetune30.data.reading.lines import Broken, Enough, Lines, MarkedLines
 from finetune30.data.table import Table, shortened
 from finetune30.errors import DataError
 

@@ -1,6 +1,6 @@
 """PROCESS: decodes one Parquet file, within limits, and writes its rows as an Arrow stream.
 
-``python -m finetune30.data.parquet_worker REQUEST DESCRIPTOR``: the wanted columns as JSON, and an open
+``python -m finetune30.data.reading.parquet_worker REQUEST DESCRIPTOR``: the wanted columns as JSON, and an open
 file. Standard output carries the batches, the chosen columns in the stream's metadata; the last line
 of standard error is the DataError as JSON, if there was one. Neighbours: parquet starts it.
 """
@@ -14,8 +14,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from finetune30.data.arrow import BATCH_ROWS, check_types, names_of
-from finetune30.data.lines import LONGEST_ROW
+from finetune30.data.reading.arrow import BATCH_ROWS, check_types, names_of
+from finetune30.data.reading.lines import LONGEST_ROW
 from finetune30.data.table import Columns, choose_columns
 from finetune30.errors import DataError
 
