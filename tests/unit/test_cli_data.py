@@ -206,7 +206,7 @@ def test_people_read_what_was_fixed_and_where_it_is(data: Cli) -> None:
     ended = data("validate", write_csv("rows.csv", FAULTY), "--fix", "--out", "new/fixed.csv")
 
     assert ended.code == 0
-    assert "fixed: html 1, label_variant 1, empty 1, control_chars 1, duplicate 1\n" in ended.out
+    assert "fixed: empty 1, html 1, control_chars 1, label_variant 1, duplicate 1\n" in ended.out
     assert "written: new/fixed.csv (63 train rows)" in ended.out
     assert "apostrophe" not in ended.out
 
