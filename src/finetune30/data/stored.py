@@ -224,3 +224,27 @@ def _positions(rows: NDArray[np.int64]) -> Any:
     import pyarrow as pa
 
     return pa.array(rows)
+
+
+class Numbers(Sequence[int]):
+    """A column of whole numbers, read where it is asked for."""
+
+    def __init__(self, stored: Stored, column: str) -> None:
+        self._stored = stored
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[int]: ...
+    def __getitem__(self, at: int | slice) -> int | list[int]:
+        if isinstance(at, slice):
+            return [self[number] for number in range(*at.indices(len(self)))]
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        at %= len(self)
+        number = int(np.searchsorted(self._stored.starts, at, side="right")) - 1
+        return int(self._stored.batch(number).column(self._column)[at - int(self._stored.starts[number])].as_py())

@@ -10,12 +10,12 @@ import difflib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.data.stored import Texts, Writer
+from finetune30.data.stored import Numbers, Texts, Writer
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class Labels(Sequence[Cell]):
     """The label cells of a table, each distinct one kept once.
 
     Args:
-        codes: Shape (rows,), int32: position in ``cells``; -1 where a row tells no label.
+        codes: Shape (rows,): position in ``cells``; -1 where a row tells no label.
         cells: What the source says: a label, or several.
     """
 
-    def __init__(self, codes: NDArray[np.int32], cells: Sequence[str | tuple[str, ...]]) -> None:
-        self.codes = codes
+    def __init__(self, codes: NDArray[np.signedinteger[Any]], cells: Sequence[str | tuple[str, ...]]) -> None:
         self.cells = tuple(cells)
+        self.codes = codes.astype(smallest_for(len(self.cells)), copy=False)
 
     @classmethod
     def of(cls, cells: Iterable[Cell]) -> Labels:
@@ -109,6 +109,11 @@ class Labels(Sequence[Cell]):
         return None if code < 0 else self.cells[code]
 
 
+def smallest_for(count: int) -> type[np.signedinteger[Any]]:
+    """The type of numbers from -1 up to a count that takes the least memory."""
+    return np.int16 if count < np.iinfo(np.int16).max else np.int32
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """One split of a source: ``texts[i]`` and ``labels[i]`` are its row ``i``, counted from 0.
@@ -149,10 +154,12 @@ class TableWriter:
         kinds = {"text": "string"}
         if columns.pair is not None:
             kinds["pair"] = "string"
+        if has_lines:
+            kinds["line"] = "int64"
         self._rows = Writer(kinds)
         self._codes = array("i")
         self._known: dict[Cell, int] = {None: -1}
-        self._lines = array("q") if has_lines else None
+        self._has_lines = has_lines
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -164,13 +171,9 @@ class TableWriter:
             label: As the source says it; a tuple where a row may have several, None where it tells none.
             line: Where it begins, counted from 1.
         """
-        if self.columns.pair is None:
-            self._rows.add(text)
-        else:
-            self._rows.add(text, pair or "")
+        texts = (text,) if self.columns.pair is None else (text, pair or "")
+        self._rows.add(*texts, *((line,) if self._has_lines else ()))
         self._codes.append(self._known.setdefault(label, len(self._known) - 1))
-        if self._lines is not None:
-            self._lines.append(line)
 
     def finish(self, *, notes: Iterable[str] = (), label_order: tuple[str, ...] | None = None) -> Table:
         """The table of all rows added."""
@@ -182,7 +185,7 @@ class TableWriter:
             Texts(stored, "text"),
             Labels(codes, _told(self._known)),
             None if self.columns.pair is None else Texts(stored, "pair"),
-            self._lines,
+            Numbers(stored, "line") if self._has_lines else None,
             label_order,
             tuple(notes),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,7 @@ def _any(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool
     return found
 
 
-def _differ(labels: NDArray[np.int32], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _differ(labels: NDArray[np.signedinteger[Any]], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether a group's labels differ; -1 is no label."""
     highest = np.maximum.reduceat(labels, starts)
     lowest = np.minimum.reduceat(np.where(labels < 0, np.iinfo(labels.dtype).max, labels), starts)

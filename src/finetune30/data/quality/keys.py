@@ -2,7 +2,7 @@
 
 Keys are appended to a nameless file in row order; to find equal ones the file is read several
 times, each time keeping only a range of keys small enough to be sorted. Five million rows are
-five passes over forty megabytes. Neighbours: copies and near ask with their own keys.
+ten passes over forty megabytes. Neighbours: copies and near ask with their own keys.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KeyFile:
         sorted_at_once: About how many keys are held in memory.
     """
 
-    def __init__(self, sorted_at_once: int = 1 << 20) -> None:
+    def __init__(self, sorted_at_once: int = 1 << 19) -> None:
         self._sorted_at_once = sorted_at_once
         self._file = nameless_file(self)
         self._count = 0

@@ -57,7 +57,8 @@ def find_near_copies(data: Dataset, there: NDArray[np.bool_], leaked: NDArray[np
     later, near_leaked = np.zeros(len(data), bool), np.zeros(len(data), bool)
     leaking = [np.zeros(0, np.int64)]
     first_held_out = int(data.starts[1]) if data.roles[0] == "train" else len(data)
-    held_out = np.arange(len(data)) >= first_held_out
+    held_out = np.zeros(len(data), bool)
+    held_out[first_held_out:] = True
     for band in bands:
         still_open = there & ~(later & (~held_out | near_leaked | leaked))
         for groups in band.groups(still_open):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from finetune30.data.fold import texts_and_pairs, whole, whole_texts
 from finetune30.data.labels import names_in, unlabelled
 from finetune30.data.prepare import tidied
 from finetune30.data.roles import Role
-from finetune30.data.table import Labels, Table
+from finetune30.data.table import Labels, Table, smallest_for
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
@@ -113,7 +113,7 @@ class Dataset:
         return missing
 
     @cached_property
-    def labels(self) -> NDArray[np.int32]:
+    def labels(self) -> NDArray[np.signedinteger[Any]]:
         """A number for each row's label as a run reads it, the same in all splits; -1 for none."""
         known: dict[object, int] = {}
         parts = []
@@ -122,7 +122,7 @@ class Dataset:
             if role == "test" and self.silent:
                 labels = Labels(np.full(len(labels), -1, np.int32), ())
             numbers = [known.setdefault(cell, len(known)) for cell in labels.cells]
-            parts.append(np.array([*numbers, -1], np.int32)[labels.codes])
+            parts.append(np.array([*numbers, -1], np.int32)[labels.codes].astype(smallest_for(len(known)), copy=False))
         return np.concatenate(parts)
 
 

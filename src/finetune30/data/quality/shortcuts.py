@@ -56,7 +56,7 @@ def _candidates(data: Dataset) -> set[str]:
     """Words that look like giveaways in a sample of the train rows."""
     table = data.tidy["train"]
     size = len(table.texts)
-    sampled = np.arange(size)
+    sampled = np.arange(min(size, _SAMPLE))
     if size > _SAMPLE:
         sampled = np.sort(np.random.default_rng(_SEED).choice(size, _SAMPLE, replace=False))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
