@@ -206,9 +206,29 @@ def test_people_read_what_was_fixed_and_where_it_is(data: Cli) -> None:
     ended = data("validate", write_csv("rows.csv", FAULTY), "--fix", "--out", "new/fixed.csv")
 
     assert ended.code == 0
-    assert "fixed: empty 1, html 1, control_chars 1, label_variant 1, duplicate 1\n" in ended.out
+    assert "fixed: empty 1, html 1, control_chars 1, duplicate 1, label_variant 1\n" in ended.out
     assert "written: new/fixed.csv (63 train rows)" in ended.out
     assert "apostrophe" not in ended.out
+    assert ended.out.endswith("the copy: WARN, left to you: near_duplicate\n")
+    assert Path("new/fixed.csv").read_text().splitlines()[0] == "text,label,row"
+
+
+def test_a_copy_that_still_fails_is_a_failure(data: Cli) -> None:
+    torn = [(text, label) for text, _ in GOOD[:10] for label in ("good", "bad")]
+
+    ended = data("validate", write_csv("rows.csv", torn), "--fix", "--out", "new.csv", "--json")
+
+    assert ended.code == 1
+    assert ended.json["fixed"]["failed"] == ["contradictory_label"]
+
+
+def test_a_fix_can_be_left_out_by_name(data: Cli) -> None:
+    rows = write_csv("rows.csv", [*GOOD, ("<b>good</b> food by the sea", "good")])
+
+    assert data("validate", rows, "--fix", "--out", "new.csv", "--skip", "html").code == 0
+    assert "<b>good</b>" in Path("new.csv").read_text()
+    wrong = data("validate", rows, "--fix", "--out", "other.csv", "--skip", "htm")
+    assert (wrong.code, "did you mean 'html'?" in wrong.err) == (2, True)
 
 
 def test_s72_it_is_said_when_a_csv_got_apostrophes(data: Cli) -> None:
@@ -241,6 +261,7 @@ def test_several_labels_and_pairs_say_how_to_read_the_copy(data: Cli) -> None:
 
     ended = data("validate", "rows.jsonl", "--text-pair-column", "also", "--fix", "--out", "new.csv")
 
-    assert "read it with: --set 'data.text_pair_column=text_pair' --set 'data.label_separator=|'" in ended.out
-    read = data("validate", "new.csv", "--text-pair-column", "text_pair", "--set", "data.label_separator=|", "--json")
+    told = """read it with: --set 'data.text_pair_column="also"' --set 'data.label_separator="|"'\n"""
+    assert told in ended.out
+    read = data("validate", "new.csv", "--text-pair-column", "also", "--set", "data.label_separator=|", "--json")
     assert read.json["label_counts"] == {"all": 60, "bad": 30, "good": 30}

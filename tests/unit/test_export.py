@@ -8,19 +8,33 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.data_cases import configured
 from tests.version_cases import ODD, listed
 
-from finetune30.data import Found, find
-from finetune30.data.export import keeps, write_files
+from finetune30.data import Found, export, find
+from finetune30.data.roles import Role
 from finetune30.data.table import Cell, Columns, Table, TableWriter
 from finetune30.errors import DataError, StorageError
+
+
+def copies(tables: Mapping[Role, Table]) -> dict[Role, export.Copy]:
+    return {role: export.Copy(table, np.arange(len(table.texts))) for role, table in tables.items()}
+
+
+def write_files(tables: Mapping[Role, Table], out: Path, folder_ending: str = ".jsonl") -> tuple[list[Path], int]:
+    return export.write_files(copies(tables), out, folder_ending=folder_ending)
+
+
+def keeps(tables: Mapping[Role, Table], ending: str) -> bool:
+    return export.keeps(copies(tables), ending)
+
 
 FORMATS = [".csv", ".tsv", ".jsonl", ".parquet"]
 RUN = ["=1+1", "+1-1", "-x", "@SUM(A1)", "\tx", "\rx"]
@@ -213,7 +227,6 @@ def test_of_two_that_write_at_once_one_wins_and_the_other_is_told(
 ) -> None:
     """The name is taken after it was looked at: by a thread that stands in for another process."""
     looked = threading.Event()
-    from finetune30.data import export
 
     def slow(*given: object) -> None:
         if not looked.is_set():

@@ -51,7 +51,7 @@ def test_spellings_of_one_label_are_named_with_the_most_frequent_one(
         ["c", "c++", "c#"],
         ["good", "goods", "go od"],
         ["好", "很好"],
-        ["1", "1.0", "01"],
+        ["1", "1.5", "01"],
         ["is -1", "is 1"],
         ["-", "_", "--"],
         ["😀", "😡"],

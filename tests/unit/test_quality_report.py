@@ -132,16 +132,18 @@ def test_more_fields_are_written_at_the_end() -> None:
     assert "\n" not in stream.getvalue()
 
 
-def test_what_no_label_and_no_row_tell_is_reported_without_failing() -> None:
+def test_data_that_no_run_takes_fails_before_it_is_tried() -> None:
     nothing = reported([], [], [])
-    assert (nothing.status, nothing.label_counts, nothing.imbalance_ratio) == (Verdict.PASS, {}, 1.0)
+    assert [one.name for one in nothing.failed] == ["empty", "label_set"]
+    assert (nothing.label_counts, nothing.imbalance_ratio) == ({}, 1.0)
     assert document(nothing)["splits"] == {"train": 0, "validation": 0, "test": 0}
 
     untold = reported([("one text", None), ("", None)], None, [])
-    assert [one.name for one in untold.failed] == ["label_set"]
+    assert [one.name for one in untold.failed] == ["empty", "label_set"]  # the test split has no row
 
     assert told(reported([("one row", "a")]), "rare_class") == ("WARN", 1, ["train:0"])
-    assert reported([("", "a")] * 3).status is Verdict.WARN  # not one usable row: preparing it fails
+    assert [one.name for one in reported([("", "a")] * 3).failed] == ["empty", "label_set"]
+    assert [one.name for one in reported([("some words", "a")] * 3).failed] == ["label_set"]
     with_pairs = reported([("", "", "a"), ("a", "", "b")], [])
     assert told(with_pairs, "empty")[2] == ["train:0"]
 

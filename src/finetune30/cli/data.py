@@ -54,9 +54,13 @@ def validate(
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder, or a .csv, .tsv, .jsonl or .parquet file.")
     ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option("--skip", metavar="CHECK", help="A fix to leave out, such as html; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a dataset row by row: PASS, WARN or FAIL. Exit code 1 on FAIL."""
+    """Check a dataset row by row: PASS, WARN or FAIL. Exit code 1 on FAIL, of the copy where one is written."""
     checked = _configured(dataset, config, overrides, text_column, label_column, text_pair_column)
     if fix != (out is not None):
         raise BadInput(
@@ -66,9 +70,10 @@ def validate(
         )
     if out is not None:
         _check_out(out)
+    _check_skip(skip or [])
     found = _found(checked)
     report = _inspected(found, checked)
-    fixed = _fix(found, checked, out) if out is not None else None
+    fixed = _fix(found, checked, out, skip or []) if out is not None else None
     if as_json:
         _print_report(report, fixed)
     else:
@@ -76,7 +81,7 @@ def validate(
             typer.echo(line)
         if fixed is not None:
             _tell_fixed(fixed)
-    if report.failed and fixed is None:
+    if fixed["failed"] if fixed is not None else report.failed:
         raise typer.Exit(1)
 
 
@@ -140,7 +145,7 @@ def _configured(
     return load(config, [*(overrides or []), *given])
 
 
-def _quoted(value: str) -> str:
+def _quoted(value: object) -> str:
     """A name as YAML text, so that ``[x]``, ``null`` and spaces around stay a name."""
     import json
 
@@ -185,33 +190,56 @@ def _check_out(out: Path) -> None:
         raise BadInput(f"{out} exists already", where="--out", hint="choose another name; nothing is overwritten")
 
 
-def _fix(found: Found, config: ExperimentConfig, out: Path) -> dict[str, Any]:
-    """Write the repaired copy and say what was done."""
-    from finetune30.data import quality
-    from finetune30.data.export import keeps, write_files
+def _check_skip(skip: list[str]) -> None:
+    from finetune30.data.quality import FIXES
+    from finetune30.data.table import did_you_mean
 
-    cleaned = quality.clean(found, config)
+    for name in skip:
+        if name not in FIXES:
+            raise BadInput(
+                f"{name!r} is no fix, expected one of {', '.join(FIXES)}",
+                where="--skip",
+                hint=did_you_mean(name, FIXES) or None,
+            )
+
+
+def _fix(found: Found, config: ExperimentConfig, out: Path, skip: list[str]) -> dict[str, Any]:
+    """Write the repaired copy; say what was done, and what the checks say of the copy."""
+    from finetune30.data import Found as Copied
+    from finetune30.data import quality
+    from finetune30.data.export import Copy, keeps, write_files
+
+    cleaned = quality.clean(found, config, skip)
+    copies = {role: Copy(table, cleaned.rows[role]) for role, table in cleaned.tables.items()}
     # In a folder the format is ours to choose: that of the source, if it keeps every text.
     ending = Path(found.tables["train"].where).suffix.lower()
-    if ending not in (".csv", ".tsv", ".parquet") or not keeps(cleaned.tables, ending):
+    if ending not in (".csv", ".tsv", ".parquet") or not keeps(copies, ending):
         ending = ".jsonl"
-    files, apostrophes = write_files(cleaned.tables, out, folder_ending=ending)
+    files, apostrophes = write_files(copies, out, folder_ending=ending)
+    after = _inspected(Copied(str(out), cleaned.tables), config)
     return {
         "files": [str(file) for file in files],
         "fixes": cleaned.fixes,
         "rows": {str(role): len(table.texts) for role, table in cleaned.tables.items()},
         "apostrophes": apostrophes,
-        "read_with": _read_with(cleaned.tables["train"], files[0]),
+        "read_with": _read_with(cleaned.tables["train"], files[0], config),
+        "status": str(after.status),
+        "left": [one.name for one in after.checks if one.status is not quality.Verdict.PASS],
+        "failed": [one.name for one in after.failed],
     }
 
 
-def _read_with(table: Table, file: Path) -> dict[str, str]:
+def _read_with(table: Table, file: Path, config: ExperimentConfig) -> dict[str, Any]:
     """The keys of the configuration that reading the copy needs; other columns are found by their names."""
     from finetune30.data.export import SEPARATOR
 
-    pair = {"data.text_pair_column": "text_pair"} if table.pairs is not None else {}
-    joined = table.labels.several and file.suffix in (".csv", ".tsv")
-    return pair | ({"data.label_separator": SEPARATOR} if joined else {})
+    data = config.data
+    keys: dict[str, Any] = {"text_column": data.text_column, "label_column": data.label_column}
+    keys["text_pair_column"] = table.columns.pair
+    keys["label_columns"] = list(table.columns.flags) or None
+    if table.labels.several and not table.columns.flags and file.suffix in (".csv", ".tsv"):
+        keys["label_separator"] = table.columns.separator or SEPARATOR
+    return {f"data.{key}": value for key, value in keys.items() if value is not None}
 
 
 def _tell_fixed(fixed: dict[str, Any]) -> None:
@@ -220,12 +248,16 @@ def _tell_fixed(fixed: dict[str, Any]) -> None:
     rows = ", ".join(f"{count:,} {split}" for split, count in fixed["rows"].items())
     typer.echo(f"written: {', '.join(fixed['files'])} ({rows} rows)")
     if fixed["read_with"]:
-        typer.echo("read it with: " + " ".join(f"--set '{key}={value}'" for key, value in fixed["read_with"].items()))
+        keys = (f"--set '{key}={_quoted(value)}'" for key, value in fixed["read_with"].items())
+        typer.echo("read it with: " + " ".join(keys))
+    typer.echo("column row: where each row stood before; other columns than those read are not in the copy")
     if fixed["apostrophes"]:
         typer.echo(
             f"{fixed['apostrophes']:,} cells begin with = + - or @, which a spreadsheet would run: "
             "they got a leading apostrophe. Write .jsonl or .parquet to keep every text as it is"
         )
+    left = f", left to you: {', '.join(fixed['left'])}" if fixed["left"] else ""
+    typer.echo(f"the copy: {fixed['status']}{left}")
 
 
 def _print_report(report: QualityReport, fixed: dict[str, Any] | None) -> None:

@@ -1,5 +1,8 @@
 """Tables as files again: CSV, TSV, JSON Lines or Parquet, one file a split, whole or not at all.
 
+Columns keep their names; a last one, ``row``, says where each row stood in the file it came from, so
+that columns we do not read (ids, dates) can be joined again.
+
 A CSV is opened by spreadsheets, which run cells that begin with ``=``: such a cell gets a leading
 apostrophe (OWASP, CSV injection), counted so that it can be said; the other formats keep every text
 as it is. Neighbours: clean and versions write with it.
@@ -14,11 +17,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice, repeat
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from finetune30.data.reading.opening import READABLE
 from finetune30.data.roles import Role
-from finetune30.data.table import Cell, Table
+from finetune30.data.table import Table
 from finetune30.durable import flush, make_readable, remove
 from finetune30.errors import DataError, StorageError
 
@@ -45,7 +54,33 @@ def ending_for(out: str) -> str | None:
     return None
 
 
-def write_files(tables: Mapping[Role, Table], out: Path, *, folder_ending: str = ".jsonl") -> tuple[list[Path], int]:
+@dataclass(frozen=True)
+class Copy:
+    """A table to be written, and the position each of its rows had in the file it came from."""
+
+    table: Table
+    rows: NDArray[np.int64]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns."""
+        columns = self.table.columns
+        told = [columns.text or "text", *([columns.pair or "text_pair"] if self.table.pairs is not None else [])]
+        told += columns.flags or [columns.label or "label"]
+        return [*told, "row" if "row" not in told else "source_row"]
+
+    def cells(self) -> Iterator[list[Any]]:
+        """The values of each row: strings, the labels as the file had them, a number."""
+        pairs: Iterable[str | None] = repeat(None) if self.table.pairs is None else self.table.pairs
+        flags = self.table.columns.flags
+        for text, pair, label, row in zip(self.table.texts, pairs, self.table.labels, self.rows, strict=False):
+            told: list[Any] = [list(label) if isinstance(label, tuple) else label]
+            if flags:
+                told = [int(flag in (label or ())) for flag in flags]
+            yield [text, *([] if pair is None else [pair]), *told, int(row)]
+
+
+def write_files(copies: Mapping[Role, Copy], out: Path, *, folder_ending: str = ".jsonl") -> tuple[list[Path], int]:
     """Write a file, or for several splits a folder of them.
 
     Args:
@@ -55,9 +90,9 @@ def write_files(tables: Mapping[Role, Table], out: Path, *, folder_ending: str =
     Raises: DataError when something is there already, or a text does not fit into the format.
     """
     ending = ending_for(str(out))
-    if ending is not None and len(tables) > 1:
+    if ending is not None and len(copies) > 1:
         raise DataError(
-            f"{len(tables)} splits do not fit into one file",
+            f"{len(copies)} splits do not fit into one file",
             where=str(out),
             hint="name a folder: one file for each split",
         )
@@ -69,11 +104,11 @@ def write_files(tables: Mapping[Role, Table], out: Path, *, folder_ending: str =
         remove(staging)
         out.parent.mkdir(parents=True, exist_ok=True)
         if ending is not None:
-            quoted = _write(tables["train"], staging, ending)
+            quoted = _write(copies["train"], staging, ending)
         else:
             staging.mkdir()
             written = {
-                role: _write(table, staging / f"{role}{folder_ending}", folder_ending) for role, table in tables.items()
+                role: _write(copy, staging / f"{role}{folder_ending}", folder_ending) for role, copy in copies.items()
             }
             quoted = sum(written.values())
         _put(staging, out)
@@ -84,7 +119,7 @@ def write_files(tables: Mapping[Role, Table], out: Path, *, folder_ending: str =
     finally:
         with suppress(OSError):
             remove(staging)
-    return [out] if ending is not None else [out / f"{role}{folder_ending}" for role in tables], quoted
+    return [out] if ending is not None else [out / f"{role}{folder_ending}" for role in copies], quoted
 
 
 def _put(staging: Path, out: Path) -> None:
@@ -120,13 +155,13 @@ def _taken(out: Path) -> DataError:
     return DataError("exists already", where=str(out), hint="choose another name for --out; nothing is overwritten")
 
 
-def keeps(tables: Mapping[Role, Table], ending: str) -> bool:
+def keeps(copies: Mapping[Role, Copy], ending: str) -> bool:
     """Whether a format takes every cell as it is."""
     changes = {".csv": _is_run, ".tsv": _is_torn}.get(ending)
     if changes is None:
         return True
     try:
-        return not any(changes(cell) for table in tables.values() for row in _flat(table) for cell in row)
+        return not any(changes(cell) for copy in copies.values() for row in _flat(copy) for cell in row)
     except DataError:
         return False
 
@@ -141,21 +176,22 @@ def _is_torn(cell: str) -> bool:
     return any(mark in cell for mark in "\t\n\r")
 
 
-def _write(table: Table, path: Path, ending: str) -> int:
+def _write(copy: Copy, path: Path, ending: str) -> int:
     if ending == ".parquet":
-        write_parquet(table, path)
+        _write_parquet(copy, path)
     elif ending == ".jsonl":
+        names = copy.names
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            for row in _rows(table):
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            for row in copy.cells():
+                file.write(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n")
     elif ending == ".tsv":
-        _write_tsv(table, path)
+        _write_tsv(copy, path)
     else:
-        return _write_csv(table, path)
+        return _write_csv(copy, path)
     return 0
 
 
-def _write_csv(table: Table, path: Path) -> int:
+def _write_csv(copy: Copy, path: Path) -> int:
     quoted = 0
 
     def safe(cell: str) -> str:
@@ -167,16 +203,16 @@ def _write_csv(table: Table, path: Path) -> int:
 
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(_names(table))
-        for row in _flat(table):
+        writer.writerow(copy.names)
+        for row in _flat(copy):
             writer.writerow(map(safe, row))
     return quoted
 
 
-def _write_tsv(table: Table, path: Path) -> None:
+def _write_tsv(copy: Copy, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("\t".join(_names(table)) + "\n")
-        for number, row in enumerate(_flat(table)):
+        file.write("\t".join(copy.names) + "\n")
+        for number, row in enumerate(_flat(copy)):
             if any(map(_is_torn, row)):
                 raise DataError(
                     "the text holds a tab or a line end, which a .tsv cannot hold",
@@ -186,59 +222,40 @@ def _write_tsv(table: Table, path: Path) -> None:
             file.write("\t".join(row) + "\n")
 
 
-def write_parquet(table: Table, path: Path) -> None:
-    """The table's texts, pairs and labels as strings (lists of strings where a row has several)."""
+def _write_parquet(copy: Copy, path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    several = table.labels.several
-    fields = [("text", pa.large_string()), *([("text_pair", pa.large_string())] if table.pairs is not None else [])]
-    schema = pa.schema([*fields, ("label", pa.list_(pa.string()) if several else pa.string())])
+    table = copy.table
+    texts = 1 if table.pairs is None else 2
+    label = pa.list_(pa.string()) if table.labels.several else pa.string()
+    kinds = [pa.large_string()] * texts + ([pa.int8()] * len(table.columns.flags) or [label]) + [pa.int64()]
+    schema = pa.schema(list(zip(copy.names, kinds, strict=True)))
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for start in range(0, len(table.texts), _ROWS_AT_ONCE):
-            some = slice(start, start + _ROWS_AT_ONCE)
-            pairs = [] if table.pairs is None else [table.pairs[some]]
-            labels = [list(cell) if isinstance(cell, tuple) else cell for cell in table.labels[some]]
-            writer.write_batch(
-                pa.record_batch(
-                    [table.texts[some], *pairs, pa.array(labels, schema.field("label").type)], schema=schema
-                )
-            )
+        rows = copy.cells()
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            columns = [pa.array(values, kind) for values, kind in zip(zip(*some, strict=True), kinds, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def _names(table: Table) -> list[str]:
-    return [*(("text",) if table.pairs is None else ("text", "text_pair")), "label"]
+def _flat(copy: Copy) -> Iterator[list[str]]:
+    """Cells of a row as strings, several labels joined as the file had them, else by ``|``.
 
-
-def _flat(table: Table) -> Iterator[list[str]]:
-    """Cells of a row as strings, several labels joined by ``|``.
-
-    Raises: DataError for a label that holds it.
+    Raises: DataError for a label that holds what stands between labels.
     """
-    for row in _rows(table):
-        label = row.pop("label")
-        yield [*(str(value) for value in row.values()), _joined(label)]
+    separator = copy.table.columns.separator or SEPARATOR
+    for row in copy.cells():
+        yield [_joined(cell, separator) for cell in row]
 
 
-def _joined(label: object) -> str:
-    if not isinstance(label, list):
-        return "" if label is None else str(label)
-    torn = next((name for name in label if SEPARATOR in name), None)
+def _joined(cell: object, separator: str) -> str:
+    if not isinstance(cell, list):
+        return "" if cell is None else str(cell)
+    torn = next((name for name in cell if separator in name), None)
     if torn is not None:
         raise DataError(
-            f"the label {torn!r} holds {SEPARATOR}, which stands between the labels of a row in .csv and .tsv",
+            f"the label {torn!r} holds {separator}, which stands between the labels of a row in .csv and .tsv",
             where="what was to be written",
             hint="write .jsonl or .parquet",
         )
-    return SEPARATOR.join(label)
-
-
-def _rows(table: Table) -> Iterator[dict[str, object]]:
-    pairs: Iterable[str] | None = table.pairs
-    labels: Iterable[Cell] = table.labels
-    if pairs is None:
-        for text, label in zip(table.texts, labels, strict=True):
-            yield {"text": text, "label": list(label) if isinstance(label, tuple) else label}
-        return
-    for text, pair, label in zip(table.texts, pairs, labels, strict=True):
-        yield {"text": text, "text_pair": pair, "label": list(label) if isinstance(label, tuple) else label}
+    return separator.join(cell)

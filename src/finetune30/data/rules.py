@@ -34,7 +34,13 @@ _BLOCK_TAGS = (
     "script|section|select|source|style|summary|svg|table|tbody|td|template|textarea|tfoot|th|thead|title|tr|"
     "track|ul|video"
 )
-_TAG_END = r"(?=[\s/>])[^<>]*>"
+# Attributes need a value, or be known to need none: "a <b and b> c" is arithmetic.
+_WITHOUT_VALUE = (
+    "async|autoplay|checked|compact|controls|default|defer|disabled|hidden|loop|multiple|muted|noshade|novalidate|"
+    "nowrap|open|readonly|required|reversed|selected"
+)
+_VALUE = r"""\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
+_TAG_END = rf"(?:\s+(?:[a-z@:_][\w:.@-]*{_VALUE}|(?:{_WITHOUT_VALUE})(?=[\s/>])))*\s*/?>"
 _INLINE = re.compile(rf"</?(?:{_INLINE_TAGS}){_TAG_END}", re.IGNORECASE)
 # What is not text goes whole. Each alternative stops at its own next beginning: linear time.
 _BLOCK = re.compile(

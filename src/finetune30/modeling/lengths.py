@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from finetune30.modeling.source import Source
 Lengths = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.int64]]
 _AT_ONCE = 256
 _ODD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_REMEMBERED = 200_000
+_REMEMBERED = 2_000_000  # characters of words
+_PIECE = 100_000
 Longer = Callable[[Sequence[str], Sequence[str] | None], NDArray[np.bool_]]
 
 
@@ -50,6 +51,9 @@ def counter_of(source: Source) -> Any:
 def lengths_by(tokenizer: Any) -> Lengths:
     """Tokens of each text, or of each pair, special ones included.
 
+    A text of more than 100,000 characters is counted in pieces, cut at a space where there is one: right
+    to a token a piece, in memory that does not grow with the text.
+
     Args:
         tokenizer: Of ``counter_of``, or transformers' own.
     """
@@ -58,24 +62,69 @@ def lengths_by(tokenizer: Any) -> Lengths:
     inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not isinstance(inner, tokenizers.Tokenizer):
         return _by_transformers(tokenizer)
-    # A copy: how the last call of somebody else cut and padded must not count here, nor ours there.
-    counter = tokenizers.Tokenizer.from_str(inner.to_str())
-    counter.no_truncation()
-    counter.no_padding()
+    counter = _uncut(inner)
+    words = _WordCounts.of(counter)
+    alone, paired = (int(counter.num_special_tokens_to_add(pair)) for pair in (False, True))
 
     def lengths(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.int64]:
-        given: list[Any] = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-        counts = array("q")
-        for start in range(0, len(given), _AT_ONCE):  # what the library returns is a hundred bytes a token
-            counts.extend(len(one.ids) for one in counter.encode_batch_fast(given[start : start + _AT_ONCE]))
-        return np.frombuffer(counts, np.int64) if counts else np.zeros(0, np.int64)
+        if pairs is not None and max(map(len, texts), default=0) + max(map(len, pairs), default=0) <= _PIECE:
+            return _in_portions(counter, list(zip(texts, pairs, strict=True)))
+        counts = _without_special(counter, words, texts)
+        return counts + alone if pairs is None else counts + _without_special(counter, words, pairs) + paired
 
     return lengths
 
 
+def _uncut(inner: Any) -> Any:
+    """A copy: how the last call of somebody else cut and padded must not count here, nor ours there."""
+    import tokenizers
+
+    counter = tokenizers.Tokenizer.from_str(inner.to_str())
+    counter.no_truncation()
+    counter.no_padding()
+    return counter
+
+
+def _without_special(counter: Any, words: _WordCounts | None, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Tokens of single texts, without those that stand around them."""
+    counts = np.zeros(len(texts), np.int64)
+    plain = [at for at, text in enumerate(texts) if words is not None and is_plain(text)]
+    if words is not None and plain:
+        counts[plain] = words.counts([texts[at] for at in plain])
+    others = sorted(set(range(len(texts))) - set(plain))
+    pieces = [(at, piece) for at in others for piece in _pieces(texts[at])]
+    found = _in_portions(counter, [piece for _, piece in pieces], add_special_tokens=False)
+    np.add.at(counts, [at for at, _ in pieces], found)
+    return counts
+
+
+def _pieces(text: str) -> Iterator[str]:
+    while len(text) > _PIECE:
+        cut = text.rfind(" ", _PIECE // 2, _PIECE)
+        cut = cut if cut > 0 else _PIECE
+        yield text[:cut]
+        text = text[cut:]
+    yield text
+
+
+def _in_portions(counter: Any, given: Sequence[Any], *, add_special_tokens: bool = True) -> NDArray[np.int64]:
+    """Tokens of each input; what the library returns is a hundred bytes a token, so it is asked bit by bit."""
+    counts = array("q")
+    portion: list[Any] = []
+    characters = 0
+    for number, one in enumerate(given, start=1):
+        portion.append(one)
+        characters += len(one) if isinstance(one, str) else sum(map(len, one))
+        if len(portion) == _AT_ONCE or characters >= _PIECE or number == len(given):
+            read = counter.encode_batch_fast(portion, add_special_tokens=add_special_tokens)
+            counts.extend(len(encoding.ids) for encoding in read)
+            portion, characters = [], 0
+    return np.frombuffer(counts, np.int64) if counts else np.zeros(0, np.int64)
+
+
 def longer_than(tokenizer: Any, max_length: int) -> Longer:
     """Which texts (or pairs) have more than ``max_length`` tokens."""
-    lengths, words = lengths_by(tokenizer), _WordCounts.of(tokenizer)
+    lengths = lengths_by(tokenizer)
     special = int(lengths([""], [""])[0])
 
     def longer(texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.bool_]:
@@ -83,12 +132,7 @@ def longer_than(tokenizer: Any, max_length: int) -> Longer:
         whole = texts if pairs is None else [f"{text} {pair}" for text, pair in zip(texts, pairs, strict=True)]
         # A token of ASCII text is at least one character (and some put a space in front of each text):
         # most texts need not be read at all.
-        open_ones = [at for at, text in enumerate(whole) if len(text) + special + 2 > max_length or not text.isascii()]
-        asked = open_ones if words is None else [at for at in open_ones if not is_plain(whole[at])]
-        if words is not None:
-            plain = [at for at in open_ones if is_plain(whole[at])]
-            own = special if pairs is not None else int(lengths([""], None)[0])
-            found[plain] = words.counts([whole[at] for at in plain]) + own > max_length
+        asked = [at for at, text in enumerate(whole) if len(text) + special + 2 > max_length or not text.isascii()]
         some = None if pairs is None else [pairs[at] for at in asked]
         found[asked] = lengths([texts[at] for at in asked], some) > max_length
         return found
@@ -97,8 +141,8 @@ def longer_than(tokenizer: Any, max_length: int) -> Longer:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is ASCII in which only spaces, tabs and line ends part words."""
-    return text.isascii() and (text.isprintable() or _ODD.search(text) is None)
+    """Whether a text is short, and ASCII in which only spaces, tabs and line ends part words."""
+    return len(text) <= _PIECE and text.isascii() and (text.isprintable() or _ODD.search(text) is None)
 
 
 class _WordCounts:
@@ -110,35 +154,26 @@ class _WordCounts:
     def __init__(self, counter: Any) -> None:
         self._counter = counter
         self._known: dict[str, int] = {}
+        self._characters = 0
 
     @classmethod
-    def of(cls, tokenizer: Any) -> _WordCounts | None:
+    def of(cls, counter: Any) -> _WordCounts | None:
         """None for tokenizers that do not part words so."""
-        import tokenizers
-
-        inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
-        if not isinstance(inner, tokenizers.Tokenizer):
-            return None
-        described = json.loads(inner.to_str())
+        described = json.loads(counter.to_str())
         kinds = [(described.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
         if kinds != ["BertNormalizer", "BertPreTokenizer", "WordPiece"]:
             return None
-        counter = tokenizers.Tokenizer.from_str(inner.to_str())
-        counter.no_truncation()
-        counter.no_padding()
         return cls(counter)
 
     def counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Tokens of plain texts, without special ones."""
         split = [text.split() for text in texts]
         new = list({word for words in split for word in words} - self._known.keys())
-        if len(self._known) + len(new) > _REMEMBERED:
-            self._known = {}
+        self._characters += sum(map(len, new))
+        if self._characters > _REMEMBERED:
             new = list({word for words in split for word in words})
-        for start in range(0, len(new), _AT_ONCE):
-            some = new[start : start + _AT_ONCE]
-            read = self._counter.encode_batch_fast(some, add_special_tokens=False)
-            self._known.update(zip(some, (len(one.ids) for one in read), strict=True))
+            self._known, self._characters = {}, sum(map(len, new))
+        self._known.update(zip(new, _in_portions(self._counter, new, add_special_tokens=False).tolist(), strict=True))
         count_of = self._known.__getitem__
         return np.fromiter((sum(map(count_of, words)) for words in split), np.int64, len(split))
 

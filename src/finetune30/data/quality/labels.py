@@ -20,6 +20,8 @@ from finetune30.data.roles import Role
 from finetune30.data.table import Labels, shortened
 
 BALANCED_UP_TO = 3.0
+_DECIMALS = re.compile(r"(?<=\d)\.0+\Z")
+_NO_NAMES = frozenset({"nan", "null", "n/a", "#n/a", "<na>", "nat"})
 _SEPARATOR = re.compile(r"(?<=[^\W_])(?:[_-]+|\s+[_-]+\s+)(?=[^\W_])")
 
 
@@ -62,8 +64,12 @@ def spelling_of(data: Dataset) -> dict[str, str]:
 
 
 def _folded(name: str) -> str:
-    """Case, spaces, width and separators between words do not make another label; a sign, as of ``-1``, does."""
-    return " ".join(_SEPARATOR.sub(" ", unicodedata.normalize("NFKC", name).casefold()).split())
+    """Case, spaces, width and separators between words do not make another label; a sign, as of ``-1``, does.
+
+    Nor do the decimals that a whole number gets where a column was a number: ``1.0``.
+    """
+    folded = " ".join(_SEPARATOR.sub(" ", unicodedata.normalize("NFKC", name).casefold()).split())
+    return _DECIMALS.sub("", folded)
 
 
 def _variants(data: Dataset) -> Check:
@@ -84,12 +90,12 @@ def _variants(data: Dataset) -> Check:
     )
 
 
-def _rows_with(data: Dataset, names: dict[str, str]) -> NDArray[np.int64]:
+def _rows_with(data: Dataset, names: Collection[str]) -> NDArray[np.int64]:
     """Rows that carry one of these labels."""
     found = [np.zeros(0, np.int64)]
     for role, start in zip(data.roles, data.starts, strict=False):
         labels = data.tables[role].labels
-        codes = [code for code, cell in enumerate(labels.cells) if not names.keys().isdisjoint(each(cell))]
+        codes = [code for code, cell in enumerate(labels.cells) if not set(names).isdisjoint(each(cell))]
         found.append(np.flatnonzero(np.isin(labels.codes, codes)) + start)
     return np.concatenate(found)
 
@@ -146,14 +152,22 @@ def _sets(data: Dataset, counts: dict[Role, Counter[str]], declared: Collection[
         if lacking := ordered(known - set(counts[role])):
             absent[role] = list(lacking)
             told.append(f"{role} has no row of {shortened(map(quoted, lacking))}")
-    involved = np.concatenate(rows)
+    refused = np.concatenate(rows)
+    no_names = _rows_with(data, {name for name in known if name.casefold() in _NO_NAMES})
+    if len(no_names):
+        told.append(f"{len(no_names):,} rows have a label that looks like none")
+    hint = "a run refuses these rows: fill, rename or remove them" if len(refused) else ""
+    if len(known) < 2:
+        told.append(f"train has one label only: {shortened(map(quoted, known))}" if known else "train has no label")
+        hint = "is it the right column? a classifier needs two labels or more"
+    involved = np.union1d(refused, no_names)
     return check(
         "label_set",
         involved,
         "; ".join(told),
-        "a run refuses these rows: fill, rename or remove them" if len(involved) else "",
-        fail=bool(len(involved)),
-        count=len(involved) or sum(map(len, absent.values())),
+        hint,
+        fail=bool(len(refused)) or len(known) < 2,
+        count=len(involved) or sum(map(len, absent.values())) or int(len(known) < 2),
         absent=absent,
     )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from finetune30.data.quality import marks
 from finetune30.data.quality.personal import MIGHT_BE_PERSONAL, kinds_of
-from finetune30.data.quality.report import Check, check
+from finetune30.data.quality.report import Check, Verdict, check
 from finetune30.data.quality.rows import Dataset
 from finetune30.data.rules import without_html
 
@@ -28,7 +28,7 @@ def check_texts(data: Dataset) -> list[Check]:
     lengths, filled = _sizes(data)
     if rules.remove_html:
         _strip_html(data, lengths, filled)
-    empty, there = np.flatnonzero(filled == 0), filled > 0
+    there = filled > 0
     usual = float(np.median(lengths[there])) if there.any() else 0.0
     longest = rules.max_text_length or max(_LONG, _TIMES_THE_USUAL * usual)
     short = np.flatnonzero(there & (lengths < rules.min_text_length))
@@ -39,7 +39,7 @@ def check_texts(data: Dataset) -> list[Check]:
     dropped = "a run drops them (data.validation_rules)"
     stripped = "data.validation_rules.remove_html: true strips it in a run" if not rules.remove_html else ""
     return [
-        check("empty", empty, f"{len(empty):,} texts are empty", "" if rules.allow_empty else dropped),
+        _check_empty(data, filled, "" if rules.allow_empty else dropped),
         check(
             "too_short",
             np.union1d(short, wordless),
@@ -60,6 +60,17 @@ def check_texts(data: Dataset) -> list[Check]:
             "finetune30 data validate --fix takes them out",
         ),
     ]
+
+
+def _check_empty(data: Dataset, filled: NDArray[np.int8], hint: str) -> Check:
+    """Empty texts; a split without any other text is unfit."""
+    empty = np.flatnonzero(filled == 0)
+    dead = [role for role, start, end in zip(data.roles, data.starts, data.starts[1:], strict=False)
+            if not filled[start:end].any()]  # fmt: skip
+    if dead:
+        return Check("empty", Verdict.FAIL, len(empty), empty, f"{' and '.join(dead)} has no text at all",
+                     "is it the right file, and the right column?")  # fmt: skip
+    return check("empty", empty, f"{len(empty):,} texts are empty", hint)
 
 
 def _wordless(data: Dataset, there: NDArray[np.bool_]) -> NDArray[np.int64]:
