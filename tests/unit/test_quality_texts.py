@@ -43,7 +43,9 @@ from finetune30.data.rules import fault_of, without_html
 )  # fmt: skip
 def test_a_check_names_every_row_of_its_kind_and_no_other(check: str, faulty: list[str]) -> None:
     rows = sound(30)
-    report = reported([*rows, *((text, "positive") for text in faulty)], sound(10, 30), [(faulty[0], "negative"), *sound(1, 40)])
+    report = reported(
+        [*rows, *((text, "positive") for text in faulty)], sound(10, 30), [(faulty[0], "negative"), *sound(1, 40)]
+    )
 
     status, count, named = told(report, check)
 

@@ -168,6 +168,20 @@ def test_damaged_rows_are_one_clear_error(store: VersionStore) -> None:
             compare(store.folder(version.id), store.folder(other.id))
 
 
+def test_rows_changed_behind_our_back_are_noticed_and_stored_again_by_the_next_run(store: VersionStore) -> None:
+    version = frozen(store, plain(40))
+    path = store.folder(version.id) / "train.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(1), path)  # a whole file, with a row less
+
+    with pytest.raises(StorageError, match="not those that were stored"):
+        again(store, f"version:{version.id}")
+    mended = frozen(store, plain(40))
+
+    assert (mended.id, mended.created_at) == (version.id, version.created_at)
+    assert again(store, f"version:{version.id}").fingerprint == version.id
+
+
 def test_a_version_whose_rows_are_gone_is_not_found_and_can_be_stored_again(store: VersionStore) -> None:
     version = frozen(store, plain())
     shutil.rmtree(store.folder(version.id))

@@ -57,7 +57,8 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     version = store.find(reference)
     runs = _runs(settings)(version.id)
     if as_json:
-        _print_json(_summary(store, version, runs) | {"card": version.to_dict()})
+        intact = version.damaged_in(store.folder(version.id)) is None
+        _print_json(_summary(store, version, runs) | {"intact": intact, "card": version.to_dict()})
         return
     from finetune30.cli import shown
 
@@ -65,7 +66,8 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     typer.echo(f"tags     {', '.join(store.tags_of(version.id)) or '-'}")
     typer.echo(f"source   {version.source}")
     typer.echo(f"made     {shown.moment(version.created_at, settings.zone)}")
-    typer.echo(f"rows in  {store.folder(version.id)} ({shown.size(version.size_bytes)})")
+    damaged = ", not as they were stored" if version.damaged_in(store.folder(version.id)) else ""
+    typer.echo(f"rows in  {store.folder(version.id)} ({shown.size(version.size_bytes)}{damaged})")
     for name, part in version.splits.items():
         labels = sorted(part["labels"].items(), key=lambda item: -item[1])
         more = f", and {len(labels) - 5} more" if len(labels) > 5 else ""
@@ -93,7 +95,7 @@ def diff(
 
     _, store = _open()
     one, other = store.find(before), store.find(after)
-    found = compare(store.folder(one.id), store.folder(other.id))
+    found = compare(store.intact(one), store.intact(other))
     kinds: dict[str, Sequence[Any]] = {
         "added": found.added, "removed": found.removed, "relabelled": found.relabelled, "moved": found.moved,
     }  # fmt: skip

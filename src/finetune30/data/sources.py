@@ -123,7 +123,7 @@ def _version(reference: str, config: ExperimentConfig, versions: VersionStore | 
         "text_pair_column": "text_pair" if version.pairs else None,
     }
     data = config.data.model_copy(update=told | columns)
-    found = read_local(str(versions.folder(version.id)), config.model_copy(update={"data": data}))
+    found = read_local(str(versions.intact(version)), config.model_copy(update={"data": data}))
     # Labels keep the order they had: a label without rows in train would shift the others.
     tables = {role: replace(table, label_order=version.label_names) for role, table in found.tables.items()}
     return Found(f"{VERSION_PREFIX}{version.short}", tables, (f"made from {version.source}",), as_used=True)

@@ -5,16 +5,32 @@ Written once, when the rows are stored; never changed. Neighbours: store keeps c
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from finetune30.data.splits import Splits
 
 ID = re.compile(r"[0-9a-f]{64}")
 SHORT = 12
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """Size and content of the file of a split, as it was written."""
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> StoredFile:
+        """What lies there now."""
+        with path.open("rb") as file:
+            return cls(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,7 @@ class DatasetVersion:
         created_at: Unix seconds.
         source: Where the rows came from, for people.
         data: The ``data`` section of the configuration that made them.
-        splits: Rows, bytes and rows by label of each split.
+        splits: Rows, rows by label, and bytes and sha256 of the file of each split.
         quality: ``QualityReport.summary`` of the tables they were taken from; empty when none was made.
         notes: What was found, left out or changed on the way.
     """
@@ -48,12 +64,12 @@ class DatasetVersion:
         splits: Splits,
         data: Mapping[str, Any],
         quality: Mapping[str, Any],
-        sizes: Mapping[str, int],
+        files: Mapping[str, StoredFile],
         created_at: float,
     ) -> DatasetVersion:
-        """The card of rows that were just stored, ``sizes`` bytes a split."""
+        """The card of rows that were just stored, a file a split."""
         parts = {
-            name: {"rows": len(split), "bytes": sizes[name], "labels": splits.counts.get(name, {}).get("labels", {})}
+            name: {"rows": len(split), **asdict(files[name]), "labels": splits.counts.get(name, {}).get("labels", {})}
             for name, split in splits.items()
         }
         return cls(
@@ -83,6 +99,17 @@ class DatasetVersion:
     def size_bytes(self) -> int:
         """Bytes of all splits on disk."""
         return sum(int(part["bytes"]) for part in self.splits.values())
+
+    def damaged_in(self, folder: Path) -> Path | None:
+        """The first of its files that is not as it was written; None where all are."""
+        for name, part in self.splits.items():
+            file = folder / f"{name}.parquet"
+            try:
+                if asdict(StoredFile.of(file)) != {key: part.get(key) for key in ("bytes", "sha256")}:
+                    return file
+            except OSError:
+                return file
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON keeps it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from finetune30.data.splits import Split, Splits
 from finetune30.data.table import did_you_mean
-from finetune30.data.versions.card import ID, SHORT, DatasetVersion
+from finetune30.data.versions.card import ID, SHORT, DatasetVersion, StoredFile
 from finetune30.durable import locked, put_in_place, remove, write_text
 from finetune30.errors import BadInput, NotFound, StateError, StorageError
 
@@ -44,7 +44,7 @@ class VersionStore:
             raise _unusable("this is no folder one can write to", place)
 
     def freeze(self, splits: Splits, data: Mapping[str, Any], quality: Mapping[str, Any]) -> DatasetVersion:
-        """Store the rows, unless they are there already.
+        """Store the rows, unless they are there already and are what was stored.
 
         Args:
             data: The ``data`` section of the configuration.
@@ -53,20 +53,20 @@ class VersionStore:
         """
         with self._locked():
             known = self._card(splits.fingerprint)
-            if known is not None:
-                return known
             folder = self.folder(splits.fingerprint)
+            if known is not None and known.damaged_in(folder) is None:
+                return known
             staging = folder.with_name(f".staging-{folder.name}")
             remove(staging)
             staging.mkdir(parents=True)
             try:
                 for name, split in splits.items():
                     _write(split, splits, staging / f"{name}.parquet")
-                sizes = {name: (staging / f"{name}.parquet").stat().st_size for name, _ in splits.items()}
+                files = {name: StoredFile.of(staging / f"{name}.parquet") for name, _ in splits.items()}
                 put_in_place(staging, folder)
             finally:
                 remove(staging)
-            version = DatasetVersion.of(splits, data, quality, sizes, time.time())
+            version = DatasetVersion.of(splits, data, quality, files, known.created_at if known else time.time())
             write_text(self._card_path(version.id), version.to_json())
             return version
 
@@ -95,6 +95,21 @@ class VersionStore:
     def folder(self, version_id: str) -> Path:
         """Where its rows lie: one Parquet file a split."""
         return self.datasets / version_id
+
+    def intact(self, version: DatasetVersion) -> Path:
+        """Where its rows lie, after a look that they are those that were stored.
+
+        Raises: StorageError.
+        """
+        folder = self.folder(version.id)
+        damaged = version.damaged_in(folder)
+        if damaged is not None:
+            raise StorageError(
+                f"the rows of version {version.short} are not those that were stored",
+                where=str(damaged),
+                hint=f"restore the file, or store them again: train once on {version.source}",
+            )
+        return folder
 
     def tags(self) -> dict[str, str]:
         """Tag and id of the version it names."""
