@@ -2,7 +2,7 @@
 
 CSV follows RFC 4180, so a text may hold the delimiter and line feeds; the delimiter is the one that
 the header and the first rows agree on. TSV has no quoting: real texts begin with a quote.
-A row that does not fit is an error with its line, never guessed around.
+Rows that do not fit are one error that names them, never guessed around.
 Neighbours: lines gives the lines, table chooses the columns and takes the rows.
 """
 
@@ -12,11 +12,12 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 
 from finetune30.data.labels import flagged, told_by
 from finetune30.data.reading.decoding import TextFile
-from finetune30.data.reading.lines import HEADER, Lines
+from finetune30.data.reading.lines import HEADER, Lines, Places, placed
 from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
 from finetune30.errors import DataError
 
@@ -52,20 +53,27 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
 def _fill(
     writer: TableWriter, rows: Iterator[list[str]], lines: Lines, names: list[str], width: int, ending: str
 ) -> int:
-    """Add every row; how many had something in the unnamed columns at the end."""
+    """Add every row; how many had something in the unnamed columns at the end.
+
+    Raises: DataError for ragged rows, all of them together, and for wrong quotes.
+    """
     columns = writer.columns
     add, tell = writer.add, _label_of(names, columns, lines)
     at_text = names.index(columns.text or "")
     at_pair = None if columns.pair is None else names.index(columns.pair)
     beyond = 0
     for cells in rows:
-        if len(cells) != width and (len(cells) < len(names) or any(cells[width:])):
-            raise _ragged(len(cells), len(names), ending, lines)
+        if len(cells) != width and _is_ragged(cells, names, width):
+            raise _ragged(cells, rows, names, width, ending, lines)
         if width > len(names) and any(cells[len(names) :]):
             beyond += 1
         pair = None if at_pair is None else cells[at_pair]
         add(cells[at_text], tell(cells), line=lines.begins, pair=pair)
     return beyond
+
+
+def _is_ragged(cells: list[str], names: list[str], width: int) -> bool:
+    return len(cells) < len(names) or any(cells[width:])
 
 
 def _label_of(names: list[str], columns: Columns, lines: Lines) -> Callable[[list[str]], Cell]:
@@ -140,9 +148,24 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _ragged(found: int, expected: int, ending: str, lines: Lines) -> DataError:
+def _ragged(
+    first: list[str], rows: Iterator[list[str]], names: list[str], width: int, ending: str, lines: Lines
+) -> DataError:
+    """The one error for a ragged row and all that follow it, however many."""
     hint = 'a text with a comma goes in quotes: "so, so"' if ending == ".csv" else "a text must hold no tab"
-    return lines.fault(f"the row has {found} cells, the header has {expected}", hint)
+    alone = lines.fault(f"the row has {len(first)} cells, the header has {len(names)}", hint)
+    places = Places()
+    then = ""
+    try:
+        for cells in chain([first], rows):
+            if len(cells) != width and _is_ragged(cells, names, width):
+                places.add(f"{placed(lines.begins, lines.row)} has {len(cells)}")
+    except DataError as fault:  # beyond which no rows can be told apart
+        then = f"; then {str(fault.where).removeprefix(f'{lines.where}: ')}: {fault.message}"
+    if places.count == 1:
+        return DataError(f"{alone.message}{then}", where=alone.where, hint=hint)
+    message = f"{places.count:,} rows have another number of cells than the header ({len(names)}): {places}{then}"
+    return DataError(message, where=lines.where, hint=hint)
 
 
 def _has_lone_returns(start: str) -> bool:
