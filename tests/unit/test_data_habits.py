@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.data_cases import jsonl, read
+import gzip
+from pathlib import Path
 
+import pytest
+from tests.data_cases import configured, jsonl, read
+
+from finetune30.data.local import read_local
 from finetune30.errors import DataError
 
 COMMAS = pytest.mark.parametrize(("ending", "comma"), [(".csv", ","), (".tsv", "\t")])
@@ -53,3 +57,38 @@ def test_a_ctrl_z_anywhere_else_is_a_character() -> None:
     assert read("text,label\na\x1a,1\n", ".csv").texts == ["a\x1a"]
     with pytest.raises(DataError, match="the row has 1 cells"):
         read("text,label\n\x1a\na,1\n", ".csv")
+
+
+@COMMAS
+@pytest.mark.parametrize("repeated", ["text,label", "\ufefftext,label"])
+def test_a_row_that_repeats_the_header_is_skipped_and_said(ending: str, comma: str, repeated: str) -> None:
+    content = f"text,label\na,1\nb,0\n{repeated}\nc,1\n{repeated}\nlabel,text\n".replace(",", comma)
+
+    table = read(content, ending)
+
+    assert (table.texts, table.labels) == (["a", "b", "c", "label"], ["1", "0", "1", "text"])
+    assert table.notes[0] == f"rows{ending} repeats the header, skipped: line 4, line 6"
+    assert table.place(2) == "line 5 (row 2)"
+
+
+def test_a_fault_behind_a_repeated_header_has_the_row_number_that_the_table_has() -> None:
+    with pytest.raises(DataError, match="the row has 3 cells") as refused:
+        read("text,label\na,1\ntext,label\nb,0,more\n", ".csv")
+
+    assert refused.value.where == "rows.csv: line 4 (row 1)"
+
+
+def test_a_quoted_header_after_a_byte_order_mark_is_the_header_too() -> None:
+    table = read('"text","label"\na,1\n\ufeff"text","label"\nb,0\n', ".csv")
+
+    assert table.texts == ["a", "b"]
+
+
+def test_gzip_files_joined_with_cat_are_one_table(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"text,label\na,1\n") + gzip.compress("\ufefftext,label\nb,0\n".encode()))
+
+    table = read_local(str(path), configured(path)).tables["train"]
+
+    assert table.texts == ["a", "b"]
+    assert f"{path} repeats the header, skipped: line 3" in table.notes

@@ -37,7 +37,9 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
     said = [] if ending == ".tsv" or delimiter == "," else [f"{file.where} is separated by {_DELIMITERS[delimiter]}"]
     newline = "" if ending == ".csv" or _has_lone_returns(start) else "\n"
     with file.lines(first=HEADER, newline=newline) as lines, _long_fields():
-        rows = _csv_rows(lines, delimiter) if ending == ".csv" else _tsv_rows(lines)
+        cut = csv.reader(lines, delimiter=delimiter, strict=True) if ending == ".csv" else _cut_at_tabs(lines)
+        repeats = Places()
+        rows = _rows(cut, lines, repeats)
         header = next(rows, None)
         if header is None:
             raise DataError("the file is empty", where=file.where, hint="the first line names the columns")
@@ -45,6 +47,8 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
         columns, found = choose_columns(names, wanted, file.where)
         writer = TableWriter(file.where, columns, has_lines=True)
         beyond = _fill(writer, rows, lines, names, len(header), ending)
+    if repeats.count:
+        said.append(f"{file.where} repeats the header, skipped: {repeats}")
     if beyond:
         said.append(f"{file.where}: {beyond} rows have cells in columns without a name, which are not read")
     return writer.finish(notes=(*said, *found))
@@ -107,27 +111,34 @@ def _bare(name: str) -> str:
     return name
 
 
-def _tsv_rows(lines: Lines) -> Iterator[list[str]]:
-    for line in lines:
-        content = line.rstrip("\n").removesuffix("\r")
-        if not content:
-            lines.skip()
-            continue
-        yield content.split("\t")
-        lines.end_row()
+def _rows(cut: Iterator[list[str]], lines: Lines, repeats: Places) -> Iterator[list[str]]:
+    """The header, then every row; blank lines and repeated headers are neither.
 
-
-def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
+    Args:
+        cut: The cells of each line; of several where a quoted text goes on.
+        repeats: Gets the line of every row that is the header once more.
+    """
+    names: list[str] = []
+    last = None
     try:
-        for cells in csv.reader(lines, delimiter=delimiter, strict=True):
-            if len(cells) > 1 or (cells and cells[0]):
+        for cells in cut:
+            if not cells or (len(cells) == 1 and not cells[0]):
+                lines.skip()
+            elif cells[-1] == last and [_bare(cell) for cell in cells] == names:
+                repeats.add(f"line {lines.begins}")
+                lines.skip()
+            else:
+                if last is None:
+                    names, last = [_bare(cell) for cell in cells], cells[-1]
                 yield cells
                 lines.end_row()
-            else:
-                lines.skip()
     except csv.Error as cause:
         hint = 'inside a quoted field write "" for one quote; .tsv files have no quoting at all'
         raise lines.fault(_csv_fault(str(cause)), hint) from cause
+
+
+def _cut_at_tabs(lines: Lines) -> Iterator[list[str]]:
+    return (line.rstrip("\n").removesuffix("\r").split("\t") for line in lines)
 
 
 def _csv_fault(message: str) -> str:
