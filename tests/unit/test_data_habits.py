@@ -9,6 +9,7 @@ import pytest
 from tests.data_cases import configured, jsonl, read
 
 from finetune30.data.local import read_local
+from finetune30.data.table import Columns
 from finetune30.errors import DataError
 
 COMMAS = pytest.mark.parametrize(("ending", "comma"), [(".csv", ","), (".tsv", "\t")])
@@ -92,3 +93,44 @@ def test_gzip_files_joined_with_cat_are_one_table(tmp_path: Path) -> None:
 
     assert table.texts == ["a", "b"]
     assert f"{path} repeats the header, skipped: line 3" in table.notes
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
+@pytest.mark.parametrize(("declared", "delimiter"), [("sep=;", ";"), ("SEP=,", ","), ('"sep=|"', "|"), ("sep=\t", "\t")])
+def test_a_first_line_that_names_the_delimiter_is_no_header(
+    mark: str, line_end: str, declared: str, delimiter: str
+) -> None:
+    lines = [declared, f"text{delimiter}label", f"so{delimiter}1", f"no{delimiter}0", ""]
+
+    table = read(mark + line_end.join(lines), ".csv")
+
+    assert (table.texts, table.labels) == (["so", "no"], ["1", "0"])
+    assert table.place(0) == "line 3 (row 0)"
+
+
+def test_a_named_delimiter_outweighs_the_one_that_the_rows_suggest() -> None:
+    assert read("sep=;\ntext,x;label\na,b;1\nc,d;0\n", ".csv", Columns("text,x", "label")).texts == ["a,b", "c,d"]
+
+
+def test_a_file_that_only_names_its_delimiter_is_called_empty() -> None:
+    for content in ("sep=;", "sep=;\n", "sep=;\n;;\n"):
+        with pytest.raises(DataError, match="the file is empty"):
+            read(content, ".csv")
+
+
+@COMMAS
+@pytest.mark.parametrize("before", [",,,\n", "\n,\n , \n", ",\r\n"])
+def test_lines_of_delimiters_alone_before_the_header_are_blank(ending: str, comma: str, before: str) -> None:
+    table = read(f"{before}text,label\na,1\nb,0\n".replace(",", comma), ending)
+
+    assert table.texts == ["a", "b"]
+    assert table.place(0) == f"line {before.count(chr(10)) + 2} (row 0)"
+
+
+def test_lines_of_delimiters_alone_do_not_hide_which_delimiter_it_is() -> None:
+    assert read(";;\ntext;label\na;1\n", ".csv").texts == ["a"]
+
+
+def test_lines_of_delimiters_alone_behind_the_header_are_rows() -> None:
+    assert read("text,label\n,\na,1\n", ".csv").texts == ["", "a"]

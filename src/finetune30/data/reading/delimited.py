@@ -1,15 +1,14 @@
 """Rows of CSV and TSV files, whose first line names the columns.
 
-CSV follows RFC 4180, so a text may hold the delimiter and line feeds; the delimiter is the one that
-the header and the first rows agree on. TSV has no quoting: real texts begin with a quote.
+CSV follows RFC 4180, so a text may hold the delimiter and line feeds. TSV has no quoting: real texts
+begin with a quote.
 Rows that do not fit are one error that names them, never guessed around.
-Neighbours: lines gives the lines, table chooses the columns and takes the rows.
+Neighbours: dialects finds the delimiter, lines gives the lines, table chooses the columns and takes the rows.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -17,14 +16,13 @@ from operator import itemgetter
 
 from finetune30.data.labels import flagged, told_by
 from finetune30.data.reading.decoding import TextFile
+from finetune30.data.reading.dialects import Dialect, dialect_of, is_blank
 from finetune30.data.reading.lines import HEADER, Lines, Places, placed
 from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
 from finetune30.errors import DataError
 
 LONGEST_FIELD = 10_000_000  # characters
 _MOST_COLUMNS = 10_000
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_ROWS_COMPARED = 20
 
 
 def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
@@ -33,11 +31,11 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
     Raises: DataError for wrong quotes, ragged rows and missing columns.
     """
     start = file.start()
-    delimiter = _delimiter(start) if ending == ".csv" else "\t"
-    said = [] if ending == ".tsv" or delimiter == "," else [f"{file.where} is separated by {_DELIMITERS[delimiter]}"]
+    dialect = dialect_of(start) if ending == ".csv" else None
+    said = [] if dialect is None else dialect.notes(file.where)
     newline = "" if ending == ".csv" or _has_lone_returns(start) else "\n"
     with file.lines(first=HEADER, newline=newline) as lines, _long_fields():
-        cut = csv.reader(lines, delimiter=delimiter, strict=True) if ending == ".csv" else _cut_at_tabs(lines)
+        cut = _cut_at_tabs(lines) if dialect is None else _cut_as_csv(lines, dialect)
         repeats = Places()
         rows = _rows(cut, lines, repeats)
         header = next(rows, None)
@@ -122,7 +120,7 @@ def _rows(cut: Iterator[list[str]], lines: Lines, repeats: Places) -> Iterator[l
     last = None
     try:
         for cells in cut:
-            if not cells or (len(cells) == 1 and not cells[0]):
+            if is_blank(cells, before_header=last is None):
                 lines.skip()
             elif cells[-1] == last and [_bare(cell) for cell in cells] == names:
                 repeats.add(f"line {lines.begins}")
@@ -135,6 +133,14 @@ def _rows(cut: Iterator[list[str]], lines: Lines, repeats: Places) -> Iterator[l
     except csv.Error as cause:
         hint = 'inside a quoted field write "" for one quote; .tsv files have no quoting at all'
         raise lines.fault(_csv_fault(str(cause)), hint) from cause
+
+
+def _cut_as_csv(lines: Lines, dialect: Dialect) -> Iterator[list[str]]:
+    given = iter(lines)
+    if dialect.declared:
+        next(given, None)
+        lines.skip()
+    return csv.reader(given, delimiter=dialect.delimiter, strict=True)
 
 
 def _cut_at_tabs(lines: Lines) -> Iterator[list[str]]:
@@ -182,29 +188,3 @@ def _ragged(
 def _has_lone_returns(start: str) -> bool:
     """Whether the line of names ends in a carriage return alone, as on old Macs."""
     return "\r" in start.lstrip("\r\n").partition("\n")[0].rstrip("\r")
-
-
-def _delimiter(start: str) -> str:
-    """The one by which header and first rows fall into the same number of cells; commas in doubt."""
-    fits = {delimiter: _fit(start, delimiter) for delimiter in _DELIMITERS}
-    best = max(fits, key=lambda delimiter: fits[delimiter])
-    return best if fits[best] > (0.0, 1) else ","
-
-
-def _fit(start: str, delimiter: str) -> tuple[float, int]:
-    """Share of the first rows that have as many cells as there are names, and that number."""
-    rows: list[list[str]] = []
-    try:
-        for cells in csv.reader(io.StringIO(start, newline=""), delimiter=delimiter, strict=True):
-            if len(cells) > 1 or (cells and cells[0]):
-                rows.append(cells)
-            if len(rows) > _ROWS_COMPARED + 1:
-                break
-    except csv.Error:  # a quote that this delimiter does not end, or that goes on beyond the start
-        pass
-    compared = rows[1:-1] or rows[1:]  # the last one may be cut
-    if not rows or len(rows[0]) < 2:
-        return 0.0, 0
-    names = max((at for at, name in enumerate(rows[0], start=1) if name.strip()), default=0)
-    fitting = [cells for cells in compared if len(cells) >= names and not any(cells[len(rows[0]) :])]
-    return (len(fitting) / len(compared) if compared else 1.0), names
