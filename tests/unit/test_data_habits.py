@@ -97,7 +97,9 @@ def test_gzip_files_joined_with_cat_are_one_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
-@pytest.mark.parametrize(("declared", "delimiter"), [("sep=;", ";"), ("SEP=,", ","), ('"sep=|"', "|"), ("sep=\t", "\t")])
+@pytest.mark.parametrize(
+    ("declared", "delimiter"), [("sep=;", ";"), ("SEP=,", ","), ('"sep=|"', "|"), ("sep=\t", "\t")]
+)
 def test_a_first_line_that_names_the_delimiter_is_no_header(
     mark: str, line_end: str, declared: str, delimiter: str
 ) -> None:
@@ -134,3 +136,40 @@ def test_lines_of_delimiters_alone_do_not_hide_which_delimiter_it_is() -> None:
 
 def test_lines_of_delimiters_alone_behind_the_header_are_rows() -> None:
     assert read("text,label\n,\na,1\n", ".csv").texts == ["", "a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter", "texts"),
+    [
+        ('text, label\na, "1"\nb, "0"\n', ",", ["a", "b"]),
+        ('"label", "text"\n"1", "so, so"\n"0", "no ""no"""\n', ",", ["so, so", 'no "no"']),
+        ('label, text\n1, plain\n0, "so, so"\n1, fine\n', ",", ["plain", "so, so", "fine"]),
+        ('label,text\n1,  "two\nlines"\n0,  "b"\n', ",", ["two\nlines", "b"]),
+        ('label; text\n1; "so; so"\n0; "b"\n', ";", ["so; so", "b"]),
+        ('sep=;\nlabel; text\n1; "so; so"\n0; "b"\n', ";", ["so; so", "b"]),
+    ],
+)
+def test_quotes_behind_a_space_are_quotes_where_the_first_rows_are_written_so(
+    content: str, delimiter: str, texts: list[str]
+) -> None:
+    table = read(content, ".csv", Columns("text", "label"))
+
+    name = {",": "commas", ";": "semicolons"}[delimiter]
+    assert table.texts == texts
+    assert set(table.labels) == {"1", "0"}
+    assert table.notes[-1] == f"rows.csv has spaces between {name} and quotes, skipped"
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('label,text\n1, "great" they said\n0, "poor" they said\n', [' "great" they said', ' "poor" they said']),
+        ('label,text\n1,plain\n0,fine\n1, "odd"\n0,more\n', ["plain", "fine", ' "odd"', "more"]),
+        ("label,text\n1, spaced\n0, more\n", [" spaced", " more"]),
+        ('label,text\n1,"so, ""so"""\n0,"a, ""b"""\n', ['so, "so"', 'a, "b"']),
+    ],
+)
+def test_a_space_stays_in_the_text_where_no_such_quotes_follow(content: str, texts: list[str]) -> None:
+    table = read(content, ".csv", Columns("text", "label"))
+
+    assert (table.texts, table.notes) == (texts, ())

@@ -140,7 +140,7 @@ def _cut_as_csv(lines: Lines, dialect: Dialect) -> Iterator[list[str]]:
     if dialect.declared:
         next(given, None)
         lines.skip()
-    return csv.reader(given, delimiter=dialect.delimiter, strict=True)
+    return csv.reader(given, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
 
 
 def _cut_at_tabs(lines: Lines) -> Iterator[list[str]]:
