@@ -153,6 +153,16 @@ def test_an_encoding_may_be_named_by_any_of_its_names(told: str, encoding: str) 
     assert read(content, ".csv", encoding=told).texts == texts.get(encoding, hong_kong)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("rot13", "such as utf-8"), ("base64", "such as utf-8"), ("bigg5", "did you mean 'big5'?")]
+)
+def test_only_encodings_of_files_are_suggested(name: str, hint: str) -> None:
+    with pytest.raises(DataError, match="there is no encoding") as refused:
+        read("text,label\na,1\n", ".csv", encoding=name)
+
+    assert str(refused.value.hint).startswith(hint)
+
+
 @pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "hex", "zip", "idna", "unicode_escape", "utf-7", "\0"])
 def test_what_is_no_encoding_of_files_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="there is no encoding") as refused:

@@ -233,6 +233,10 @@ def test_a_parquet_file_cut_short_is_refused() -> None:
         ("id,Review,Sentiment", "Review", "Sentiment"),
         ("label_text,label,text", "text", "label"),
         ("category,title,content", "content", "category"),
+        ("類別,標題,內容", "內容", "類別"),
+        ("编号,评论,情感", "评论", "情感"),
+        ("留言,標籤", "留言", "標籤"),
+        ("文本,text,分类", "text", "分类"),
         (" text , label\r", "text", "label"),
     ],
 )
@@ -259,7 +263,11 @@ def test_a_missing_column_lists_those_found_and_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("header", "fault", "hint"),
     [
-        ("v1,v2", "no text column found; the columns are 'v1', 'v2'", "data.text_column"),
+        ("v1,v2", "no text column found; the columns are 'v1', 'v2'", "data.text_column: NAME"),
+        ("label_text,full_text", "no text column found", "data.text_column: full_text"),
+        ("標籤名,評論全文", "no text column found", "data.text_column: 評論全文"),
+        ("label,v2", "no text column found", "data.text_column: NAME"),
+        ("text,v2", "no label column found", "data.label_column: NAME"),
         ("text,airline_sentiment", "no label column found", "data.label_column: airline_sentiment"),
         ("text,label,text", "two columns are called 'text'", "rename"),
     ],

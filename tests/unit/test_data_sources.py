@@ -10,6 +10,7 @@ import pytest
 from tests.data_cases import balanced, configured, jsonl, write_tsv
 
 from finetune30.data import load
+from finetune30.data.sources import glance
 from finetune30.errors import DataError
 
 
@@ -165,6 +166,49 @@ def test_a_misspelt_file_name_hints_at_the_near_ones(tmp_path: Path) -> None:
         load(configured(tmp_path / "review.tsv"))
 
     assert refused.value.hint == f"did you mean '{tmp_path}/reviews.tsv'?"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("plain.cvs", "plain.csv"),
+        ("Plain.cvs", "plain.csv"),
+        ("my.dataa", "my.data"),
+        ("sub/plain.tst", "sub/plain.tsv"),
+    ],
+)
+def test_a_misspelt_ending_is_answered_before_the_hub_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.data").mkdir()
+    (tmp_path / "sub").mkdir()
+    write_tsv(tmp_path / "plain.csv", balanced(2))
+    write_tsv(tmp_path / "sub" / "plain.tsv", balanced(2))
+
+    for look in (load, glance):
+        with pytest.raises(DataError, match="no such file or folder") as refused:
+            look(configured(name))
+        assert refused.value.hint == f"did you mean '{meant}'?"
+
+
+def test_an_ending_in_common_makes_no_suggestion(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "unread.csv", balanced(2))
+
+    with pytest.raises(DataError, match="no such file") as refused:
+        load(configured(tmp_path / "nope.csv"))
+
+    assert refused.value.hint == f"{tmp_path} holds unread.csv"
+
+
+def test_a_name_of_the_hub_is_asked_of_the_hub_whatever_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tsv(tmp_path / "imdb.csv", balanced(2))
+
+    for name in ("imdb", "ana/imdb.v2", "sst2.v1"):
+        glance(configured(name))
 
 
 def test_a_file_in_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:

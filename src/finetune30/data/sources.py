@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from contextlib import suppress
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _BUILTIN_PREFIX = "builtin:"
 VERSION_PREFIX = "version:"
 _BUILTIN = {"reviews": "reviews.tsv", "reviews-zh": "reviews_zh.tsv"}
+_ALIKE = 0.8  # of two names: an ending in common is not enough
 
 
 def load(config: ExperimentConfig, versions: VersionStore | None = None) -> Splits:
@@ -52,7 +54,7 @@ def glance(config: ExperimentConfig) -> None:
         return
     elif os.path.lexists(name):
         check_entry(name)
-    elif _looks_like_path(name):
+    elif _looks_like_path(name) or _is_misspelt(name):
         raise DataError("no such file or folder", where=name, hint=_near(name))
 
 
@@ -73,7 +75,7 @@ def find(config: ExperimentConfig, versions: VersionStore | None = None) -> Foun
     if os.path.lexists(name):
         _refuse_hub_keys(config, "a local path")
         return read_local(name, config)
-    if _looks_like_path(name):
+    if _looks_like_path(name) or _is_misspelt(name):
         raise DataError("no such file or folder", where=name, hint=_near(name))
     return read_hub(name, config)
 
@@ -87,18 +89,33 @@ def _looks_like_path(name: str) -> bool:
     ) and "://" not in name
 
 
+def _is_misspelt(name: str) -> bool:
+    """Whether it is nearly the name of a file or folder: ``plain.cvs`` beside ``plain.csv``."""
+    if not Path(name).suffix or "://" in name:
+        return False
+    with suppress(OSError):
+        return bool(_alike(name))
+    return False
+
+
+def _alike(name: str) -> list[str]:
+    """Files and folders beside it that are called nearly so."""
+    path = Path(name)
+    by_folded = {entry.name.casefold(): str(entry) for entry in sorted(path.parent.iterdir())}
+    near = difflib.get_close_matches(path.name.casefold(), by_folded, n=3, cutoff=_ALIKE)
+    return [by_folded[folded] for folded in near]
+
+
 def _near(name: str) -> str:
     if name.startswith("~"):
         return "~ is not expanded here; write the whole path"
     folder = Path(name).parent
     try:
-        entries = sorted(entry.name for entry in folder.iterdir())
+        if near := _alike(name):
+            return f"did you mean {' or '.join(map(repr, near))}?"
+        return f"{folder} holds {shortened(sorted(entry.name for entry in folder.iterdir())) or 'nothing'}"
     except OSError as cause:
         return f"the folder {folder} cannot be read: {(cause.strerror or 'check its name').lower()}"
-    near = difflib.get_close_matches(Path(name).name, entries, n=3)
-    if near:
-        return f"did you mean {' or '.join(repr(str(folder / entry)) for entry in near)}?"
-    return f"{folder} holds {shortened(entries) or 'nothing'}"
 
 
 def _refuse_hub_keys(config: ExperimentConfig, kind: str) -> None:

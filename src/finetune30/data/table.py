@@ -26,10 +26,13 @@ Cell = str | tuple[str, ...] | None
 
 _TEXT_NAMES = (
     "text", "sentence", "review", "content", "comment", "tweet", "message", "body", "document",
-    "utterance", "query", "question", "title",
+    "utterance", "query", "question", "文本", "文字", "內容", "内容", "正文", "句子", "語句", "语句", "評論", "评论",
+    "留言", "訊息", "消息", "問題", "问题", "文章", "title", "標題", "标题",
 )  # fmt: skip
 _LABEL_NAMES = (
     "label", "labels", "target", "category", "class", "sentiment", "intent", "topic", "tag", "tags",
+    "標籤", "标签", "標註", "标注", "類別", "类别", "分類", "分类", "類型", "类型", "情感", "情緒", "情绪", "意圖",
+    "意图", "主題", "主题",
 )  # fmt: skip
 _NAMED_AT_MOST = 5
 
@@ -275,15 +278,17 @@ def _detected(found: Sequence[str], usual: Sequence[str], key: str, where: str, 
         if name in by_folded:
             return by_folded[name]
     what = key.removeprefix("data.").removesuffix("_column")
-    others = [name for name in found if name and name not in taken]
-    likely = next(
-        (name for part in usual for name in others if part in name.casefold()), others[0] if others else "NAME"
-    )
+    others = [name for name in found if name not in taken and not (usual is _TEXT_NAMES and _has(name, _LABEL_NAMES))]
+    likely = next((name for part in usual for name in others if _has(name, [part])), "NAME")
     raise DataError(
         f"no {what} column found; the columns are {_listed(found)}",
         where=where,
         hint=f"name it, such as {key}: {likely}",
     )
+
+
+def _has(name: str, parts: Iterable[str]) -> bool:
+    return any(part in name.casefold() for part in parts)
 
 
 def _listed(found: Sequence[str]) -> str:

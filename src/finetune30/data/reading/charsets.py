@@ -88,14 +88,9 @@ def told(name: str, start: bytes) -> str:
 
     Raises: DataError when there is no such encoding of text files.
     """
-    try:
-        codec = codecs.lookup(name).name.replace("_", "-")
-        with suppress(UnicodeDecodeError):
-            b"a".decode(codec)  # a LookupError where it makes no text of bytes
-    except (LookupError, ValueError):
-        codec = "undefined"
-    if codec in _NOT_FOR_FILES:
-        near = did_you_mean(name, sorted({*aliases, *aliases.values()}))
+    codec = _text_codec(name)
+    if codec is None:
+        near = did_you_mean(name, filter(_text_codec, sorted({*aliases, *aliases.values()})))
         raise DataError(
             f"there is no encoding {name!r} for text files",
             where="data.encoding",
@@ -106,6 +101,17 @@ def told(name: str, start: bytes) -> str:
         # Python's own utf-16 insists on a byte order mark.
         return mark if mark.startswith(codec[:6]) else codec if codec.endswith("e") else f"{codec}-le"
     return _REALLY.get(codec, codec)
+
+
+def _text_codec(name: str) -> str | None:
+    """The codec of this name, if it makes text of the bytes of a file."""
+    try:
+        codec = codecs.lookup(name).name.replace("_", "-")
+        with suppress(UnicodeDecodeError):
+            b"a".decode(codec)  # a LookupError where it makes no text of bytes
+    except (LookupError, ValueError):
+        return None
+    return None if codec in _NOT_FOR_FILES else codec
 
 
 def family(codec: str) -> tuple[str, ...]:

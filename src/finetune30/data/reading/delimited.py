@@ -1,29 +1,28 @@
 """Rows of CSV and TSV files, whose first line names the columns.
 
-CSV follows RFC 4180, so a text may hold the delimiter and line feeds; the delimiter is the one that
-the header and the first rows agree on. TSV has no quoting: real texts begin with a quote.
-A row that does not fit is an error with its line, never guessed around.
-Neighbours: lines gives the lines, table chooses the columns and takes the rows.
+CSV follows RFC 4180, so a text may hold the delimiter and line feeds. TSV has no quoting: real texts
+begin with a quote.
+Rows that do not fit are one error that names them, never guessed around.
+Neighbours: dialects finds the delimiter, lines gives the lines, table chooses the columns and takes the rows.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 
 from finetune30.data.labels import flagged, told_by
 from finetune30.data.reading.decoding import TextFile
-from finetune30.data.reading.lines import HEADER, Lines
+from finetune30.data.reading.dialects import Dialect, dialect_of, is_blank
+from finetune30.data.reading.lines import HEADER, Lines, Places, placed
 from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
 from finetune30.errors import DataError
 
 LONGEST_FIELD = 10_000_000  # characters
 _MOST_COLUMNS = 10_000
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_ROWS_COMPARED = 20
 
 
 def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
@@ -32,11 +31,13 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
     Raises: DataError for wrong quotes, ragged rows and missing columns.
     """
     start = file.start()
-    delimiter = _delimiter(start) if ending == ".csv" else "\t"
-    said = [] if ending == ".tsv" or delimiter == "," else [f"{file.where} is separated by {_DELIMITERS[delimiter]}"]
+    dialect = dialect_of(start) if ending == ".csv" else None
+    said = [] if dialect is None else dialect.notes(file.where)
     newline = "" if ending == ".csv" or _has_lone_returns(start) else "\n"
     with file.lines(first=HEADER, newline=newline) as lines, _long_fields():
-        rows = _csv_rows(lines, delimiter) if ending == ".csv" else _tsv_rows(lines)
+        cut = _cut_at_tabs(lines) if dialect is None else _cut_as_csv(lines, dialect)
+        repeats = Places()
+        rows = _rows(cut, lines, repeats)
         header = next(rows, None)
         if header is None:
             raise DataError("the file is empty", where=file.where, hint="the first line names the columns")
@@ -44,6 +45,8 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
         columns, found = choose_columns(names, wanted, file.where)
         writer = TableWriter(file.where, columns, has_lines=True)
         beyond = _fill(writer, rows, lines, names, len(header), ending)
+    if repeats.count:
+        said.append(f"{file.where} repeats the header, skipped: {repeats}")
     if beyond:
         said.append(f"{file.where}: {beyond} rows have cells in columns without a name, which are not read")
     return writer.finish(notes=(*said, *found))
@@ -52,20 +55,27 @@ def read_rows(file: TextFile, *, ending: str, wanted: Columns) -> Table:
 def _fill(
     writer: TableWriter, rows: Iterator[list[str]], lines: Lines, names: list[str], width: int, ending: str
 ) -> int:
-    """Add every row; how many had something in the unnamed columns at the end."""
+    """Add every row; how many had something in the unnamed columns at the end.
+
+    Raises: DataError for ragged rows, all of them together, and for wrong quotes.
+    """
     columns = writer.columns
     add, tell = writer.add, _label_of(names, columns, lines)
     at_text = names.index(columns.text or "")
     at_pair = None if columns.pair is None else names.index(columns.pair)
     beyond = 0
     for cells in rows:
-        if len(cells) != width and (len(cells) < len(names) or any(cells[width:])):
-            raise _ragged(len(cells), len(names), ending, lines)
+        if len(cells) != width and _is_ragged(cells, names, width):
+            raise _ragged(cells, rows, names, width, ending, lines)
         if width > len(names) and any(cells[len(names) :]):
             beyond += 1
         pair = None if at_pair is None else cells[at_pair]
         add(cells[at_text], tell(cells), line=lines.begins, pair=pair)
     return beyond
+
+
+def _is_ragged(cells: list[str], names: list[str], width: int) -> bool:
+    return len(cells) < len(names) or any(cells[width:])
 
 
 def _label_of(names: list[str], columns: Columns, lines: Lines) -> Callable[[list[str]], Cell]:
@@ -99,27 +109,42 @@ def _bare(name: str) -> str:
     return name
 
 
-def _tsv_rows(lines: Lines) -> Iterator[list[str]]:
-    for line in lines:
-        content = line.rstrip("\n").removesuffix("\r")
-        if not content:
-            lines.skip()
-            continue
-        yield content.split("\t")
-        lines.end_row()
+def _rows(cut: Iterator[list[str]], lines: Lines, repeats: Places) -> Iterator[list[str]]:
+    """The header, then every row; blank lines and repeated headers are neither.
 
-
-def _csv_rows(lines: Lines, delimiter: str) -> Iterator[list[str]]:
+    Args:
+        cut: The cells of each line; of several where a quoted text goes on.
+        repeats: Gets the line of every row that is the header once more.
+    """
+    names: list[str] = []
+    last = None
     try:
-        for cells in csv.reader(lines, delimiter=delimiter, strict=True):
-            if len(cells) > 1 or (cells and cells[0]):
+        for cells in cut:
+            if is_blank(cells, before_header=last is None):
+                lines.skip()
+            elif cells[-1] == last and [_bare(cell) for cell in cells] == names:
+                repeats.add(f"line {lines.begins}")
+                lines.skip()
+            else:
+                if last is None:
+                    names, last = [_bare(cell) for cell in cells], cells[-1]
                 yield cells
                 lines.end_row()
-            else:
-                lines.skip()
     except csv.Error as cause:
         hint = 'inside a quoted field write "" for one quote; .tsv files have no quoting at all'
         raise lines.fault(_csv_fault(str(cause)), hint) from cause
+
+
+def _cut_as_csv(lines: Lines, dialect: Dialect) -> Iterator[list[str]]:
+    given = iter(lines)
+    if dialect.declared:
+        next(given, None)
+        lines.skip()
+    return csv.reader(given, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
+
+
+def _cut_at_tabs(lines: Lines) -> Iterator[list[str]]:
+    return (line.rstrip("\n").removesuffix("\r").split("\t") for line in lines)
 
 
 def _csv_fault(message: str) -> str:
@@ -140,37 +165,26 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _ragged(found: int, expected: int, ending: str, lines: Lines) -> DataError:
+def _ragged(
+    first: list[str], rows: Iterator[list[str]], names: list[str], width: int, ending: str, lines: Lines
+) -> DataError:
+    """The one error for a ragged row and all that follow it, however many."""
     hint = 'a text with a comma goes in quotes: "so, so"' if ending == ".csv" else "a text must hold no tab"
-    return lines.fault(f"the row has {found} cells, the header has {expected}", hint)
+    alone = lines.fault(f"the row has {len(first)} cells, the header has {len(names)}", hint)
+    places = Places()
+    then = ""
+    try:
+        for cells in chain([first], rows):
+            if len(cells) != width and _is_ragged(cells, names, width):
+                places.add(f"{placed(lines.begins, lines.row)} has {len(cells)}")
+    except DataError as fault:  # beyond which no rows can be told apart
+        then = f"; then {str(fault.where).removeprefix(f'{lines.where}: ')}: {fault.message}"
+    if places.count == 1:
+        return DataError(f"{alone.message}{then}", where=alone.where, hint=hint)
+    message = f"{places.count:,} rows have another number of cells than the header ({len(names)}): {places}{then}"
+    return DataError(message, where=lines.where, hint=hint)
 
 
 def _has_lone_returns(start: str) -> bool:
     """Whether the line of names ends in a carriage return alone, as on old Macs."""
     return "\r" in start.lstrip("\r\n").partition("\n")[0].rstrip("\r")
-
-
-def _delimiter(start: str) -> str:
-    """The one by which header and first rows fall into the same number of cells; commas in doubt."""
-    fits = {delimiter: _fit(start, delimiter) for delimiter in _DELIMITERS}
-    best = max(fits, key=lambda delimiter: fits[delimiter])
-    return best if fits[best] > (0.0, 1) else ","
-
-
-def _fit(start: str, delimiter: str) -> tuple[float, int]:
-    """Share of the first rows that have as many cells as there are names, and that number."""
-    rows: list[list[str]] = []
-    try:
-        for cells in csv.reader(io.StringIO(start, newline=""), delimiter=delimiter, strict=True):
-            if len(cells) > 1 or (cells and cells[0]):
-                rows.append(cells)
-            if len(rows) > _ROWS_COMPARED + 1:
-                break
-    except csv.Error:  # a quote that this delimiter does not end, or that goes on beyond the start
-        pass
-    compared = rows[1:-1] or rows[1:]  # the last one may be cut
-    if not rows or len(rows[0]) < 2:
-        return 0.0, 0
-    names = max((at for at, name in enumerate(rows[0], start=1) if name.strip()), default=0)
-    fitting = [cells for cells in compared if len(cells) >= names and not any(cells[len(rows[0]) :])]
-    return (len(fitting) / len(compared) if compared else 1.0), names

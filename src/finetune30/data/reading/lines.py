@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TextIO
 
+from finetune30.data.table import shortened
 from finetune30.errors import DataError
 
 LONGEST_ROW = 16 << 20  # characters
@@ -18,6 +19,8 @@ HEADER = -1
 _BROKEN = re.compile("[\udc00-\udcff]")
 _BROKEN_KEPT = 10
 _BROKEN_COUNTED = 10_000
+_PLACES_KEPT = 5
+DOS_END = "\x1a"  # Ctrl-Z: old DOS tools write it behind the last line
 
 
 class Lines:
@@ -41,6 +44,8 @@ class Lines:
 
     def __iter__(self) -> Iterator[str]:
         for line in iter(partial(self._text.readline, LONGEST_ROW), ""):
+            if line == DOS_END:  # without a line end: nothing follows
+                return
             self.number += 1
             self._held += len(line)
             if self._held >= LONGEST_ROW:
@@ -70,6 +75,23 @@ class Lines:
     def fault(self, message: str, hint: str) -> DataError:
         """An error about the row that is being read."""
         return DataError(message, where=self.place(), hint=hint)
+
+
+class Places:
+    """Places in a file: how many there are, and the first five."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[str] = []
+
+    def add(self, place: str) -> None:
+        """One more."""
+        self.count += 1
+        if self.count <= _PLACES_KEPT:
+            self._first.append(place)
+
+    def __str__(self) -> str:
+        return shortened(self._first, total=self.count)
 
 
 class Enough(Exception):
