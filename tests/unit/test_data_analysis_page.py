@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,20 @@ def test_plotly_sees_labels_as_text_not_as_html(made: str) -> None:
 
     assert sorted(map(html.unescape, shares["data"][0]["y"])) == sorted(LABELS)
     assert not any("<" in name for name in shares["data"][0]["y"] + shares["layout"]["yaxis"]["ticktext"])
+
+
+def test_nothing_unseen_in_a_name_acts_on_the_page() -> None:
+    unseen = "\u202e\u2066\u200f\x1b\x07\u2028\ufeff"
+    config = ExperimentConfig()
+    rows = found((f"so_{unseen}me", "other", "全形\u3000空白"), source=f"rows{unseen}.csv")
+    source = replace(rows, notes=(f"a note{unseen}",))
+
+    made = html.unescape(page(analyze(source, config), inspect(source, config)))
+    own = made[: made.index("<script>")]
+
+    assert "so_<wbr>\ufffd" in own
+    assert "全形\u3000空白" in own
+    assert not set(unseen) & set(own)
 
 
 def test_every_plot_is_one_that_plotly_accepts(made: str) -> None:
