@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 
 from finetune30.config import ExperimentConfig
-from finetune30.data.analysis import analyze, page, write_page
+from finetune30.data.analysis import analyze, lines, page, write_page
 from finetune30.data.prepare import Found
 from finetune30.data.quality import inspect
 from finetune30.data.table import Cell, Columns, TableWriter
@@ -104,6 +104,17 @@ def test_the_page_tells_what_the_checks_found(made: str) -> None:
     assert "split_leak" in made
     assert "test:0" in html.unescape(made) or "train:0" in html.unescape(made)
     assert "<h2>Quality</h2>" not in page(analyze(found(), ExperimentConfig()))
+
+
+def test_a_figure_says_which_splits_it_is_of(made: str) -> None:
+    rows = found(("a", "b"))
+    alone = analyze(replace(rows, tables={"train": rows.tables["train"]}), ExperimentConfig())
+
+    assert "balanced, all splits</span>" in made
+    assert "median text, train</span>" in made
+    assert "LABELS: balanced, 1 to 1 over all splits;" in "\n".join(lines(analyze(rows, ExperimentConfig())))
+    assert "balanced</span>" in page(alone)
+    assert "LABELS: balanced, 1 to 1;" in "\n".join(lines(alone))
 
 
 def test_the_same_analysis_gives_the_same_bytes() -> None:

@@ -37,7 +37,8 @@ def lines(analysis: Analysis) -> Iterator[str]:
 
 def _labels(analysis: Analysis) -> Iterator[str]:
     balance = "balanced" if analysis.is_balanced else "not balanced"
-    yield f"LABELS: {balance}, {analysis.imbalance_ratio:g} to 1; share of each split, median words in train"
+    over = " over all splits" if len(analysis.splits) > 1 else ""
+    yield f"LABELS: {balance}, {analysis.imbalance_ratio:g} to 1{over}; share of each split, median words in train"
     others = [role for role in analysis.splits if role != "train"]
     heads = "".join(f"{role:>11}" for role in others)
     yield f"  {'':{_NAME}} {'train':{_BAR}} {'':>7}{'rows':>9}{heads}{'words':>6}"
