@@ -6,6 +6,7 @@ turns a class into an exit code, a server will turn it into a status.
 
     Finetune30Error
     ├── BadInput              exit 2: nothing was started, nothing was made
+    │   ├── UsageError        usage               the command line itself
     │   ├── ConfigError       config_invalid      the experiment configuration
     │   ├── DataError         data_invalid        the dataset
     │   │   └── QualityError  data_quality        it can be read, but is not fit for training
@@ -15,6 +16,8 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── StateError        state_conflict      the experiment's state forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
     │   └── StorageError      storage_unusable    results folder or database cannot be used
+    ├── Aborted               exit 1: aborted     a question was not answered with yes
+    ├── Interrupted           exit 130: interrupted  Ctrl+C; 143 by SIGTERM
     └── RunFailed             exit 1: run_failed   a run that had started ended without a result
         ├── DiskFull          disk_full
         ├── OutOfMemory       out_of_memory
@@ -27,8 +30,6 @@ turns a class into an exit code, a server will turn it into a status.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class Finetune30Error(Exception):
     """What is wrong, where it is, and what to do about it.
@@ -40,7 +41,7 @@ class Finetune30Error(Exception):
     """
 
     code: str = "error"
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
@@ -68,6 +69,12 @@ class BadInput(Finetune30Error):
 
     code = "bad_input"
     exit_code = 2
+
+
+class UsageError(BadInput):
+    """The command line has no such verb or option, or lacks an argument."""
+
+    code = "usage"
 
 
 class ConfigError(BadInput):
@@ -122,6 +129,19 @@ class StorageError(BadInput):
     """The results folder or the database cannot be used."""
 
     code = "storage_unusable"
+
+
+class Aborted(Finetune30Error):
+    """A question was not answered with yes; nothing was done."""
+
+    code = "aborted"
+
+
+class Interrupted(Finetune30Error):
+    """Stopped by Ctrl+C, or by SIGTERM."""
+
+    code = "interrupted"
+    exit_code = 130
 
 
 class RunFailed(Finetune30Error):

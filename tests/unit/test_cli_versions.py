@@ -233,6 +233,21 @@ def test_damage_is_one_clear_error(versions: Cli, store: VersionStore, name: str
     assert str(damaged) in ended.json["error"]["where"]
 
 
+@pytest.mark.parametrize("place", ["taken", "taken/below"])
+@pytest.mark.parametrize("arguments", [["list"], ["gc"], *UNKNOWN])
+def test_a_data_folder_that_is_a_file_is_one_clear_error(
+    versions: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], place: str
+) -> None:
+    Path("taken").write_text("a file")
+    monkeypatch.setenv("DATA_DIR", place)
+
+    ended = versions(*arguments, "--json")
+
+    assert (ended.code, ended.json["error"]["code"]) == (2, "storage_unusable")
+    assert str(ended.json["error"]["where"]).endswith("taken")
+    assert "DATA_DIR" in ended.err
+
+
 def test_help_loads_nothing_heavy() -> None:
     program = (
         "import sys; sys.argv = ['finetune30', 'data', 'versions', '--help']; from finetune30 import cli\n"

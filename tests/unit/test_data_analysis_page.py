@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 
 from finetune30.config import ExperimentConfig
-from finetune30.data.analysis import analyze, page, write_page
+from finetune30.data.analysis import analyze, lines, page, write_page
 from finetune30.data.prepare import Found
 from finetune30.data.quality import inspect
 from finetune30.data.table import Cell, Columns, TableWriter
@@ -64,6 +65,20 @@ def test_plotly_sees_labels_as_text_not_as_html(made: str) -> None:
     assert not any("<" in name for name in shares["data"][0]["y"] + shares["layout"]["yaxis"]["ticktext"])
 
 
+def test_nothing_unseen_in_a_name_acts_on_the_page() -> None:
+    unseen = "\u202e\u2066\u200f\x1b\x07\u2028\ufeff"
+    config = ExperimentConfig()
+    rows = found((f"so_{unseen}me", "other", "全形\u3000空白"), source=f"rows{unseen}.csv")
+    source = replace(rows, notes=(f"a note{unseen}",))
+
+    made = html.unescape(page(analyze(source, config), inspect(source, config)))
+    own = made[: made.index("<script>")]
+
+    assert "so_<wbr>\ufffd" in own
+    assert "全形\u3000空白" in own
+    assert not set(unseen) & set(own)
+
+
 def test_every_plot_is_one_that_plotly_accepts(made: str) -> None:
     several: tuple[Cell, ...] = (("a", "b"), ("b",), ())
     many = tuple(f"label_{at}" for at in range(120))
@@ -89,6 +104,17 @@ def test_the_page_tells_what_the_checks_found(made: str) -> None:
     assert "split_leak" in made
     assert "test:0" in html.unescape(made) or "train:0" in html.unescape(made)
     assert "<h2>Quality</h2>" not in page(analyze(found(), ExperimentConfig()))
+
+
+def test_a_figure_says_which_splits_it_is_of(made: str) -> None:
+    rows = found(("a", "b"))
+    alone = analyze(replace(rows, tables={"train": rows.tables["train"]}), ExperimentConfig())
+
+    assert "balanced, all splits</span>" in made
+    assert "median text, train</span>" in made
+    assert "LABELS: balanced, 1 to 1 over all splits;" in "\n".join(lines(analyze(rows, ExperimentConfig())))
+    assert "balanced</span>" in page(alone)
+    assert "LABELS: balanced, 1 to 1;" in "\n".join(lines(alone))
 
 
 def test_the_same_analysis_gives_the_same_bytes() -> None:

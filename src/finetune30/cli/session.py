@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from finetune30.errors import Interrupted
 from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.pipeline import Door, Stopped
 from finetune30.settings import Settings, get_settings
@@ -127,7 +128,7 @@ def watched(work: Callable[[Door], Experiment], *, checker: Standby, as_json: bo
 
     Args:
         checker: The fresh process that will load what was trained; it imports meanwhile.
-    Raises: typer.Exit with the documented code when it was stopped; errors pass through.
+    Raises: Interrupted when it was stopped at once, typer.Exit when it paused; errors pass through.
     """
     settings = get_settings()
     console = Console(stderr=as_json, soft_wrap=True)
@@ -139,11 +140,7 @@ def watched(work: Callable[[Door], Experiment], *, checker: Standby, as_json: bo
     except Stopped as stopped:
         ended = stopped.experiment
     except KeyboardInterrupt:
-        began = screen.experiment_id
-        typer.echo(
-            f"interrupted; see: finetune30 runs show {began}" if began else "interrupted; nothing was made", err=True
-        )
-        raise typer.Exit(stop.exit_code) from None
+        raise _interrupted(screen.experiment_id, stop) from None
     finally:
         screen.close()
         for number, handler in before.items():
@@ -151,6 +148,13 @@ def watched(work: Callable[[Door], Experiment], *, checker: Standby, as_json: bo
     _last_line(ended, settings, as_json=as_json)
     if ended.status is not Status.SUCCESS:
         raise typer.Exit(stop.exit_code if ended.status is Status.PENDING else 1)
+
+
+def _interrupted(began: str | None, stop: StopButton) -> Interrupted:
+    hint = f"see: finetune30 runs show {began}" if began else "nothing was made"
+    error = Interrupted("interrupted", where=began, hint=hint)
+    error.exit_code = stop.exit_code
+    return error
 
 
 def _last_line(experiment: Experiment, settings: Settings, *, as_json: bool) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finetune30.errors import BadInput
+
 if TYPE_CHECKING:
     from finetune30.data.versions import DatasetVersion, VersionStore
     from finetune30.settings import Settings
@@ -153,6 +155,12 @@ def delete(
     """Delete a version and its tags. Refused while a run uses it."""
     settings, store = _open()
     version = store.find(reference)
+    if as_json and not yes:
+        raise BadInput(
+            "with --json nobody is asked",
+            where="--yes",
+            hint=f"finetune30 data versions delete {version.short} --yes --json",
+        )
     if not yes:
         typer.confirm(f"Delete version {version.short} ({version.rows:,} rows)?", abort=True, err=True)
     store.delete(version.id, _runs(settings))

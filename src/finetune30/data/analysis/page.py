@@ -1,8 +1,9 @@
 """The analysis as one HTML file that opens without network: figures, plots, quality.
 
-Texts and label names come from users: Jinja2 escapes them, and the page's own policy lets no script
-run but the two that are written here, known by their hashes. plotly and Jinja2 are imported only when
-a page is made. Neighbours: plots says what is drawn, text tells the same to a terminal.
+Texts and label names come from users: what would act unseen is replaced, Jinja2 escapes the rest, and
+the page's own policy lets no script run but the two that are written here, known by their hashes.
+plotly and Jinja2 are imported only when a page is made. Neighbours: plots says what is drawn, text
+tells the same to a terminal.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from finetune30 import durable
 from finetune30.data.analysis import plots
 from finetune30.data.analysis.values import Analysis
+from finetune30.data.analysis.visible import visible
 from finetune30.data.quality.report import QualityReport, Verdict
 from finetune30.errors import DataError
 
@@ -46,7 +48,7 @@ def page(analysis: Analysis, report: QualityReport | None = None) -> str:
     """
     try:
         from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup, escape
+        from markupsafe import Markup
         from plotly.offline import get_plotlyjs
     except ImportError as cause:
         raise DataError(
@@ -54,9 +56,16 @@ def page(analysis: Analysis, report: QualityReport | None = None) -> str:
             hint='pip install "finetune30[data]", or ask for text or JSON',
         ) from cause
     home = resources.files("finetune30.data.analysis")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        # Whatever the template prints comes through here, so none can be forgotten; Markup is ours.
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["figure"] = lambda plot: json.dumps(plot, ensure_ascii=False, separators=(",", ":"))
-    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_"))
+    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(visible(name).split("_"))
     template = environment.from_string(home.joinpath("page.html.jinja").read_text(encoding="utf-8"))
     scripts = [get_plotlyjs(), home.joinpath("page.js").read_text(encoding="utf-8")]
     return template.render(

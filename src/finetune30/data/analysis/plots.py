@@ -13,6 +13,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from finetune30.data.analysis.values import Analysis, Histogram, LabelFigures, TellingWord
+from finetune30.data.analysis.visible import visible
 from finetune30.data.roles import Role
 
 Plot = dict[str, Any]
@@ -247,7 +248,7 @@ def _layout(height: int, *, legend: bool) -> Plot:
 
 
 def _safe(text: str) -> str:
-    return html.escape("".join(letter if letter.isprintable() else "\ufffd" for letter in text), quote=False)
+    return html.escape(visible(text), quote=False)
 
 
 def _shortened(name: str) -> str:

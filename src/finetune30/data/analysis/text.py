@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.cells import cell_len, set_cell_size
 
 from finetune30.data.analysis.values import Analysis, LabelFigures, LengthFigures, TellingWord
+from finetune30.data.analysis.visible import visible
 
 WIDTH = 100
 _LABELS_LISTED = 30
@@ -36,7 +37,8 @@ def lines(analysis: Analysis) -> Iterator[str]:
 
 def _labels(analysis: Analysis) -> Iterator[str]:
     balance = "balanced" if analysis.is_balanced else "not balanced"
-    yield f"LABELS: {balance}, {analysis.imbalance_ratio:g} to 1; share of each split, median words in train"
+    over = " over all splits" if len(analysis.splits) > 1 else ""
+    yield f"LABELS: {balance}, {analysis.imbalance_ratio:g} to 1{over}; share of each split, median words in train"
     others = [role for role in analysis.splits if role != "train"]
     heads = "".join(f"{role:>11}" for role in others)
     yield f"  {'':{_NAME}} {'train':{_BAR}} {'':>7}{'rows':>9}{heads}{'words':>6}"
@@ -149,14 +151,9 @@ def _heights(counts: Sequence[int]) -> str:
     return "".join(_HEIGHTS[max(round(count / most * 8), 1 if count else 0)] for count in counts) if most else ""
 
 
-def _clean(name: str) -> str:
-    """No escape sequence of a label reaches the terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
-
-
 def _cell(name: str, width: int) -> str:
     """The name in exactly this many columns."""
-    name = _clean(name)
+    name = visible(name)
     return set_cell_size(name, width - 1) + ("…" if cell_len(name) > width - 1 else " ")
 
 

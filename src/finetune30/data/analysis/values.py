@@ -135,7 +135,7 @@ class Analysis:
 
     Args:
         label_counts: Rows of each label in all splits, by name.
-        imbalance_ratio: Rows of the most frequent label over those of the rarest, two digits.
+        imbalance_ratio: Rows of the most frequent label over those of the rarest in all splits, two digits.
         labels: In the order of the model's outputs.
         together: None unless a row may have several labels.
         counted_rows: Train rows on which words were counted.

@@ -39,9 +39,24 @@ class VersionStore:
 
         Raises: StorageError.
         """
-        place = next(place for place in (self.metadata, *self.metadata.absolute().parents) if os.path.lexists(place))
+        place = self._nearest()
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             raise _unusable("this is no folder one can write to", place)
+
+    def _check_readable(self) -> None:
+        """A folder that is not there holds no versions; what is no folder must not look like that.
+
+        Raises: StorageError.
+        """
+        place = self._nearest()
+        # A folder on the way to it need not be listed.
+        mode = os.R_OK | os.X_OK if place == self.metadata else os.X_OK
+        if not place.is_dir() or not os.access(place, mode):
+            raise _unusable("this is no folder one can read", place)
+
+    def _nearest(self) -> Path:
+        """The metadata folder, or what there is of its parents."""
+        return next(place for place in (self.metadata, *self.metadata.absolute().parents) if os.path.lexists(place))
 
     def freeze(self, splits: Splits, data: Mapping[str, Any], quality: Mapping[str, Any]) -> DatasetVersion:
         """Store the rows, unless they are there already and are what was stored.
@@ -72,7 +87,7 @@ class VersionStore:
 
     def list(self) -> Sequence[DatasetVersion]:
         """All versions, the newest first."""
-        found = [self._card(path.stem) for path in self.metadata.glob("*.json") if ID.fullmatch(path.stem)]
+        found = [self._card(one) for one in self._ids()]
         return sorted((card for card in found if card is not None), key=lambda card: card.created_at, reverse=True)
 
     def find(self, reference: str) -> DatasetVersion:
@@ -81,8 +96,7 @@ class VersionStore:
         Raises: NotFound; BadInput when several begin so.
         """
         tagged = self.tags().get(reference)
-        ids = [path.stem for path in self.metadata.glob("*.json") if ID.fullmatch(path.stem)]
-        fitting = [tagged] if tagged else [one for one in ids if reference and one.startswith(reference)]
+        fitting = [tagged] if tagged else [one for one in self._ids() if reference and one.startswith(reference)]
         if len(fitting) > 1:
             listed = ", ".join(one[:SHORT] for one in sorted(fitting)[:5])
             raise BadInput(f"{len(fitting)} versions begin with {reference!r}: {listed}", hint="give more of the id")
@@ -113,6 +127,7 @@ class VersionStore:
 
     def tags(self) -> dict[str, str]:
         """Tag and id of the version it names."""
+        self._check_readable()
         path = self.metadata / "tags.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -174,6 +189,7 @@ class VersionStore:
 
         Returns: The versions removed, or with ``dry_run`` those that would be.
         """
+        self._check_readable()
         if not self.metadata.is_dir():
             return []
         with self._locked():
@@ -188,6 +204,10 @@ class VersionStore:
                     if ID.fullmatch(folder.name) and not self._card_path(folder.name).exists():
                         remove(folder)
         return unused
+
+    def _ids(self) -> Iterator[str]:
+        self._check_readable()
+        return (path.stem for path in self.metadata.glob("*.json") if ID.fullmatch(path.stem))
 
     def _refuse_used(self, version: DatasetVersion, runs: Sequence[str]) -> None:
         if runs:
