@@ -1,8 +1,7 @@
 """Rows with equal keys, found in bounded memory.
 
-Keys are appended to a nameless file in row order; to find equal ones the file is read several
-times, each time keeping only a range of keys small enough to be sorted. Five million rows are
-ten passes over forty megabytes. Neighbours: copies and near ask with their own keys.
+Keys are appended to a nameless file in row order; to find equal ones they are dealt out once to files
+that each hold a range of keys small enough to be sorted. Neighbours: copies and near ask with their own keys.
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ from numpy.typing import NDArray
 from finetune30.data.stored import nameless_file
 
 _READ_AT_ONCE = 1 << 17
+_MOST_PARTS = 512  # files open at once
+Keys = tuple[NDArray[np.uint64], NDArray[np.int64]]
+"""Keys, and the row of each."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,7 @@ class KeyFile:
         Args:
             open_rows: Shape (rows,): which rows take part.
         """
-        parts = max(1, -(-int(open_rows.sum()) // self._sorted_at_once))
-        width = (1 << 64) // parts + 1
-        for part in range(parts):
-            low, high = part * width, min((part + 1) * width, 1 << 64) - 1
-            keys, rows = self._between(np.uint64(low), np.uint64(high), open_rows)
+        for keys, rows in self._parts(open_rows):
             order = np.argsort(keys, kind="stable")
             keys, rows = keys[order], rows[order]
             same = np.append(keys[1:] == keys[:-1], False) if len(keys) else np.zeros(0, bool)
@@ -77,14 +75,45 @@ class KeyFile:
         """Give the disk back."""
         self._file.close()
 
-    def _between(
-        self, low: np.uint64, high: np.uint64, open_rows: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        found_keys, found_rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    def _parts(self, open_rows: NDArray[np.bool_]) -> Iterator[Keys]:
+        """The keys of the open rows by ranges, each in row order."""
+        parts = min(_MOST_PARTS, max(1, -(-int(open_rows.sum()) // self._sorted_at_once)))
+        if parts == 1:
+            chunks = [(np.zeros(0, np.uint64), np.zeros(0, np.int64)), *self._chunks(open_rows)]
+            yield np.concatenate([keys for keys, _ in chunks]), np.concatenate([rows for _, rows in chunks])
+            return
+        ranges = _Ranges(parts)
+        for keys, rows in self._chunks(open_rows):
+            ranges.add(keys, rows)
+        yield from ranges.each()
+
+    def _chunks(self, open_rows: NDArray[np.bool_]) -> Iterator[Keys]:
         self._file.seek(0)
         for start in range(0, self._count, _READ_AT_ONCE):
             keys = np.frombuffer(self._file.read(8 * min(_READ_AT_ONCE, self._count - start)), np.uint64)
-            which = np.flatnonzero((keys >= low) & (keys <= high) & open_rows[start : start + len(keys)])
-            found_keys.append(keys[which])
-            found_rows.append(which + start)
-        return np.concatenate(found_keys), np.concatenate(found_rows)
+            which = np.flatnonzero(open_rows[start : start + len(keys)])
+            yield keys[which], which + start
+
+
+class _Ranges:
+    """Keys with their rows, dealt out to a file for each range of keys."""
+
+    def __init__(self, parts: int) -> None:
+        self._files = [nameless_file(self) for _ in range(parts)]
+
+    def add(self, keys: NDArray[np.uint64], rows: NDArray[np.int64]) -> None:
+        # The upper half of a key times the number of ranges: its upper half is the range.
+        half = np.uint64(32)
+        of = ((keys >> half) * np.uint64(len(self._files))) >> half
+        order = np.argsort(of, kind="stable")
+        ends = np.searchsorted(of[order], np.arange(len(self._files) + 1, dtype=np.uint64))
+        both = np.stack([keys, rows.astype(np.uint64)], axis=1)[order]
+        for file, first, last in zip(self._files, ends, ends[1:], strict=False):
+            file.write(both[first:last].tobytes())
+
+    def each(self) -> Iterator[Keys]:
+        for file in self._files:
+            file.seek(0)
+            both = np.frombuffer(file.read(), np.uint64).reshape(-1, 2)
+            file.close()
+            yield both[:, 0].copy(), both[:, 1].astype(np.int64)

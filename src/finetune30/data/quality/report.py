@@ -160,7 +160,8 @@ class QualityReport:
         listed = ", ".join(f"{_plain(name)} {count:,}" for name, count in counts[:_SHOWN])
         more = f", and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
         balance = "balanced" if self.is_balanced else "not balanced"
-        yield f"labels: {listed}{more} ({balance}, {self.imbalance_ratio:g} to 1)"
+        where = " in all splits" if len(self.dataset.roles) > 1 else ""
+        yield f"labels: {listed}{more} ({balance}, {self.imbalance_ratio:g} to 1{where})"
         yield from self.notes
         yield ""
         for one in self.checks:
