@@ -44,7 +44,7 @@ class Check:
 
     Args:
         count: Rows found, unless the reference says otherwise.
-        rows: Every row involved, numbered through as in ``Dataset``.
+        rows: Every row involved, numbered through as in ``Dataset``, ascending.
         found: One sentence for people; empty when there is nothing to say.
         hint: What to do about it.
         details: Further fields of the JSON report, by name.
@@ -70,6 +70,8 @@ def check(
     **details: Any,
 ) -> Check:
     """A check that warns, or fails, when it found rows."""
+    if (rows[1:] <= rows[:-1]).any():
+        rows = np.unique(rows)
     count = len(rows) if count is None else count
     if not count:
         return Check(name, Verdict.PASS, details=details)
@@ -176,7 +178,7 @@ class QualityReport:
     def rows_shown(self, one: Check) -> str:
         """The first rows of a check, and how many more there are."""
         more = f" and {len(one.rows) - _SHOWN:,} more" if len(one.rows) > _SHOWN else ""
-        return ", ".join(self.dataset.names(np.unique(one.rows)[:_SHOWN])) + more
+        return ", ".join(self.dataset.names(one.rows[:_SHOWN])) + more
 
     def _rows_told(self) -> str:
         sizes = zip(self.dataset.roles, np.diff(self.dataset.starts), strict=True)
@@ -193,7 +195,6 @@ class QualityReport:
         }
 
     def _write_rows(self, stream: TextIO, rows: NDArray[np.int64]) -> None:
-        rows = np.unique(rows)
         for start in range(0, len(rows), _WRITTEN_AT_ONCE):
             names = ", ".join(f'"{name}"' for name in self.dataset.names(rows[start : start + _WRITTEN_AT_ONCE]))
             stream.write((", " if start else "") + names)
