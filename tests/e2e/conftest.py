@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,19 +15,7 @@ from finetune30 import cli
 from finetune30.experiments import Experiment, open_store
 from finetune30.settings import get_settings
 from tests import tiny
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out.splitlines()[-1])
+from tests.cli_cases import Ended
 
 
 @dataclass(frozen=True)

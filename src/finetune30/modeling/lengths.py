@@ -44,7 +44,7 @@ def counter_of(source: Source) -> Any:
         return load_tokenizer(source)
     try:
         return tokenizers.Tokenizer.from_file(str(file))
-    except Exception as cause:
+    except Exception as cause:  # the library raises Exception itself for a file it cannot read
         raise ModelError(f"the tokenizer cannot be read: {cause}", where=str(file), hint="save it again") from cause
 
 
