@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from finetune30 import database
 from finetune30.errors import StorageError
 from finetune30.experiments.folder import make_results_dir
+from finetune30.experiments.queue import Queue
 from finetune30.experiments.store import ExperimentStore
 from finetune30.settings import Settings
 
@@ -25,6 +26,16 @@ def open_store(settings: Settings, *, create: bool = True) -> ExperimentStore:
             not there reads as a store without experiments.
     Raises: StorageError if the results folder or the database cannot be used.
     """
+    return open_both(settings, create=create)[0]
+
+
+def open_queue(settings: Settings, *, create: bool = True) -> Queue:
+    """The queue of the same database, as ``open_store``."""
+    return open_both(settings, create=create)[1]
+
+
+def open_both(settings: Settings, *, create: bool = True) -> tuple[ExperimentStore, Queue]:
+    """Store and queue over one pool of connections, as ``open_store``."""
     engine = database.open_engine(settings.resolved_database_url)
     if create and settings.database_url is None:
         make_results_dir(settings.results_dir)
@@ -33,7 +44,7 @@ def open_store(settings: Settings, *, create: bool = True) -> ExperimentStore:
     else:
         engine = database.open_engine("sqlite://")
         database.metadata.create_all(engine)
-    return ExperimentStore(engine, settings.lease_s)
+    return ExperimentStore(engine, settings.lease_s), Queue(engine, settings.lease_s, settings.max_attempts)
 
 
 def _has_schema(engine: Engine) -> bool:
