@@ -7,12 +7,13 @@ Neighbour: ``line`` is the attempt's end and says which messages there are.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 from contextlib import suppress
 from typing import Any
 
-from finetune30.worker.line import READ, as_line
+from finetune30.worker.line import GUARD_VARIABLE, LINE_VARIABLE, READ, as_line
 
 # A message longer than this is no message: scores of a thousand labels fit many times.
 LONGEST = 32 * 1024 * 1024
@@ -22,7 +23,8 @@ class Desk:
     """Sends without waiting, receives what has come. One thread uses it.
 
     Attributes:
-        child_fd: To be inherited by the attempt; ``started`` closes it here.
+        environment: Tells the attempt which of the file descriptors it inherits are for it.
+        child_fds: To be inherited by the attempt; ``started`` closes them here.
         ended: The attempt's end is closed.
         fault: What it sent that is no message; nothing after that is read.
     """
@@ -35,13 +37,18 @@ class Desk:
         self._woken.setblocking(False)
         self._unsent = b""
         self._unread = b""
-        self.child_fd = self._child.fileno()
+        self._guard, self._keep = os.pipe()  # nothing is ever written; it ends with this process
+        self.child_fds = (self._child.fileno(), self._guard)
+        self.environment = {LINE_VARIABLE: str(self._child.fileno()), GUARD_VARIABLE: str(self._guard)}
         self.ended = False
         self.fault: str | None = None
 
     def started(self) -> None:
-        """The process has its copy: from now on its death closes the line."""
+        """The process has its copies: from now on its death closes the line."""
         self._child.close()
+        if self._guard >= 0:
+            os.close(self._guard)
+        self._guard = -1
 
     def send(self, kind: str, **values: object) -> None:
         """Send, or keep for the next ``receive`` what a process that does not read leaves no room for."""
@@ -68,9 +75,11 @@ class Desk:
             self._wakes.send(b"!")
 
     def close(self) -> None:
-        """Let go of both ends."""
-        for sock in (self._sock, self._child, self._wakes, self._woken):
+        """Let go of everything; once. A process that still runs is killed by it."""
+        self.started()
+        for sock in (self._sock, self._wakes, self._woken):
             sock.close()
+        os.close(self._keep)
 
     def _flush(self) -> None:
         try:

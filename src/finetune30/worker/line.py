@@ -1,7 +1,8 @@
 """The line between a supervisor and the attempt process it started: JSON, one object a line.
 
 Promises: nothing on either end ever hangs on the other. The attempt's end kills its own process
-group when the supervisor is gone or when the lease may be over, even if it was frozen meanwhile.
+group when the supervisor is gone or when the lease may be over, even if it was frozen meanwhile. On
+Linux the kernel does the former, so no library that holds Python's lock can put it off.
 Standard library only: the attempt listens before it imports anything that takes seconds.
 Neighbours: the attempt holds ``Line``, which is a ``Hold`` (``experiments.hold``) that knows neither
 database nor broker; ``desk`` is the supervisor's end.
@@ -12,7 +13,7 @@ database nor broker; ``desk`` is the supervisor's end.
 
 from __future__ import annotations
 
-import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -22,19 +23,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from finetune30.errors import LeaseLost
 
-# The environment names the inherited file descriptor.
+# The environment names the inherited file descriptors: the line, and a pipe that ends with the supervisor.
 LINE_VARIABLE = "FINETUNE30_LINE"
+GUARD_VARIABLE = "FINETUNE30_GUARD"
 # Share of the lease after which an attempt that hears of no heartbeat must be dead.
 GIVE_UP = 0.75
 READ = 256 * 1024
 _PROGRESS_S = 0.2
 _MOST_EVENTS = 10_000
-_PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10  # fcntl does not export it
 
 
 class Line:
@@ -67,24 +70,29 @@ class Line:
     def from_environment(cls) -> tuple[dict[str, Any], Line]:
         """The order and the hold of the process the supervisor started. As ``connect``."""
         # Taken out: no grandchild may mistake the line for its own.
-        return cls.connect(int(os.environ.pop(LINE_VARIABLE)))
+        guard = os.environ.pop(GUARD_VARIABLE, None)
+        return cls.connect(int(os.environ.pop(LINE_VARIABLE)), guard=int(guard) if guard else None)
 
     @classmethod
-    def connect(cls, fd: int, *, die: Callable[[], None] | None = None) -> tuple[dict[str, Any], Line]:
+    def connect(
+        cls, fd: int, *, guard: int | None = None, die: Callable[[], None] | None = None
+    ) -> tuple[dict[str, Any], Line]:
         """Wait for the order.
 
         Args:
+            guard: A pipe whose other end the supervisor alone holds; this process keeps it open.
             die: What to do when the supervisor is gone or the lease may be over; kills the process
                 group if not given, and is only given by tests.
         Returns: The order as it was sent, and the hold it speaks of.
         Raises: EOFError if the supervisor is gone before it gave one.
         """
-        _die_with_parent()
+        if guard is not None:
+            _end_with(guard)
         os.set_inheritable(fd, False)
         sock = socket.socket(fileno=fd)
         buffer = b""
         while b"\n" not in buffer:
-            # A supervisor that died before the signal above was asked for shows here.
+            # A supervisor that died before the kernel was asked above shows here.
             if not (part := sock.recv(READ)):
                 raise EOFError("the supervisor is gone")
             buffer += part
@@ -228,7 +236,15 @@ def _kill_group() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _die_with_parent() -> None:
-    """Linux ends this process when the thread that started it does; elsewhere the line's end tells."""
+def _end_with(guard: int) -> None:
+    """Have the kernel kill this process group when the supervisor is gone; elsewhere the line's end tells.
+
+    Not PR_SET_PDEATHSIG: it kills this process alone, before it can end what it started, and does so
+    when the thread that started it ends.
+    """
+    os.set_inheritable(guard, False)
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError):  # a sandbox without it
+            fcntl.fcntl(guard, fcntl.F_SETOWN, -os.getpgrp())
+            fcntl.fcntl(guard, _F_SETSIG, int(signal.SIGKILL))
+            fcntl.fcntl(guard, fcntl.F_SETFL, fcntl.fcntl(guard, fcntl.F_GETFL) | os.O_ASYNC)
