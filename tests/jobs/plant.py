@@ -257,7 +257,8 @@ def config(name: str) -> Any:
     """A configuration no attempt of these tests trains; its name says how the attempt behaves."""
     from finetune30.config import from_mapping
 
-    return from_mapping({"experiment_name": name, "model": {"name": "none"}, "data": {"dataset_name": "none"}})
+    values = {"experiment_name": name, "model": {"name": "builtin:minilm"}, "data": {"dataset_name": "builtin:reviews"}}
+    return from_mapping(values)
 
 
 def ended_as(rows: Iterable[Experiment]) -> list[Status]:
