@@ -22,8 +22,8 @@ from finetune30.experiments.record import (
     JobEvent,
     Outcome,
     Status,
-    WorkerSeen,
     Wish,
+    WorkerSeen,
 )
 from finetune30.experiments.store import ExperimentStore
 

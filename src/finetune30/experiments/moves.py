@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, cast, delete, func, literal, or_, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, literal, or_, update
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from finetune30.database import now
@@ -141,7 +141,7 @@ def given_back(
         "pause_requested": False,
         "failures": failures,
         "finished_at": case((ends, now())),
-        "error": case((and_(~row.cancel_requested, last), cast(dict(error), row.error.type)), else_=row.error)
+        "error": case((and_(~row.cancel_requested, last), literal(dict(error), row.error.type)), else_=row.error)
         if error is not None
         else row.error,
         "not_before": case((and_(waits, literal(delay_s > 0)), soon)),

@@ -118,9 +118,7 @@ class Queue:
             delay_s: No worker takes it again before.
         Raises: LeaseLost if this attempt no longer runs it.
         """
-        values = moves.given_back(
-            max_attempts=self.max_attempts, counts=literal(True), error=error, delay_s=delay_s
-        )
+        values = moves.given_back(max_attempts=self.max_attempts, counts=literal(True), error=error, delay_s=delay_s)
         with database.write(self._engine) as connection:
             return self._give_back(
                 connection, moves.held(experiment_id, attempt, worker, values), attempt, worker, error, experiment_id
@@ -158,7 +156,7 @@ class Queue:
         """Find jobs whose worker fell silent, count that, and let them wait again or end; those found."""
         error = Lost(
             f"its worker fell silent {self.max_attempts} times" if self.max_attempts > 1 else "its worker fell silent",
-            hint="the machine or its database connection went away; see finetune30 jobs show, then: finetune30 jobs retry",
+            hint="its machine or connection went away; go on from the last checkpoint with: finetune30 jobs retry",
         ).to_dict()
         with database.read(self._engine) as connection:  # most rounds find nothing and make no writer wait
             if connection.scalar(select(row.id).where(moves.silent()).limit(1)) is None:
@@ -220,7 +218,9 @@ class Queue:
         waiting = and_(row.status == Status.PENDING, ~row.paused, ~row.cancel_requested)
         jobs = select(row.id, row.owner).where(waiting).order_by(row.priority.desc(), row.created_at, row.id)
         with database.read(self._engine) as connection:
-            shares = {one.owner: (one.running, one.last_start) for one in connection.execute(fairness.shares_of(waiting))}
+            shares = {
+                one.owner: (one.running, one.last_start) for one in connection.execute(fairness.shares_of(waiting))
+            }
             return fairness.in_turn([(one.id, one.owner) for one in connection.execute(jobs)], shares)
 
     def ahead(self, experiment_id: str) -> int | None:

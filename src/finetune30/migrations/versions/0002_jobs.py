@@ -32,7 +32,8 @@ def upgrade() -> None:
     # Whoever made a new row of an ended one went on from its checkpoints until now.
     op.execute("UPDATE experiments SET continues = (resumed_from IS NOT NULL)")
     # There was no queue: what waits was left by a person, and no worker may take it by itself.
-    op.execute(f"UPDATE experiments SET paused = {sa.true().compile(op.get_bind())} WHERE status = 'PENDING'")
+    rows = sa.table("experiments", sa.column("paused", sa.Boolean()), sa.column("status", sa.String()))
+    op.execute(sa.update(rows).where(rows.c.status == "PENDING").values(paused=True))
     op.create_index("ix_experiments_owner", "experiments", ["owner", "status", "started_at"])
     op.create_index("uq_experiments_owner_idempotency_key", "experiments", ["owner", "idempotency_key"], unique=True)
     op.add_column("attempts", sa.Column("error", _JSON))
