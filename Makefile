@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list data-validate data-analyze data-versions test test-v check format bench bench-quick clean
+.PHONY: help setup setup-conda run-local logs-local db-list data-validate data-analyze data-versions test test-v soak mutants check format bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ test: $(READY) ## Run the tests
 
 test-v: $(READY) ## Run the tests, each by name
 	@$(BIN)/python -m pytest -v
+
+soak: $(READY) ## The history test over 20 seeds and 40 trainings by two workers: make soak seeds=20
+	@$(BIN)/python -m tests.jobs.soak --seeds $(or $(seeds),20)
+
+mutants: $(READY) ## Seeded bugs: each must turn the tests of jobs red
+	@$(BIN)/python -m tests.jobs.mutants
 
 check: $(READY) ## Style, types, the law of the house, spelling
 	@$(BIN)/ruff check --quiet .
