@@ -37,26 +37,23 @@ def main() -> int:
 
 def _carry_out(order: dict[str, Any], hold: Line, checker: Standby) -> int:
     from finetune30.config import from_mapping
-    from finetune30.pipeline import Order, Stopped, execute
+    from finetune30.pipeline import Order, execute
 
-    try:
-        execute(
-            Order(
-                experiment_id=order["id"],
-                attempt=order["attempt"],
-                config=from_mapping(order["config"], where=f"the configuration of {order['id']}"),
-                results_dir=Path(order["results_dir"]),
-                data_dir=Path(order["data_dir"]),
-                tz=order["tz"],
-                resumed_from=order["resumed_from"],
-                dataset_hash=order["dataset_hash"],
-            ),
-            hold,
-            checker,
-        )
-    except Stopped:
-        return STOPPED
-    return 0
+    stopped = execute(
+        Order(
+            experiment_id=order["id"],
+            attempt=order["attempt"],
+            config=from_mapping(order["config"], where=f"the configuration of {order['id']}"),
+            results_dir=Path(order["results_dir"]),
+            data_dir=Path(order["data_dir"]),
+            tz=order["tz"],
+            takes_over=order["resumed_from"],
+            dataset_hash=order["dataset_hash"],
+        ),
+        hold,
+        checker,
+    )
+    return STOPPED if stopped else 0
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -41,12 +41,11 @@ _LAST_S = 5.0
 
 def serve(
     settings: Settings,
-    *,
     concurrency: int | None = None,
     queues: Sequence[str] | None = None,
     trainer: Sequence[str] = TRAINER,
-) -> None:
-    """Carry out jobs until a signal comes; returns when nothing runs any more.
+) -> int:
+    """Carry out jobs until a signal comes; returns when nothing runs any more, with the exit code.
 
     Args:
         concurrency: Attempts at once; None: one a GPU, or one.
@@ -62,7 +61,7 @@ def serve(
     with _listening(orders):
         opened = _open(settings, orders, say)
         if opened is None:
-            return
+            return 0
         store, queue = opened
         office = Office(settings, store, queue, worker_name(), tuple(trainer), say, bell.ring, orders)
         shop = Shop(office, slots, mine)
@@ -80,6 +79,7 @@ def serve(
             _drain(shop, orders, settings, say)
             _take_leave(queue, office.name)
         say("the worker has ended")
+    return 1 if shop.busy else 0
 
 
 def worker_name() -> str:
