@@ -47,6 +47,7 @@ class CeleryWorker:
         self._hub: Any = None
         self._teller = BrokerTeller(say)
         self._app = make_app(settings)
+        self._app.conf.worker_redirect_stdouts = False  # Celery would log what we say, and we say what it logs
         self._app.task(_never, name=TASK, ignore_result=True, Strategy=self._strategy)
         self._app.steps["consumer"].add(_manners(self._at_connection))
         self._threads = [
