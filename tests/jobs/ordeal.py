@@ -155,7 +155,7 @@ class _Ordeal:
         for worker in self.plant.workers:
             with suppress(OSError):
                 worker.process.terminate()
-        self.history.jobs = _read(self.plant)
+        self.history.jobs = read_jobs(self.plant)
         self.history.effects = self.plant.effects()
         found = violations(self.history)
         with suppress(AssertionError):
@@ -180,7 +180,8 @@ class _Ordeal:
         return "\n".join([head, *found, "schedule:", *schedule, *lines, self.plant.story()[-6000:]])
 
 
-def _read(plant: Plant) -> list[Job]:
+def read_jobs(plant: Plant) -> list[Job]:
+    """Every row with its history, and the key it was submitted with."""
     with database.read(plant.store._engine) as connection:
         keys: dict[str, Any] = dict(connection.execute(text("SELECT id, idempotency_key FROM experiments")).all())  # type: ignore[arg-type]
     return [_job(plant, row, str(keys[row.id])) for row in plant.store.find()]
