@@ -105,7 +105,7 @@ class _Ordeal:
         pause_s = self._faults_s / max(1, len(share)) * 0.8
         for index in share:
             key = f"key {index}"
-            name = f"job steps={self.history.total} every={self.history.interval} ms={draw.choice([15, 30, 45])}"
+            name = f"job steps.{self.history.total} every.{self.history.interval} ms.{draw.choice([15, 30, 45])}"
             wish = Wish(idempotency_key=key, priority=draw.choice([-1, 0, 0, 0, 1]))
             with self._lock:
                 self.history.maybe.add(key)
@@ -200,5 +200,3 @@ def _job(plant: Plant, row: Any, key: str) -> Job:
         states=tuple((one.attempt, str(one.status)) for one in events if one.kind == "state"),
         metrics=row.metrics,
     )
-
-

@@ -116,6 +116,7 @@ class Plant:
         self.home = home
         self.servers = servers
         self.effects_file = home / "effects.jsonl"
+        home.mkdir(parents=True, exist_ok=True)
         self.effects_file.touch()
         self.workers: list[Worker] = []
         self.wires: dict[str, Proxy] = {}

@@ -45,7 +45,7 @@ def digest(site: Plant, job: str) -> str:
 
 @pytest.mark.parametrize("frozen", ["attempt", "worker", "both"])
 def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant, frozen: str) -> None:
-    job = site.submit("long steps=30 ms=40")
+    job = site.submit("long steps.30 ms.40")
     sleeper = site.worker()
     line = site.until_step(job, 7)
     attempt = psutil.Process(line["pid"])
@@ -70,7 +70,7 @@ def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant,
     assert row.status is Status.SUCCESS
     assert overlaps(site, 30) == []
     assert before in (None, digest(site, job))
-    after = site.submit("after steps=2")  # both workers are of use again
+    after = site.submit("after steps.2")  # both workers are of use again
     other.drain()
     assert site.settle([after])[after].status is Status.SUCCESS
 
@@ -92,14 +92,14 @@ def own_postgres() -> Iterator[PostgresServer]:
 def test_g11_a_poisoned_queue_does_not_stop_the_worker(make_plant: Callable[..., Plant]) -> None:
     site = make_plant("R")
     assert site.servers.redis is not None
-    first = site.submit("first steps=2")
+    first = site.submit("first steps.2")
     with site.servers.redis.client() as client:
         (real,) = client.lrange(QUEUE, 0, -1)
         draw = random.Random(11)
         for _ in range(300):
             client.rpush(QUEUE, *[_junk(draw, json.loads(real)) for _ in range(3)])
     worker = site.worker()
-    second = site.submit("second steps=2")
+    second = site.submit("second steps.2")
 
     rows = site.settle([first, second])
 
@@ -139,14 +139,14 @@ def test_g17_without_its_broker_the_queue_takes_jobs_and_they_run_later(
 
     with plant("R", tmp_path / "site", Servers(redis=own_redis), wires=True) as site:
         site.worker(2)
-        running = site.submit("long steps=30 ms=50")
+        running = site.submit("long steps.30 ms.50")
         site.until_step(running)
         if how == "dead":
             own_redis.kill()
         else:
             site.wires["BROKER_URL"].become("blackhole")
-        accepted = [site.submit("waits steps=2") for _ in range(4)]
-        cancelled = site.submit("never steps=2")
+        accepted = [site.submit("waits steps.2") for _ in range(4)]
+        cancelled = site.submit("never steps.2")
         site.jobs.cancel(cancelled)
         assert site.settle([running])[running].status is Status.SUCCESS  # nobody running needs the broker
         if how == "dead":
@@ -164,7 +164,7 @@ def test_g17_without_its_broker_the_queue_takes_jobs_and_they_run_later(
 def test_g17_messages_that_are_lost_or_doubled_change_nothing(make_plant: Callable[..., Plant]) -> None:
     site = make_plant("R")
     assert site.servers.redis is not None
-    jobs = [site.submit("short steps=2") for _ in range(6)]
+    jobs = [site.submit("short steps.2") for _ in range(6)]
     with site.servers.redis.client() as client:
         messages = client.lrange(QUEUE, 0, -1)
         assert len(messages) == 6
@@ -185,7 +185,7 @@ def test_g18_a_running_job_survives_a_short_outage_of_its_database(
     servers = Servers(redis=redis_server, postgres=own_postgres)
     with plant("P", tmp_path / "site", servers, LEASE_S=12, HEARTBEAT_S=0.5) as site:
         site.worker()
-        job = site.submit("long steps=60 ms=50")
+        job = site.submit("long steps.60 ms.50")
         site.until_step(job)
         own_postgres.kill()
         began = time.monotonic()
@@ -207,7 +207,7 @@ def test_g3_g18_without_its_database_an_attempt_ends_before_another_begins(
     servers = Servers(redis=redis_server, postgres=own_postgres)
     with plant("P", tmp_path / "site", servers, wires=True) as site:
         site.worker()
-        job = site.submit("long steps=120 ms=50")
+        job = site.submit("long steps.120 ms.50")
         site.until_step(job, 6)
         site.wires["DATABASE_URL"].become("blackhole")  # of this worker; the next one has its own wire
         site.worker_env["DATABASE_URL"] = site.env["DATABASE_URL"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -21,9 +22,9 @@ def steps(site: Plant, job: str) -> list[int]:
 
 
 def test_g6_a_poisoned_job_ends_after_three_tries_and_those_behind_it_finish(site: Plant) -> None:
-    poison = site.submit("poison kill_at=3")
-    crash = site.submit("crash crash_at=2")
-    behind = [site.submit("behind steps=3"), site.submit("behind steps=3", owner="bo")]
+    poison = site.submit("poison kill_at.3")
+    crash = site.submit("crash crash_at.2")
+    behind = [site.submit("behind steps.3"), site.submit("behind steps.3", owner="bo")]
     site.worker()
 
     rows = site.settle([poison, crash, *behind])
@@ -38,7 +39,7 @@ def test_g6_a_poisoned_job_ends_after_three_tries_and_those_behind_it_finish(sit
 
 
 def test_g6_what_will_not_pass_is_not_tried_again(site: Plant) -> None:
-    job = site.submit("bad fail_at=2")
+    job = site.submit("bad fail_at.2")
     site.worker()
 
     row = site.settle([job])[job]
@@ -67,7 +68,7 @@ def test_g7_every_sighting_is_a_path_of_the_state_machine(site: Plant) -> None:
     poller.start()
     jobs = []
     for number in range(6):
-        jobs.append(site.submit(f"short steps=6 ms=20 {'kill_at=3 kills=1' if number % 2 else ''}"))
+        jobs.append(site.submit(f"short steps.6 ms.20 {'kill_at.3 kills.1' if number % 2 else ''}"))
         assert site.get(jobs[-1]).id == jobs[-1]  # never unknown, once it was told
     site.settle(jobs)
     over.set()
@@ -75,19 +76,19 @@ def test_g7_every_sighting_is_a_path_of_the_state_machine(site: Plant) -> None:
 
     for job in jobs:
         states = [str(event.status) for event in site.queue.events(job) if event.kind == "state"]
-        assert all(after in NEXT[before] for before, after in zip(states, states[1:], strict=False)), states
+        assert all(after in NEXT[before] for before, after in pairwise(states)), states
         assert (states[0], states[-1], seen[job][-1]) == ("PENDING", "SUCCESS", "SUCCESS")
         assert "SUCCESS" not in seen[job][:-1]
 
 
 def test_g10_a_running_job_is_stopped_and_its_place_is_free_again(site: Plant) -> None:
-    kind = site.submit("kind steps=1000")
-    deaf = site.submit("deaf stubborn steps=1000", owner="bo")
+    kind = site.submit("kind steps.1000")
+    deaf = site.submit("deaf stubborn steps.1000", owner="bo")
     site.worker(2)
     for job in (kind, deaf):
         site.until_step(job)
         assert site.jobs.cancel(job).status is Status.STARTED
-    next_one = site.submit("next steps=2", owner="cy")
+    next_one = site.submit("next steps.2", owner="cy")
 
     rows = site.settle([kind, deaf, next_one])
 
@@ -100,7 +101,7 @@ def test_g10_a_running_job_is_stopped_and_its_place_is_free_again(site: Plant) -
 
 
 def test_g10_a_cancel_while_no_worker_lives_is_kept(site: Plant) -> None:
-    job = site.submit("long steps=1000")
+    job = site.submit("long steps.1000")
     worker = site.worker()
     site.until_step(job)
     worker.kill()
@@ -115,7 +116,7 @@ def test_g10_a_cancel_while_no_worker_lives_is_kept(site: Plant) -> None:
 
 def test_g14_a_crash_costs_one_interval_at_most(site: Plant) -> None:
     # It dies at steps 13 and, in the second attempt, again.
-    job = site.submit("crashy steps=20 every=5 kill_at=13 kills=2")
+    job = site.submit("crashy steps.20 every.5 kill_at.13 kills.2")
     site.worker()
 
     row = site.settle([job])[job]
@@ -128,7 +129,7 @@ def test_g14_a_crash_costs_one_interval_at_most(site: Plant) -> None:
 
 
 def test_g16_no_process_survives_its_worker(site: Plant) -> None:
-    jobs = [site.submit("family family steps=1000"), site.submit("family family steps=1000", owner="bo")]
+    jobs = [site.submit("family family steps.1000"), site.submit("family family steps.1000", owner="bo")]
     worker = site.worker(2)
     for job in jobs:
         site.until_step(job)
@@ -141,7 +142,7 @@ def test_g16_no_process_survives_its_worker(site: Plant) -> None:
 
 
 def test_g16_an_attempt_that_is_killed_leaves_no_child(site: Plant) -> None:
-    job = site.submit("family family steps=40 kill_at=3 kills=1")
+    job = site.submit("family family steps.40 kill_at.3 kills.1")
     site.worker()
 
     site.settle([job])
@@ -150,7 +151,7 @@ def test_g16_an_attempt_that_is_killed_leaves_no_child(site: Plant) -> None:
 
 
 def test_g19_sigterm_lets_attempts_stop_at_a_checkpoint_and_another_worker_goes_on(site: Plant) -> None:
-    job = site.submit("long steps=40 ms=40 every=50")
+    job = site.submit("long steps.40 ms.40 every.50")
     first = site.worker()
     site.until_step(job, 4)
 
@@ -168,14 +169,14 @@ def test_g19_sigterm_lets_attempts_stop_at_a_checkpoint_and_another_worker_goes_
 
 def test_g19_an_idle_worker_ends_at_once(site: Plant) -> None:
     worker = site.worker()
-    job = site.submit("short steps=1")
+    job = site.submit("short steps.1")
     site.settle([job])
 
     assert worker.drain() == 0
 
 
 def test_g19_who_ignores_the_drain_is_ended_and_tried_again(site: Plant) -> None:
-    job = site.submit("deaf stubborn steps=30 ms=100")
+    job = site.submit("deaf stubborn steps.30 ms.100")
     first = site.worker(DRAIN_S=0.5, STOP_GRACE_S=0.5)
     site.until_step(job, 6)
 
@@ -190,7 +191,7 @@ def test_g19_who_ignores_the_drain_is_ended_and_tried_again(site: Plant) -> None
 
 
 def test_a_paused_job_waits_and_goes_on_where_it_stopped(site: Plant) -> None:
-    job = site.submit("long steps=30 every=50")
+    job = site.submit("long steps.30 every.50")
     site.worker()
     site.until_step(job, 3)
     site.jobs.pause(job)
@@ -214,7 +215,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def test_a_job_that_runs_too_long_is_ended_even_if_it_is_deaf(site: Plant) -> None:
-    job = site.submit("deaf stubborn steps=1000", max_runtime_s=1.0)
+    job = site.submit("deaf stubborn steps.1000", max_runtime_s=1.0)
     site.worker()
 
     row = site.settle([job])[job]
