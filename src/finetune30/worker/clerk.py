@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from finetune30.errors import DiskFull, Finetune30Error, LeaseLost, StorageError
+from finetune30.errors import Crashed, DiskFull, Finetune30Error, LeaseLost, StorageError
 from finetune30.experiments import Experiment, ExperimentStore
 from finetune30.experiments.record import Beat, Claimed, Note, Status
 
@@ -114,9 +114,14 @@ class Clerk:
         row, sent = self._claimed, time.monotonic()
         try:
             beat: Beat = self._store.heartbeat(row.experiment.id, row.attempt, row.worker, progress, events)
-        except (StorageError, DiskFull, LeaseLost) as error:
-            self.silent = None if isinstance(error, LeaseLost) else error
+        except LeaseLost as loss:
+            return Answer("beat", error=loss)
+        except Finetune30Error as error:
+            self.silent = error
             return Answer("beat", error=error)
+        except Exception as fault:  # noqa: BLE001 - as in _write
+            self.silent = Crashed(f"{type(fault).__name__}: {fault}")
+            return Answer("beat", error=self.silent)
         self.sent, self.silent = sent, None
         return Answer("beat", beat)
 
@@ -138,6 +143,8 @@ class Clerk:
                 return Answer(wish, error=loss)
             except Finetune30Error as error:
                 return Answer(wish, error=error)
+            except Exception as fault:  # noqa: BLE001 - who waits for the answer must get one
+                return Answer(wish, error=Crashed(f"{type(fault).__name__}: {fault}"))
 
     def _already(self, done: Status | None) -> Experiment | None:
         try:

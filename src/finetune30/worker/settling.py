@@ -62,6 +62,8 @@ class Settlement:
             self._tell(Status.SUCCESS if word == "succeeded" else Status.FAILURE, _reason(ended))
         elif self._clerk.loss is not None:
             self._say(f"lost, its process was ended: {self._clerk.loss.message}")
+        elif ended.fault:
+            self._again(Crashed(f"the training process sent no message this version knows: {ended.fault}"))
         elif ended.word and word == "succeeded":
             self._finish(Status.SUCCESS, metrics=ended.word["metrics"])
         elif ended.word and word == "failed":
@@ -76,6 +78,10 @@ class Settlement:
         else:
             self._judge(ended)
 
+    def not_begun(self) -> None:
+        """The worker ends: the row was taken for nothing."""
+        self._give_back("drained")
+
     def not_started(self, fault: Finetune30Error | OSError) -> None:
         """This machine could not start the process; another one may, and so may this one later."""
         if isinstance(fault, OSError):
@@ -85,9 +91,7 @@ class Settlement:
 
     def _judge(self, ended: Ended) -> None:
         verdict = judge(ended.code, out_of_memory=ended.out_of_memory, said=ended.said)
-        if ended.fault:
-            self._again(Crashed(f"the training process sent no message this version knows: {ended.fault}"))
-        elif verdict.again:
+        if verdict.again:
             self._again(verdict.error)
         else:
             self._finish(Status.FAILURE, error=verdict.error.to_dict())

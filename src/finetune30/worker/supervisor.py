@@ -58,6 +58,9 @@ class Supervisor:
         """Run the attempt; when this returns nothing of it runs and its row has moved on, or is another's."""
         settlement = Settlement(self._office, self._claimed, self._clerk)
         try:
+            if self._office.orders.drain:
+                settlement.not_begun()
+                return
             kills = memory_kills()
             try:
                 process = self._start()
@@ -118,9 +121,8 @@ class Supervisor:
             if self._lost or self._desk.fault or self._overstays:
                 return
             if process.exited():
-                while messages := self._desk.receive(0):
-                    for message in messages:
-                        self._hear(message)
+                for message in self._desk.rest():
+                    self._hear(message)
                 return
             self._keep_alive()
             self._ask_to_stop()
@@ -162,7 +164,10 @@ class Supervisor:
             case {"kind": str(kind)} if self._word is None:
                 if kind in _LAST_WORDS:
                     self._word, self._word_at = message, time.monotonic()
-                self._answer(kind, message)
+                try:
+                    self._answer(kind, message)
+                except KeyError as lack:
+                    self._desk.fault = f"{kind} without {lack}"
 
     def _answer(self, kind: str, message: dict[str, Any]) -> None:
         store = self._office.store
