@@ -20,7 +20,7 @@ from finetune30 import database
 from finetune30.errors import Finetune30Error, NotFound
 from finetune30.experiments import Wish
 from finetune30.jobs import Jobs
-from tests.jobs.history import History, Job, timeline, violations
+from tests.jobs.history import TERMINAL, History, Job, timeline, violations
 from tests.jobs.nemesis import Nemesis
 from tests.jobs.plant import Plant, config
 
@@ -66,7 +66,7 @@ class _Ordeal:
         self._submitted = threading.Event()
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._nemesis = Nemesis(plant, random.Random(seed + 1), _SLOTS, lambda: list(self.history.acked.values()))
+        self._nemesis = Nemesis(plant, random.Random(seed + 1), _SLOTS, self._unfinished)
 
     def run(self) -> Verdict:
         began = time.monotonic()
@@ -98,7 +98,13 @@ class _Ordeal:
         time.sleep(1.5)
         while time.monotonic() - began < self._faults_s:
             self._nemesis.strike()
-            time.sleep(rhythm.uniform(0.3, 1.5))
+            time.sleep(rhythm.uniform(0.2, 1.2))
+
+    def _unfinished(self) -> list[str]:
+        """The jobs whose end no poller has seen yet."""
+        with self._lock:
+            ended = {job for seen in self.history.seen.values() for job, status in list(seen) if status in TERMINAL}
+            return [job for job in self.history.acked.values() if job not in ended]
 
     def _submit(self, number: int, share: range, seed: float) -> None:
         draw, jobs = random.Random(seed), Jobs(self.plant.settings)
