@@ -69,6 +69,13 @@ class Desk:
             self._flush()
         return self._read() if self._sock in readable else []
 
+    def rest(self) -> list[dict[str, Any]]:
+        """What a process that has ended had still said."""
+        messages: list[dict[str, Any]] = []
+        while not self.ended and select.select([self._sock], [], [], 0)[0]:
+            messages += self._read()
+        return messages
+
     def wake(self) -> None:
         """Have ``receive`` return at once; for other threads."""
         with suppress(OSError):  # a full pipe wakes as well; a closed one needs no waking

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -70,7 +69,7 @@ class AttemptProcess:
 
     def exited(self) -> bool:
         """It has ended by itself. Its number stays taken until ``end``: its group can be killed safely."""
-        if sys.platform == "linux":
+        if hasattr(os, "waitid"):
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
         return self._child.poll() is not None
 
