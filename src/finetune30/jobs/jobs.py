@@ -207,9 +207,14 @@ class Jobs:
         return replace(wish, devices=devices, max_runtime_s=wish.max_runtime_s or longest_s or None)
 
     def _usual_s(self) -> float | None:
-        ended = self.store.find(status=Status.SUCCESS, limit=_RECENT)
-        took = [one.train_runtime for one in ended if one.train_runtime is not None]
+        took = [_took_s(one) for one in self.store.find(status=Status.SUCCESS, limit=_RECENT)]
         return sum(took) / len(took) if took else None
+
+
+def _took_s(ended: Experiment) -> float:
+    """How long a job held its place; of one with several attempts, who knows how long it waited between them?"""
+    whole = (ended.finished_at or 0.0) - (ended.started_at or 0.0) if ended.attempt == 1 else 0.0
+    return max(whole, ended.train_runtime or 0.0)
 
 
 def _left_s(running: Experiment) -> float | None:
