@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from finetune30.worker.serve import serve
-
 from finetune30.settings import get_settings
+from finetune30.worker.serve import serve
 
 TRAINER = Path(__file__).with_name("fake_trainer.py")
 
