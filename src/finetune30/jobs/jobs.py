@@ -82,6 +82,7 @@ class Jobs:
             raise _not_ended(before)
         config = from_mapping(before.config, where=f"the configuration of {before.id}")
         followers = self.store.find(resumed_from=before.id)
+        newest = followers[0].id if followers else "none"
         continues = before.status is not Status.SUCCESS and not fresh
         if continues:
             _refuse_a_second(before, followers)
@@ -89,8 +90,8 @@ class Jobs:
             queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
             priority=before.priority,
             max_runtime_s=before.max_runtime_s,
-            # Two who ask at the same moment get the same job.
-            idempotency_key=f"retry {before.id} {len(followers) + 1}",
+            # Two who ask at the same moment saw the same newest follower, and get the same job.
+            idempotency_key=f"retry {before.id} {'on' if continues else 'anew'} after {newest}",
             resumed_from=before.id,
             continues=continues,
         )
