@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -46,6 +47,15 @@ def test_a_message_names_the_task_and_holds_the_id(redis_server: RedisServer, wi
     assert message["headers"]["argsrepr"] == "['job_1']"
 
 
+def test_many_who_ring_at_once_are_all_heard(redis_server: RedisServer, wire: Proxy) -> None:
+    bell = open_bell(settings(wire.port))
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(lambda number: bell.ring(f"job_{number}", "train"), range(60)))
+
+    assert heard(redis_server) == 60
+
+
 @pytest.mark.parametrize("fault", ["blackhole", "mute", "reset"])
 def test_g17_a_bell_that_failed_rings_when_the_broker_is_back(
     redis_server: RedisServer, wire: Proxy, fault: str
@@ -54,7 +64,8 @@ def test_g17_a_bell_that_failed_rings_when_the_broker_is_back(
     assert bell.ring("before", "train")
 
     wire.become(fault)
-    assert not bell.ring("meanwhile", "train")
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(lambda number: bell.ring(f"meanwhile_{number}", "train"), range(8)))
     wire.become("pass")
 
     assert bell.ring("after", "train")
