@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +19,20 @@ from finetune30.jobs.app import TASK, make_app
 from finetune30.settings import Settings
 from tests.proxy import Proxy
 from tests.servers import RedisServer
+
+
+AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from finetune30.jobs.app import make_app
+from finetune30.settings import Settings
+barrier = Barrier(30)
+def make(_):
+    barrier.wait()
+    return make_app(Settings(_env_file=None, broker_url="redis://127.0.0.1:1/0")).main
+with ThreadPoolExecutor(30) as pool:
+    assert set(pool.map(make, range(30))) == {"finetune30"}
+"""
 
 
 @pytest.fixture
@@ -114,6 +129,11 @@ def test_without_a_broker_nobody_is_told_and_that_is_well() -> None:
     assert bell.ring("job", "train")
     with pytest.raises(SettingsError, match="BROKER_URL is not set"):
         make_app(Settings(_env_file=None))
+
+
+def test_threads_may_be_the_first_to_need_celery_at_once() -> None:
+    """In a new process: Celery's import is not safe there by itself."""
+    subprocess.run([sys.executable, "-c", AT_ONCE], check=True)
 
 
 def test_the_broker_carries_hints_and_commands_nobody() -> None:
