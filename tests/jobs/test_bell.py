@@ -20,7 +20,6 @@ from finetune30.settings import Settings
 from tests.proxy import Proxy
 from tests.servers import RedisServer
 
-
 AT_ONCE = """
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
