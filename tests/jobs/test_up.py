@@ -118,11 +118,13 @@ def test_a_second_signal_ends_at_once_what_does_not_end(up: Up) -> None:
     up.process.send_signal(signal.SIGINT)
     up.plant.until(lambda: "stopping; " in up.text, "up is stopping")
 
-    def pressed_again() -> bool:
+    def heard() -> bool:
+        if "up     | stopping at once" in up.text:
+            return True
         up.process.send_signal(signal.SIGINT)
-        return up.process.poll() is not None
+        return False
 
-    up.plant.until(pressed_again, "up ends at once")
+    up.plant.until(heard, "up hears the second signal")
     assert up.ends() == 130
     up.plant.until(lambda: gone(worker), "the worker ends")
 
