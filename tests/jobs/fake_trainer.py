@@ -3,7 +3,7 @@
 It speaks over the real line (``finetune30.worker.line``) and keeps one checkpoint, written as atomically
 as the real ones. Whatever it does is a line in the log of effects, a file that all attempts of all
 workers append to; the checks read who did what when. The experiment's name says how it behaves, as
-``word=number`` pairs behind any first word: ``poison kill_at=7 steps=20``.
+``word.number`` pairs behind any first word: ``poison kill_at.7 steps.20``.
 
     steps, ms       how many steps of how many milliseconds (20 of 30)
     every           steps between two checkpoints (5)
@@ -51,7 +51,7 @@ class Behaviour:
     def __init__(self, name: str) -> None:
         self._numbers = {}
         for word in name.split()[1:]:
-            key, _, number = word.partition("=")
+            key, _, number = word.partition(".")
             self._numbers[key] = int(number or 1)
 
     def __call__(self, key: str, default: int = 0) -> int:

@@ -84,7 +84,9 @@ def _lost_and_doubled(history: History) -> Iterator[str]:
     keys = Counter(job.key for job in history.jobs)
     yield from (f"doubled: key {key} made {count} jobs" for key, count in keys.items() if count > 1)
     expected = set(history.acked) | history.maybe
-    yield from (f"unexpected: {job.id}, nobody submitted key {job.key}" for job in history.jobs if job.key not in expected)
+    yield from (
+        f"unexpected: {job.id}, nobody submitted key {job.key}" for job in history.jobs if job.key not in expected
+    )
     yield from (f"not read: {job} was acknowledged and then not found" for job in history.missing)
 
 
@@ -171,6 +173,9 @@ def _work(job: Job, effects: list[dict[str, Any]], history: History) -> Iterator
 def timeline(job: Job, effects: Iterable[Mapping[str, Any]]) -> str:
     """What happened to one job, for whoever reads a failure."""
     mine = [line for line in effects if line["task"] == job.id]
-    done = [f"  {line['at']:.3f} attempt {line['attempt']} pid {line['pid']} {line['what']} {line.get('step', '')}" for line in mine]
-    head = f"{job.id} {job.status} failures {job.failures} error {job.error}\n  attempts {job.attempts}\n  states {job.states}"
-    return "\n".join([head, *done])
+    done = [
+        f"  {line['at']:.3f} attempt {line['attempt']} pid {line['pid']} {line['what']} {line.get('step', '')}"
+        for line in mine
+    ]
+    head = f"{job.id} {job.status} failures {job.failures} error {job.error}"
+    return "\n".join([head, f"  attempts {job.attempts}", f"  states {job.states}", *done])

@@ -20,7 +20,7 @@ from finetune30 import database
 from finetune30.errors import Finetune30Error, NotFound
 from finetune30.experiments import Wish
 from finetune30.jobs import Jobs
-from tests.jobs.history import History, Job, timeline, violations
+from tests.jobs.history import TERMINAL, History, Job, timeline, violations
 from tests.jobs.nemesis import Nemesis
 from tests.jobs.plant import Plant, config
 
@@ -66,7 +66,7 @@ class _Ordeal:
         self._submitted = threading.Event()
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._nemesis = Nemesis(plant, random.Random(seed + 1), _SLOTS, lambda: list(self.history.acked.values()))
+        self._nemesis = Nemesis(plant, random.Random(seed + 1), _SLOTS, self._unfinished)
 
     def run(self) -> Verdict:
         began = time.monotonic()
@@ -98,14 +98,20 @@ class _Ordeal:
         time.sleep(1.5)
         while time.monotonic() - began < self._faults_s:
             self._nemesis.strike()
-            time.sleep(rhythm.uniform(0.3, 1.5))
+            time.sleep(rhythm.uniform(0.2, 1.2))
+
+    def _unfinished(self) -> list[str]:
+        """The jobs whose end no poller has seen yet."""
+        with self._lock:
+            ended = {job for seen in self.history.seen.values() for job, status in list(seen) if status in TERMINAL}
+            return [job for job in self.history.acked.values() if job not in ended]
 
     def _submit(self, number: int, share: range, seed: float) -> None:
         draw, jobs = random.Random(seed), Jobs(self.plant.settings)
         pause_s = self._faults_s / max(1, len(share)) * 0.8
         for index in share:
             key = f"key {index}"
-            name = f"job steps={self.history.total} every={self.history.interval} ms={draw.choice([15, 30, 45])}"
+            name = f"job steps.{self.history.total} every.{self.history.interval} ms.{draw.choice([15, 30, 45])}"
             wish = Wish(idempotency_key=key, priority=draw.choice([-1, 0, 0, 0, 1]))
             with self._lock:
                 self.history.maybe.add(key)
@@ -155,7 +161,7 @@ class _Ordeal:
         for worker in self.plant.workers:
             with suppress(OSError):
                 worker.process.terminate()
-        self.history.jobs = _read(self.plant)
+        self.history.jobs = read_jobs(self.plant)
         self.history.effects = self.plant.effects()
         found = violations(self.history)
         with suppress(AssertionError):
@@ -180,7 +186,8 @@ class _Ordeal:
         return "\n".join([head, *found, "schedule:", *schedule, *lines, self.plant.story()[-6000:]])
 
 
-def _read(plant: Plant) -> list[Job]:
+def read_jobs(plant: Plant) -> list[Job]:
+    """Every row with its history, and the key it was submitted with."""
     with database.read(plant.store._engine) as connection:
         keys: dict[str, Any] = dict(connection.execute(text("SELECT id, idempotency_key FROM experiments")).all())  # type: ignore[arg-type]
     return [_job(plant, row, str(keys[row.id])) for row in plant.store.find()]
@@ -199,5 +206,3 @@ def _job(plant: Plant, row: Any, key: str) -> Job:
         states=tuple((one.attempt, str(one.status)) for one in events if one.kind == "state"),
         metrics=row.metrics,
     )
-
-

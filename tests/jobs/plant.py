@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 import finetune30
-from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_queue, open_store
+from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish
 from finetune30.jobs import Jobs
 from finetune30.settings import Settings
 from tests.proxy import Proxy
@@ -116,6 +116,7 @@ class Plant:
         self.home = home
         self.servers = servers
         self.effects_file = home / "effects.jsonl"
+        home.mkdir(parents=True, exist_ok=True)
         self.effects_file.touch()
         self.workers: list[Worker] = []
         self.wires: dict[str, Proxy] = {}
@@ -131,9 +132,9 @@ class Plant:
         if wires:
             self._put_wires()
         self.settings = self.make_settings()
-        self.store: ExperimentStore = open_store(self.settings)
-        self.queue: Queue = open_queue(self.settings)
         self.jobs = Jobs(self.settings)
+        self.store: ExperimentStore = self.jobs.store
+        self.queue: Queue = self.jobs.queue
 
     def make_settings(self, **changes: object) -> Settings:
         """The settings of somebody who is no worker."""
@@ -231,9 +232,7 @@ class Plant:
                 process.kill()
         for wire in self.wires.values():
             wire.close()
-        for each in (self.store, self.queue, self.jobs):
-            if hasattr(each, "close"):
-                each.close()
+        self.jobs.close()
 
     def _put_wires(self) -> None:
         for name, server in (("BROKER_URL", self.servers.redis), ("DATABASE_URL", self.servers.postgres)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -109,27 +110,28 @@ def test_g3_two_reapers_find_a_silent_job_once(rows: Plant) -> None:
     assert rows.get(job).failures == 1
 
 
-def test_g3_a_living_lease_is_not_reaped(rows: Plant) -> None:
+@pytest.mark.parametrize("on", ["E", "P"])
+def test_g3_a_living_lease_is_not_reaped(make_plant: Callable[..., Plant], on: str) -> None:
+    rows = make_plant(on, LEASE_S=1.5, HEARTBEAT_S=0.1)
     job = rows.submit()
     claim(rows)
-    for _ in range(8):  # longer than a lease, in heartbeats
+    for _ in range(5):  # longer than a lease, in heartbeats
+        sent = time.monotonic()
         rows.store.heartbeat(job, 1, "w1")
-        assert rows.queue.reap() == []
-        assert claim(rows, "w2") is None
+        time.sleep(0.4)
+        found = [*rows.queue.reap(), claim(rows, "w2")]
+        if time.monotonic() - sent > 1.5:
+            pytest.skip("this machine stood still for longer than the lease")
+        assert found == [None]
     assert rows.get(job).failures == 0
 
 
 def test_g6_the_last_try_is_the_last(rows: Plant) -> None:
     silent, killed = rows.submit("silent"), rows.submit("killed")
     for attempt in (1, 2, 3):
-        for _ in range(2):
-            taken = rows.queue.claim_next("w1", queues=("train",), free=1, total=1)
-            assert taken is not None
-            assert taken.attempt == attempt
-            if taken.experiment.id == killed:
-                rows.queue.release(killed, attempt, "w1", error=ERROR)
-            else:
-                reap_after_the_lease(rows, silent)
+        assert (claim(rows), claim(rows)) == (attempt, attempt)
+        rows.queue.release(killed, attempt, "w1", error=ERROR)
+        reap_after_the_lease(rows, silent)
 
     assert claim(rows) is None
     for job, code in ((silent, "lost"), (killed, "killed")):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.errors import BadInput, DiskFull, StateError, StorageError
-from finetune30.experiments import Experiment, Status, Wish, open_both
+from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both
 from finetune30.jobs.bell import Bell, open_bell
 from finetune30.jobs.names import lasting
 from finetune30.jobs.place import Place, starts_in
@@ -26,7 +27,7 @@ _KEY_LENGTH = 200
 
 
 class Jobs:
-    """The queue behind one counter.
+    """The queue behind one counter. The database is opened by the first thing that needs it.
 
     Args:
         create: Make results folder and database where they are missing; without it, what is not there
@@ -36,12 +37,27 @@ class Jobs:
 
     def __init__(self, settings: Settings, *, create: bool = True, bell: Bell | None = None) -> None:
         self.settings = settings
-        self.store, self.queue = open_both(settings, create=create)
+        self._create = create
         self._bell = bell
+
+    @property
+    def store(self) -> ExperimentStore:
+        """The rows, of all runs and jobs."""
+        return self._both[0]
+
+    @property
+    def queue(self) -> Queue:
+        """What waits."""
+        return self._both[1]
+
+    @cached_property
+    def _both(self) -> tuple[ExperimentStore, Queue]:
+        return open_both(self.settings, create=self._create)
 
     def close(self) -> None:
         """Give all connections back."""
-        self.store.close()
+        if "_both" in vars(self):
+            self.store.close()
 
     def submit(self, config: ExperimentConfig, owner: str, wish: Wish | None = None) -> Experiment:
         """A job that will run, committed; the same one again for the same idempotency key.
@@ -66,6 +82,7 @@ class Jobs:
             raise _not_ended(before)
         config = from_mapping(before.config, where=f"the configuration of {before.id}")
         followers = self.store.find(resumed_from=before.id)
+        newest = followers[0].id if followers else "none"
         continues = before.status is not Status.SUCCESS and not fresh
         if continues:
             _refuse_a_second(before, followers)
@@ -73,8 +90,8 @@ class Jobs:
             queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
             priority=before.priority,
             max_runtime_s=before.max_runtime_s,
-            # Two who ask at the same moment get the same job.
-            idempotency_key=f"retry {before.id} {len(followers) + 1}",
+            # Two who ask at the same moment saw the same newest follower, and get the same job.
+            idempotency_key=f"retry {before.id} {'on' if continues else 'anew'} after {newest}",
             resumed_from=before.id,
             continues=continues,
         )
@@ -191,9 +208,14 @@ class Jobs:
         return replace(wish, devices=devices, max_runtime_s=wish.max_runtime_s or longest_s or None)
 
     def _usual_s(self) -> float | None:
-        ended = self.store.find(status=Status.SUCCESS, limit=_RECENT)
-        took = [one.train_runtime for one in ended if one.train_runtime is not None]
+        took = [_took_s(one) for one in self.store.find(status=Status.SUCCESS, limit=_RECENT)]
         return sum(took) / len(took) if took else None
+
+
+def _took_s(ended: Experiment) -> float:
+    """How long a job held its place; of one with several attempts, who knows how long it waited between them?"""
+    whole = (ended.finished_at or 0.0) - (ended.started_at or 0.0) if ended.attempt == 1 else 0.0
+    return max(whole, ended.train_runtime or 0.0)
 
 
 def _left_s(running: Experiment) -> float | None:
