@@ -18,6 +18,7 @@ from finetune30.modeling.tokens import Tokens, encode
 from finetune30.training import giving_way, several
 from finetune30.training.batch_size import choose_batch_size
 from finetune30.training.encode import LabelledRows
+from finetune30.training.launcher import RANK
 from finetune30.training.order import Order
 from finetune30.training.processes import processes
 from finetune30.training.progress import Progress, StopRequested, note
@@ -34,7 +35,7 @@ def fit(
     compute: Compute,
     stop_requested: StopRequested = lambda: None,
     load: Load | None = None,
-    rank: str = several.RANK,
+    rank: str = RANK,
     cache: Path | None = None,
 ) -> TrainedAdapter:
     """Train an adapter, or go on training where an earlier call stopped.

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from finetune30.training import faults, ties
 
-ORDER = "order.json"
+FOLDER, ORDER = ".processes", "order.json"  # below a run's artifacts
+RANK = "finetune30.training.rank"  # what it starts unless a test says otherwise
 PARENT = "FINETUNE30_LAUNCHER"
 LEADS, JOINS = "leads", "joins"
 # Machines are started by people; until then the first one waits.

@@ -24,7 +24,6 @@ from finetune30.modeling.tokens import Padder, Tokens
 from finetune30.training.encode import LabelledRows
 from finetune30.training.launcher import ORDER
 
-FOLDER = ".processes"
 _PADDER = b"padder"
 
 

@@ -9,31 +9,22 @@ it starts, ``join`` starts them on other machines.
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from finetune30.durable import remove
 from finetune30.modeling.memory import release
-from finetune30.modeling.process import cores
 from finetune30.training import faults
-from finetune30.training.launcher import LEADS
-from finetune30.training.order import FOLDER, Order
+from finetune30.training.launcher import FOLDER, LEADS, RANK
+from finetune30.training.launching import launched
+from finetune30.training.order import Order
 from finetune30.training.processes import processes
 from finetune30.training.progress import Event, Progress, StopRequested, note
 from finetune30.training.sitting import TrainedAdapter
 
-RANK = "finetune30.training.rank"
 LOG = "processes.log"
-_LAUNCHER = "finetune30.training.launcher"
-_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
-# How long processes that were told to end may take; they do it by SIGKILL.
-_END_S = 10.0
 
 
 def train(
@@ -68,29 +59,6 @@ def train(
     return trained
 
 
-@contextmanager
-def launched(
-    folder: Path, role: str, rank: str, count: int, nodes: int, log: Path
-) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
-    """A launcher and the line to its processes; none of them is left behind."""
-    ours, theirs = socket.socketpair()
-    with log.open("ab") as output:
-        launcher = subprocess.Popen(
-            # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
-            [sys.executable, "-P", "-m", _LAUNCHER, str(folder), str(os.getpid()), role, rank],
-            stdin=theirs,
-            stdout=output,
-            stderr=output,
-            env=_environment(count, nodes),
-            start_new_session=True,  # Ctrl+C is for this process, which decides
-        )
-    theirs.close()
-    try:
-        yield launcher, ours
-    finally:
-        _end(launcher, ours)
-
-
 def _listen(
     line: socket.socket, progress: Progress, stop_requested: StopRequested, artifacts: Path
 ) -> TrainedAdapter | None:
@@ -115,26 +83,3 @@ def _listen(
 def _trained(values: dict[str, Any], artifacts: Path) -> TrainedAdapter:
     folder = values.pop("folder")
     return TrainedAdapter(folder=None if folder is None else artifacts / folder, **values)
-
-
-def _end(launcher: subprocess.Popen[bytes], line: socket.socket) -> None:
-    """Say to all that nobody listens any more, see the last of them go, then the launcher."""
-    with suppress(OSError):
-        line.shutdown(socket.SHUT_WR)
-        line.settimeout(_END_S)
-        while line.recv(65_536):
-            pass
-    line.close()
-    launcher.kill()
-    launcher.wait()
-
-
-def _environment(count: int, nodes: int) -> dict[str, str]:
-    own = {"OMP_NUM_THREADS": str(max(1, cores() // count)), "PYTHONUNBUFFERED": "1"}
-    if nodes == 1:
-        # Within one machine nothing goes through the network, whatever its name resolves to.
-        own["GLOO_SOCKET_IFNAME"] = _LOOPBACK
-    return {**own, **os.environ}
-
-
-__all__ = ["RANK", "launched", "train"]
