@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +18,21 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from finetune30 import data, modeling
 from finetune30.config import ExperimentConfig
-from finetune30.errors import ConfigError, Crashed, Diverged
+from finetune30.errors import ConfigError, Crashed, DiskFull, Diverged
 from finetune30.modeling.tokens import encode
-from finetune30.training import check_options, checkpoints, fit, state
+from finetune30.training import check_options, checkpoints, faults, fit, rank, state
 from finetune30.training.encode import LabelledRows, StepBatches
 from finetune30.training.fitting import task_of
 from finetune30.training.launcher import FOLDER, LEADS, RANK
 from finetune30.training.launching import launched
 from finetune30.training.order import Order
-from finetune30.training.peers import Peers
+from finetune30.training.peers import PeerLost, Peers
+from finetune30.training.step import SharedStep, StopTogether
 from tests import tiny
 from tests.training import in_several
 
@@ -133,6 +138,10 @@ def order_of(config: ExperimentConfig, splits: data.Splits) -> Order:
     return Order(config, task_of(splits, config), CPU, train, validation)
 
 
+def rows_in(batches: list[list[int]]) -> list[int]:
+    return sorted(row for batch in batches for row in batch)
+
+
 def steps_of(asked: list[list[int]], accumulation: int) -> list[list[list[int]]]:
     return [asked[i : i + accumulation] for i in range(0, len(asked), accumulation)]
 
@@ -204,9 +213,7 @@ def test_two_processes_see_the_rows_of_one_and_end_with_its_weights(scenes: dict
 
     shares = [steps_of(two.told(rank)["asked"], 2) for rank in (0, 1)]
     whole = steps_of(one.told()["asked"], 2)
-    assert [sorted(sum(mine + others, [])) for mine, others in zip(*shares, strict=True)] == [
-        sorted(sum(step, [])) for step in whole
-    ]
+    assert [rows_in(mine + others) for mine, others in zip(*shares, strict=True)] == [rows_in(step) for step in whole]
     assert two.told()["losses"] == pytest.approx(one.told()["losses"], abs=1e-5)
     for measured, expected in zip(two.told()["metrics"], one.told()["metrics"], strict=True):
         assert measured == pytest.approx(expected, abs=1e-5)
@@ -238,9 +245,9 @@ def test_when_one_process_has_no_room_all_halve_their_batches(scenes: dict[str, 
 
 
 def test_a_loss_that_is_no_number_in_one_process_ends_all_at_that_step(scenes: dict[str, Scene]) -> None:
-    for rank in (0, 1):
-        assert "the loss is nan at step 1" in scenes["broken"].told(rank)["error"]
-        assert len(scenes["broken"].told(rank)["asked"]) <= 3  # the next batch may have been made
+    for number in (0, 1):
+        assert "the loss is nan at step 1" in scenes["broken"].told(number)["error"]
+        assert len(scenes["broken"].told(number)["asked"]) <= 3  # the next batch may have been made
 
 
 def test_stopped_and_resumed_is_the_run_that_was_never_stopped(scenes: dict[str, Scene]) -> None:
@@ -266,6 +273,91 @@ def test_what_two_processes_began_one_process_ends(scenes: dict[str, Scene]) -> 
     ours, theirs = weights_of(finished), weights_of(scenes["engine"])
     assert "resuming from checkpoint-" in str(finished.told()["notes"])
     assert max(float(np.abs(ours[name] - theirs[name]).max()) for name in theirs) < 1e-5
+
+
+# The parts, without any process
+
+
+class Twice(Peers):
+    """Two processes of which the other does the very same."""
+
+    def add_up(self, tensors: Sequence[torch.Tensor], figures: Sequence[Any]) -> list[float]:
+        for tensor in tensors:
+            tensor.mul_(2)
+        return [2 * float(figure) for figure in figures]
+
+
+def test_a_parameter_that_no_process_used_is_left_to_no_optimizer() -> None:
+    used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3))
+    used.grad = torch.ones(2)
+    peers = Twice(0, 2)
+    step = SharedStep(peers, [used, unused], StopTogether(lambda: None, peers))
+    step.add(torch.tensor(0.25))
+
+    figures = step.finish(tokens=7, rows=3)
+
+    assert (figures.loss, figures.tokens, figures.rows) == (0.5, 14, 6)
+    assert used.grad.tolist() == [2, 2]
+    assert unused.grad is None
+
+
+def test_the_first_process_runs_one_step_ahead_of_the_answers_and_no_further() -> None:
+    """So a training whose owner is frozen stands still."""
+    ours, theirs = socket.socketpair()
+    closed = threading.Event()
+    line = rank.Line(theirs, closed=closed.set)
+    said: list[str | None] = []
+
+    def train() -> None:
+        said.extend([line.why_stop(), line.why_stop(), line.why_stop()])
+
+    with theirs, ours.makefile("rb") as lines:
+        assert line.why_stop() is None  # nobody has answered yet
+        thread = threading.Thread(target=train)
+        thread.start()
+        for reason in (None, None, "cancelled"):
+            assert json.loads(lines.readline())["kind"] == "step"
+            assert said == []
+            ours.sendall(json.dumps({"reason": reason}).encode() + b"\n")
+        thread.join()
+        assert said[-1] == "cancelled"
+        ours.shutdown(socket.SHUT_RDWR)
+        closed.wait()
+    ours.close()
+
+
+def _other_than(fault: BaseException, *, exit_codes: dict[int, int], folder: Path) -> Exception:
+    faults.write_failed(folder, 0, PeerLost("another process is gone"), secondary=True)
+    faults.write_failed(folder, 1, fault, secondary=False)
+    faults.write_ended(folder, exit_codes)
+    return faults.cause(folder, 1, 2, folder / "log")
+
+
+@pytest.mark.parametrize(
+    ("fault", "exit_codes", "kind", "says"),
+    [
+        (Diverged("the loss is nan", hint="lower it"), {0: 1, 1: 1}, Diverged, "the loss is nan"),
+        (OSError(28, "No space left on device"), {0: 1, 1: 1}, DiskFull, "the disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), {0: 1, 1: 1}, DiskFull, "disk is full"),
+        (ValueError("odd"), {0: -15, 1: 1}, Crashed, "process 1 of 2 failed: ValueError: odd"),
+        (ValueError("odd"), {0: -15, 1: -11}, Crashed, r"process 1 of 2 was killed by signal 11 \(SIGSEGV\)"),
+    ],
+)
+def test_of_all_that_went_wrong_the_cause_is_told(
+    tmp_path: Path, fault: BaseException, exit_codes: dict[int, int], kind: type[Exception], says: str
+) -> None:
+    error = _other_than(fault, exit_codes=exit_codes, folder=tmp_path)
+
+    assert type(error) is kind
+    assert re.search(says, str(error))
+
+
+def test_a_process_that_was_ended_from_outside_is_named(tmp_path: Path) -> None:
+    faults.write_failed(tmp_path, 0, PeerLost("another process is gone"), secondary=True)
+    faults.write_ended(tmp_path, {0: 1, 1: -15})
+
+    assert "process 1 of 2 was killed by signal 15 (SIGTERM)" in str(faults.cause(tmp_path, 1, 2, tmp_path))
+    assert "killed by signal 9" in str(faults.cause(tmp_path / "none", -9, 2, tmp_path))
 
 
 # From the outside
@@ -323,7 +415,7 @@ def training_processes() -> list[psutil.Process]:
     ]
 
 
-def test_two_machines_train_one_adapter(
+def test_two_machines_train_one_adapter_and_stop_at_one_checkpoint(
     tiny_model: Callable[[str], Path], tiny_data: Path, tmp_path: Path, free_port: int
 ) -> None:
     """Two launchers that meet at an address, as on two machines with one folder of results."""
@@ -332,7 +424,7 @@ def test_two_machines_train_one_adapter(
         tiny_data,
         training__num_nodes=2,
         training__rdzv_endpoint=f"127.0.0.1:{free_port}",
-        training__num_train_epochs=1,
+        training__num_train_epochs=1000,
     )
     joined: list[subprocess.Popen[str]] = []
     notes: list[str] = []
@@ -350,12 +442,25 @@ def test_two_machines_train_one_adapter(
                 )
             )
 
-    trained = fit(modeling.inspect(config.model.name), data.load(config), config, hear, artifacts=tmp_path, compute=CPU)
+    asked = iter(range(1, 1000))
+    trained = fit(
+        modeling.inspect(config.model.name),
+        data.load(config),
+        config,
+        hear,
+        artifacts=tmp_path,
+        compute=CPU,
+        stop_requested=lambda: "paused" if next(asked) == 3 else None,
+    )
 
-    assert trained.figures["processes"] == 2
+    assert (trained.stopped, trained.folder) == ("paused", None)
+    last = checkpoints.last(tmp_path)
+    assert 3 <= int(last.name.removeprefix("checkpoint-")) < 3000
+    assert (last / "rng_state_1.json").exists()
     out, _ = joined[0].communicate(timeout=60)
     assert joined[0].returncode == 0, out
     assert "trained together with the others" in out
+    assert not list(tmp_path.glob("processes*.log"))
 
 
 @pytest.mark.parametrize(

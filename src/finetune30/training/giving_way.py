@@ -29,10 +29,10 @@ def train(sitting: Sitting) -> TrainedAdapter:
                 raise
             smaller = shape.smaller()
             if sitting.peers.size > 1 and not isinstance(fault, NoRoom):
-                raise _no_room(sitting, "one of the processes ran out of memory outside a training batch") from fault
+                raise _no_room("one of the processes ran out of memory outside a training batch") from fault
             if smaller is None:
                 text = f"not even one text of {config.data.max_length} tokens fits into the memory"
-                raise _no_room(sitting, f"{text} of {sitting.compute.device}") from fault
+                raise _no_room(f"{text} of {sitting.compute.device}") from fault
         # Outside the except clause, so that the fault's frames no longer hold the tensors.
         sitting.progress(
             note(
@@ -45,7 +45,7 @@ def train(sitting: Sitting) -> TrainedAdapter:
         release()
 
 
-def _no_room(sitting: Sitting, text: str) -> OutOfMemory:
+def _no_room(text: str) -> OutOfMemory:
     return OutOfMemory(
         text,
         where="training.per_device_train_batch_size",

@@ -36,7 +36,7 @@ def main() -> None:
     from torch.distributed.elastic.rendezvous.api import RendezvousError
 
     try:
-        run.run(run.parse_args(_arguments(folder, role, module)))
+        run.run(run.parse_args(_arguments(folder, role, module)))  # type: ignore[no-untyped-call]
     except ChildFailedError as fault:
         faults.write_ended(folder, {rank: failure.exitcode for rank, failure in fault.failures.items()})
         sys.exit(1)

@@ -33,7 +33,7 @@ def launched(
         launcher = subprocess.Popen(
             # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
             [sys.executable, "-P", "-m", _LAUNCHER, str(folder), str(os.getpid()), role, rank],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=output,
             stderr=output,
             env=_environment(count, nodes),

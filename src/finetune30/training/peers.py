@@ -82,6 +82,10 @@ class Peers:
         self._exchange(lambda: dist.broadcast(text, src=0))
         return json.loads(bytes(text.tolist()))
 
+    def wait(self) -> None:
+        """Until all are here."""
+        self.told(None)
+
     def share(self, count: int) -> range:
         """Which of ``count`` places are this process's: every ``size``-th, so that neighbours are dealt out."""
         return range(self.rank, count, self.size)

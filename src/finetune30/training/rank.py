@@ -2,7 +2,7 @@
 
 It takes its place among the others and trains as one process does. The first, on the machine of the
 process that wants the adapter, speaks for all over standard input, which is a socket: JSON lines of
-events out, a wish to stop in. Neighbours: ``launcher`` starts it, ``several`` listens.
+events out, answers in, a wish to stop among them. Neighbours: ``launcher`` starts it, ``several`` listens.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from finetune30.modeling import Compute, inspect
 from finetune30.training import faults, giving_way, ties
@@ -34,31 +36,49 @@ _LOOK_S = 1.0
 
 
 class Line:
-    """The first process's way to the one that wants the adapter."""
+    """The first process's way to the one that wants the adapter.
 
-    def __init__(self, connection: socket.socket) -> None:
+    Every message is answered. Training runs at most one step ahead of the answers, and writes nothing
+    after an evaluation that was not: when the other process is frozen, perhaps past its lease, this one
+    waits, and all others with it.
+
+    Args:
+        closed: What happens when the other end is gone.
+    """
+
+    def __init__(self, connection: socket.socket, closed: Callable[[], object] = ties.end) -> None:
         self._connection = connection
+        self._closed = closed
+        self._changed = threading.Condition()
+        self._said = self._answered = 0
         self._stop: str | None = None
         threading.Thread(target=self._hear, daemon=True).start()
 
-    def say(self, **message: object) -> None:
-        """One message out."""
+    def say(self, *, unanswered: int = 0, **message: object) -> None:
+        """One message out; returns when all but so many were answered."""
+        self._said += 1
         self._connection.sendall(json.dumps(message).encode() + b"\n")
+        with self._changed:
+            self._changed.wait_for(lambda: self._answered >= self._said - unanswered)
 
     def tell(self, event: Event) -> None:
         """What happened."""
-        self.say(kind="event", event=asdict(event))
+        self.say(kind="event", event=asdict(event), unanswered=1 if event.kind == "step" else 0)
 
     def why_stop(self) -> str | None:
-        """Asked once a step; says that a step is done, and answers what was heard up to now."""
-        self.say(kind="step")
+        """Asked once a step; the answer to an earlier question, so that nobody waits for the way there and back."""
+        self.say(kind="step", unanswered=1)
         return self._stop
 
     def _hear(self) -> None:
         with suppress(OSError, ValueError, KeyError), self._connection.makefile("rb") as lines:
             for line in lines:
-                self._stop = str(json.loads(line)["reason"])
-        ties.end()
+                reason = json.loads(line)["reason"]
+                with self._changed:
+                    self._stop = self._stop or reason
+                    self._answered += 1
+                    self._changed.notify_all()
+        self._closed()
 
 
 def main(load: Load | None = None) -> None:
@@ -108,7 +128,7 @@ def carry_out(
         peers,
     )
     trained = giving_way.train(sitting)
-    peers.told(None)  # nobody leaves before the first has written what all have trained
+    peers.wait()  # nobody leaves before the first has written what all have trained
     if line is not None:
         folder = None if trained.folder is None else trained.folder.name
         line.say(kind="trained", trained={**asdict(trained), "folder": folder})
@@ -117,7 +137,7 @@ def carry_out(
 def connect(device: str, *, leads: bool, role: str) -> Peers:
     """Meet the others. The process that leads is number 0, whatever number torchrun gave it."""
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    store, _, _ = next(dist.rendezvous("env://", rank=rank, world_size=size))
+    store, _, _ = next(rendezvous("env://", rank=rank, world_size=size))
     if role != LEADS:
         _end_with_first_machine()
     if leads:
@@ -126,9 +146,8 @@ def connect(device: str, *, leads: bool, role: str) -> Peers:
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(
-        backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=_PATIENCE
-    )
+    group_store = dist.PrefixStore("group", store)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=_PATIENCE)
     for name in [*os.environ]:
         # transformers and accelerate would spread batches and gradients by these, too.
         if name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE") or name.startswith("TORCHELASTIC_"):
@@ -139,7 +158,7 @@ def connect(device: str, *, leads: bool, role: str) -> Peers:
 def _end_with_first_machine() -> None:
     """No pipe reaches another machine: there the meeting place itself is watched."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    place = dist.TCPStore(host, port, is_master=False, wait_for_workers=False)
+    place = dist.TCPStore(host, port, is_master=False, wait_for_workers=False)  # type: ignore[attr-defined]
     ties.die_unless(lambda: place.check(["leads"]), _LOOK_S)
 
 

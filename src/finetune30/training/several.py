@@ -36,17 +36,13 @@ def train(
     """
     folder = artifacts / FOLDER
     nodes = order.config.training.num_nodes
-    release()  # this process may have measured batches on a device that the first of the others needs
-    order.write(folder)
-    if nodes > 1:
-        progress(
-            note(
-                f"waiting for {nodes - 1} more machine(s); on each of them: "
-                f"python -m finetune30.training.join {artifacts.absolute()}"
-            )
-        )
     log = artifacts / LOG
+    release()  # this process may have measured batches on a device that the first of the others needs
     try:
+        order.write(folder)
+        if nodes > 1:
+            command = f"python -m finetune30.training.join {artifacts.absolute()}"
+            progress(note(f"waiting for {nodes - 1} more machine(s); on each of them: {command}"))
         with launched(folder, LEADS, rank, order.config.training.num_processes, nodes, log) as (launcher, line):
             trained = _listen(line, progress, stop_requested, artifacts)
             code = launcher.wait()
@@ -64,19 +60,19 @@ def _listen(
 ) -> TrainedAdapter | None:
     """Hear all that comes until the last process is gone; the result, if there was one."""
     trained: TrainedAdapter | None = None
-    told = False
+    reason: str | None = None
     with line.makefile("rb") as messages:
         for message in messages:
             said = json.loads(message)
             match said["kind"]:
                 case "event":
                     progress(Event(**said["event"]))
-                case "step" if not told and (reason := stop_requested()):
-                    told = True
-                    with suppress(OSError):  # it may have ended by itself
-                        line.sendall(json.dumps({"reason": reason}).encode() + b"\n")
+                case "step":
+                    reason = reason or stop_requested()
                 case "trained":
                     trained = _trained(said["trained"], artifacts)
+            with suppress(OSError):  # it may be gone
+                line.sendall(json.dumps({"reason": reason}).encode() + b"\n")
     return trained
 
 

@@ -190,9 +190,11 @@ class Sitting:
         if reason := why_not_kept(encoder, self.train_rows.tokens):
             self.progress(note(f"the {layers} lowest layers are computed at every step: {reason}"))
             return self.train_rows, self.eval_rows
+        # A mapped file is one file on one machine only.
+        near = self.peers if self.config.training.num_nodes == 1 else ALONE
         made = []
         for rows in (self.train_rows, self.eval_rows):
-            outputs = LowerOutputs(encoder, rows.tokens, layers, self.artifacts, self.compute.device)
+            outputs = LowerOutputs(encoder, rows.tokens, layers, self.artifacts, self.compute.device, near)
             made.append(LabelledRows(rows.tokens, rows.labels, outputs))
         encoder.below = layers
         self.progress(note(f"the outputs of the {layers} lowest layers are kept; only the layers above are computed"))
