@@ -340,6 +340,7 @@ def _other_than(fault: BaseException, *, exit_codes: dict[int, int], folder: Pat
         (OSError(28, "No space left on device"), {0: 1, 1: 1}, DiskFull, "the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), {0: 1, 1: 1}, DiskFull, "disk is full"),
         (ValueError("odd"), {0: -15, 1: 1}, Crashed, "process 1 of 2 failed: ValueError: odd"),
+        (ValueError("odd"), {0: -6, 1: -9}, Crashed, r"process 1 of 2 was killed by signal 9 \(SIGKILL\)"),
         (ValueError("odd"), {0: -15, 1: -11}, Crashed, r"process 1 of 2 was killed by signal 11 \(SIGSEGV\)"),
     ],
 )

@@ -69,8 +69,9 @@ def cause(folder: Path, launcher_code: int, processes: int, log: Path) -> Except
     if first is not None and first["class"] is not None:
         return _as_raised(first)
     killed = [(rank, -code) for ended in _read(folder, _ENDED) for rank, code in ended.items() if code < 0]
-    # The launcher ends the rest with SIGTERM, so another signal is the cause.
-    for rank, number in sorted(killed, key=lambda one: one[1] == signal.SIGTERM):
+    # The launcher ends the rest with SIGTERM, and NCCL may abort those whose peer is gone: another signal is the cause.
+    late = [signal.SIGABRT, signal.SIGTERM]
+    for rank, number in sorted(killed, key=lambda one: late.index(one[1]) + 1 if one[1] in late else 0):
         if number != signal.SIGTERM or first is None:
             return _killed(f"process {rank} of {processes}", number)
     if first is not None:
