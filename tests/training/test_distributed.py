@@ -432,7 +432,7 @@ def test_two_machines_train_one_adapter_and_stop_at_one_checkpoint(
 
     def hear(event: Any) -> None:
         notes.append(event.message)
-        if "waiting for 1 more machine(s)" in event.message:
+        if "for 1 more machine(s)" in event.message:
             words = event.message.partition("python ")[2].split()
             joined.append(
                 subprocess.Popen(

@@ -41,8 +41,9 @@ def train(
     try:
         order.write(folder)
         if nodes > 1:
+            where = order.config.training.rdzv_endpoint
             command = f"python -m finetune30.training.join {artifacts.absolute()}"
-            progress(note(f"waiting for {nodes - 1} more machine(s); on each of them: {command}"))
+            progress(note(f"waiting at {where} for {nodes - 1} more machine(s); on each of them: {command}"))
         with launched(folder, LEADS, rank, order.config.training.num_processes, nodes, log) as (launcher, line):
             trained = _listen(line, progress, stop_requested, artifacts)
             code = launcher.wait()

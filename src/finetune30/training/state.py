@@ -86,11 +86,26 @@ def gather_generators(peers: Peers, device: str) -> list[dict[str, torch.Tensor]
     return [dict(zip(names, states, strict=True)) for states in zip(*gathered, strict=True)]
 
 
-def set_generators(states: dict[str, torch.Tensor], device: str) -> None:
-    """Put back what ``gather_generators`` found in this process."""
+def save_generators(drawn: list[dict[str, torch.Tensor]], folder: Path, device: str) -> None:
+    """Write the random states of this process, which is the first, and those that others gave it."""
+    save_state(random_states(device), folder / "rng_state")
+    for rank, states in enumerate(drawn[1:], start=1):
+        save_state(states, folder / f"rng_state_{rank}")
+
+
+def load_generators(folder: Path, peers: Peers, device: str) -> bool:
+    """Put this process's random states back; False if the checkpoint was written by fewer processes."""
+    if peers.first:
+        set_random_states(load_state(folder / "rng_state"), device)
+        return True
+    own = folder / f"rng_state_{peers.rank}"
+    if not own.with_suffix(".json").exists():
+        return False
+    states = load_state(own)
     torch.set_rng_state(states["torch"])
     if device.startswith("cuda") and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
+    return True
 
 
 def seed_generators(seed: int, rank: int, step: int = 0) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerControl, TrainingArguments
 
 from finetune30.errors import Diverged
 from finetune30.modeling import lora, residual
@@ -28,6 +28,7 @@ from finetune30.modeling.memory import is_out_of_memory, release
 from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.task import Task
 from finetune30.training import checkpoints, state
+from finetune30.training.callbacks import StepClock
 from finetune30.training.clock import Clock
 from finetune30.training.encode import EpochLoader, LabelledRows, StepBatches
 from finetune30.training.evaluating import logits_together
@@ -36,19 +37,6 @@ from finetune30.training.peers import Peers
 from finetune30.training.progress import Event, Progress
 from finetune30.training.scores import score
 from finetune30.training.step import SharedStep, StopTogether
-
-
-class _StepClock(TrainerCallback):
-    """Closes each step's account as soon as the weights are updated."""
-
-    def __init__(self, trainer: AdapterTrainer) -> None:
-        self.trainer = trainer
-
-    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-        self.trainer.step_began = time.monotonic()
-
-    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        self.trainer.close_step()
 
 
 def _diverged(what: str, learning_rate: float) -> Diverged:
@@ -109,7 +97,7 @@ class AdapterTrainer(Trainer):
         self.peers = peers
         self.shared = SharedStep(peers, self.trained, stop)
         model.zero_grad = self._zero_grad  # type: ignore[method-assign]
-        self.add_callback(_StepClock(self))
+        self.add_callback(StepClock(self.open_step, self.close_step))
 
     # Batches and loss
 
@@ -183,6 +171,10 @@ class AdapterTrainer(Trainer):
         """Not counted: nobody reads it, and counting walks through the model."""
         return 0
 
+    def open_step(self) -> None:
+        """Where an epoch begins: what came before is no part of a step."""
+        self.step_began = time.monotonic()
+
     def close_step(self) -> None:
         """Right after the optimizer's update: books the step's tokens, rows and seconds."""
         self.clock.book(self.step_tokens, self.step_rows, time.monotonic() - self.step_began)
@@ -191,7 +183,7 @@ class AdapterTrainer(Trainer):
     def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
         super()._maybe_log_save_evaluate(*arguments, **named)
         # A step lasts from here to the next update: batching counts, evaluating and saving do not.
-        self.step_began = time.monotonic()
+        self.open_step()
 
     # Telling
 
@@ -282,9 +274,7 @@ class AdapterTrainer(Trainer):
         lora.save(self.accelerator.unwrap_model(self.model), folder)
         state.save_state(self.optimizer.state_dict(), folder / "optimizer")
         state.save_state(self.lr_scheduler.state_dict(), folder / "scheduler")
-        state.save_state(state.random_states(str(self.args.device)), folder / "rng_state")
-        for rank in range(1, self.peers.size):
-            state.save_state(drawn[rank], folder / f"rng_state_{rank}")
+        state.save_generators(drawn, folder, str(self.args.device))
         scaler = getattr(self.accelerator, "scaler", None)
         if scaler is not None:
             state.save_state(scaler.state_dict(), folder / "scaler")
@@ -300,15 +290,8 @@ class AdapterTrainer(Trainer):
             self.lr_scheduler.load_state_dict(state.load_state(Path(checkpoint) / "scheduler"))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            return
-        folder, rank, device = Path(checkpoint), self.peers.rank, str(self.args.device)
-        if self.peers.first:
-            state.set_random_states(state.load_state(folder / "rng_state"), device)
-        elif (folder / f"rng_state_{rank}.json").exists():
-            state.set_generators(state.load_state(folder / f"rng_state_{rank}"), device)
-        else:  # written by fewer processes
-            state.seed_generators(self.args.seed, rank, self.state.global_step)
+        if checkpoint is not None and not state.load_generators(Path(checkpoint), self.peers, str(self.args.device)):
+            state.seed_generators(self.args.seed, self.peers.rank, self.state.global_step)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         scaler = getattr(self.accelerator, "scaler", None)
