@@ -5,6 +5,7 @@ As a module of its own it is started by torchrun in the place of ``finetune30.tr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -29,13 +30,16 @@ SCENARIOS = "scenarios.json"
 
 
 class Seen(LabelledRows):
-    """Rows that remember in which batches they were asked for."""
+    """Rows that remember in which batches they were asked for, and what dropout would draw from at the first."""
 
     def __init__(self, rows: LabelledRows) -> None:
         super().__init__(rows.tokens, rows.labels, rows.inputs)
         self.asked: list[list[int]] = []
+        self.generator = ""
 
     def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        if not self.asked:
+            self.generator = hashlib.sha256(bytes(torch.get_rng_state().tolist())).hexdigest()
         self.asked.append([int(row) for row in rows])
         return super().batch(rows)
 
@@ -103,6 +107,7 @@ def carry_out(artifacts: Path, peers: Peers, *, stop_after: int | None = None, t
         error = str(fault)
     told = {
         "asked": seen.asked,
+        "generator": seen.generator,
         "trained": listener.trained,
         "error": error,
         "notes": [event.message for event in listener.events if event.kind != "step"],

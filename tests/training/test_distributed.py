@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -24,9 +24,11 @@ from safetensors.numpy import load_file
 from finetune30 import data, modeling
 from finetune30.config import ExperimentConfig
 from finetune30.errors import ConfigError, Crashed, DiskFull, Diverged
-from finetune30.modeling.tokens import encode
-from finetune30.training import check_options, checkpoints, faults, fit, rank, state
+from finetune30.modeling.predict import logits_of
+from finetune30.modeling.tokens import Tokens, encode
+from finetune30.training import check_options, checkpoints, faults, fit, rank
 from finetune30.training.encode import LabelledRows, StepBatches
+from finetune30.training.evaluating import logits_together
 from finetune30.training.fitting import task_of
 from finetune30.training.launcher import FOLDER, LEADS, RANK
 from finetune30.training.launching import launched
@@ -258,9 +260,7 @@ def test_stopped_and_resumed_is_the_run_that_was_never_stopped(scenes: dict[str,
     assert 0 < len(resumed.told()["losses"]) < len(whole.told()["losses"])
     for name, values in weights_of(whole).items():
         assert (weights_of(resumed)[name] == values).all()
-    last = checkpoints.last(whole.artifacts)
-    first, second = state.load_state(last / "rng_state"), state.load_state(last / "rng_state_1")
-    assert first["torch"].tolist() != second["torch"].tolist()
+    assert whole.told(0)["generator"] != whole.told(1)["generator"]
 
 
 def test_what_two_processes_began_one_process_ends(scenes: dict[str, Scene]) -> None:
@@ -324,6 +324,36 @@ def test_the_first_process_runs_one_step_ahead_of_the_answers_and_no_further() -
         ours.shutdown(socket.SHUT_RDWR)
         closed.wait()
     ours.close()
+
+
+class Recorded(Peers):
+    """One of two processes; the pieces of the other are those of an earlier call."""
+
+    pieces: ClassVar[dict[int, torch.Tensor]] = {}
+
+    def gather(self, own: torch.Tensor) -> list[torch.Tensor]:
+        self.pieces[self.rank] = own
+        return [self.pieces.get(number, torch.zeros_like(own)) for number in range(self.size)]
+
+
+def test_every_process_gets_the_logits_of_all_rows_in_their_order(tiny_model: Callable[[str], Path]) -> None:
+    base = modeling.inspect(str(tiny_model("bert")))
+    model = modeling.load(base, ("a", "b"), seed=3).model
+    tokens = encode(base.tokenizer, [text for text, _ in tiny.rows(33)], 32)  # the second process has one row less
+    how: dict[str, Any] = {"batch_size": 8, "device": "cpu"}
+
+    logits_together(Recorded(1, 2), model, tokens, labels=2, **how)
+    together = logits_together(Recorded(0, 2), model, tokens, labels=2, **how)
+
+    alone = logits_of(model, tokens, **how)
+    assert np.abs(together - alone).max() < 1e-6
+    assert np.abs(alone - alone[0]).max() > 1e-4  # the rows do differ
+    assert len(logits_together(Recorded(1, 2), model, tokens_of_one(tokens), labels=2, **how)) == 1
+
+
+def tokens_of_one(tokens: Tokens) -> Tokens:
+    """The first text alone: one of two processes has nothing to do."""
+    return replace(tokens, ids=tokens.ids[: tokens.starts[1]], starts=tokens.starts[:2])
 
 
 def _other_than(fault: BaseException, *, exit_codes: dict[int, int], folder: Path) -> Exception:

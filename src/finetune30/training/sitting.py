@@ -147,8 +147,6 @@ class Sitting:
         train_rows, eval_rows = self._rows(encoder)
         # Attaching may have drawn more or fewer random numbers; training starts from the seed alone.
         set_seed(config.seed)
-        if not self.peers.first:
-            state.seed_generators(config.seed, self.peers.rank)
         callbacks = [schedule, *(trackers(config, lambda text: self.progress(note(text))) if self.peers.first else [])]
         trainer = AdapterTrainer(
             model,
@@ -173,6 +171,8 @@ class Sitting:
             callbacks=callbacks,
             optimizers=(self._optimizer(model), None),
         )
+        if not self.peers.first:  # not before: the trainer has set all to the seed once more
+            state.seed_generators(config.seed, self.peers.rank)
         self.progress(
             note(
                 f"training {lora.trainable_parameters(model):,} of {sum(p.numel() for p in model.parameters()):,} "
