@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list data-validate data-analyze data-versions test test-v check format bench bench-quick clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker jobs data-validate data-analyze data-versions test test-v soak mutants check format bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,15 @@ logs-local: $(READY) ## Follow the log of the newest run
 db-list: $(READY) ## Table of all runs
 	@$(BIN)/finetune30 runs list
 
+up: $(READY) ## Start everything on this machine, one log; Ctrl+C ends it: make up concurrency=2
+	@$(BIN)/finetune30 up $(if $(concurrency),--concurrency '$(concurrency)')
+
+worker: $(READY) ## Run what waits in the queue: make worker concurrency=2 queues=train
+	@$(BIN)/finetune30 worker $(if $(concurrency),--concurrency '$(concurrency)') $(if $(queues),--queues '$(queues)')
+
+jobs: $(READY) ## What runs, what waits in its order, what has ended
+	@$(BIN)/finetune30 jobs list
+
 data-validate: $(READY) ## Check the data row by row: make data-validate data=train.csv
 	@$(BIN)/finetune30 data validate $(if $(data),'$(data)')
 
@@ -55,6 +64,12 @@ test: $(READY) ## Run the tests
 
 test-v: $(READY) ## Run the tests, each by name
 	@$(BIN)/python -m pytest -v
+
+soak: $(READY) ## The history test over 20 seeds and 40 trainings by two workers: make soak seeds=20
+	@$(BIN)/python -m tests.jobs.soak --seeds $(or $(seeds),20)
+
+mutants: $(READY) ## Seeded bugs: each must turn the tests of jobs red
+	@$(BIN)/python -m tests.jobs.mutants
 
 check: $(READY) ## Style, types, the law of the house, spelling
 	@$(BIN)/ruff check --quiet .

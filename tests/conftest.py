@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Tiny models: a second thread only waits, and on a busy machine it waits long. Before torch is imported,
@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from tests import tiny
+from tests.servers import PostgresServer, RedisServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,3 +65,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL; it is stopped and removed at the end."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis; it is stopped and removed at the end."""
+    server = RedisServer()
+    yield server
+    server.remove()

@@ -15,6 +15,8 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── NotFound          not_found           no such experiment
     │   ├── StateError        state_conflict      the experiment's state forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
+    │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
+    │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
     │   └── StorageError      storage_unusable    results folder or database cannot be used
     ├── Aborted               exit 1: aborted     a question was not answered with yes
     ├── Interrupted           exit 130: interrupted  Ctrl+C; 143 by SIGTERM
@@ -25,6 +27,9 @@ turns a class into an exit code, a server will turn it into a status.
         ├── CheckpointRejected  checkpoint_rejected  no checkpoint is whole
         ├── ParityError       parity_failed       the saved adapter answers differently
         ├── LeaseLost         lease_lost          another process took the run over
+        ├── Killed            killed              its process was ended from outside, too often
+        ├── Lost              lost                its worker fell silent, too often
+        ├── TimedOut          timed_out           it ran longer than it was allowed to
         └── Crashed           crashed             anything we did not foresee
 """
 
@@ -125,6 +130,18 @@ class AlreadyClaimed(StateError):
     code = "already_claimed"
 
 
+class QuotaExceeded(BadInput):
+    """The user has as many unfinished jobs as one user may have."""
+
+    code = "quota_exceeded"
+
+
+class IdempotencyConflict(BadInput):
+    """The idempotency key belongs to another submission of this user."""
+
+    code = "idempotency_conflict"
+
+
 class StorageError(BadInput):
     """The results folder or the database cannot be used."""
 
@@ -190,6 +207,24 @@ class LeaseLost(RunFailed):
     """Another process took the run over; this one stopped writing."""
 
     code = "lease_lost"
+
+
+class Killed(RunFailed):
+    """The training process was ended by a signal from outside."""
+
+    code = "killed"
+
+
+class Lost(RunFailed):
+    """The worker that ran it fell silent, more often than is tried again."""
+
+    code = "lost"
+
+
+class TimedOut(RunFailed):
+    """The run was ended because it took longer than it was allowed to."""
+
+    code = "timed_out"
 
 
 class Crashed(RunFailed):

@@ -7,19 +7,24 @@ Neighbours: everyone may read these; the experiment configuration is another thi
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from finetune30.errors import SettingsError
 
 _DATABASES = ("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres://")
+_BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
+# A queue's name stands in keys of the broker, in commands and in tables.
+_QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url"}
+_SECRET = {"database_url", "broker_url"}
 
 
 def _folder(path: Path) -> Path:
@@ -42,6 +47,32 @@ def _database(url: str) -> str:
     return url
 
 
+def _broker(url: str) -> str:
+    expected = (
+        "expected redis://host:6379/0, rediss://, redis+socket:///path/to/redis.sock or amqp://user:password@host//"
+    )
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # not a number, or too large
+    except ValueError:
+        raise ValueError(expected) from None  # the cause repeats the value
+    place = parts.path.strip("/") if parts.scheme == "redis+socket" else parts.hostname
+    if parts.scheme not in _BROKERS or not place:
+        raise ValueError(expected)
+    return url
+
+
+def _names(value: object) -> object:
+    """``a, b`` as it stands in the environment, each name once."""
+    return tuple(dict.fromkeys(part.strip() for part in value.split(","))) if isinstance(value, str) else value
+
+
+def _queues(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or not all(_QUEUE.fullmatch(name) for name in names):
+        raise ValueError("expected names of lower-case letters, digits, - and _, with commas between: train,large")
+    return names
+
+
 class Settings(BaseSettings):
     """The operator's choices, checked.
 
@@ -52,6 +83,17 @@ class Settings(BaseSettings):
         tz: Zone of the times people read and of the date in an experiment's id.
         lease_s: A run whose process was silent for so many seconds may be taken over.
         heartbeat_s: Seconds between two signs of life; less than half of ``lease_s``.
+        broker_url: Redis or RabbitMQ for workers on many machines; None: workers ask the database. May hold a password.
+        queues: Queues a job may be submitted to; the first is where it goes unless it says otherwise.
+        max_attempts: A job whose process was killed or lost is tried so often in all.
+        max_jobs_per_user: Jobs of one user that may wait or run at once; 0 for any number.
+        max_running_per_user: Jobs of one user that run at once, the others wait; 0 for any number.
+        max_runtime_s: Longest time of an attempt, unless the job asks for less; 0 for no limit.
+        poll_s: Seconds between two looks of an idle worker for work in the database.
+        ring_again_s: A waiting job whose message may be lost is announced again after so many seconds, then ever rarer.
+        retry_delay_s: Seconds before a killed attempt is tried again; doubles each time.
+        stop_grace_s: Seconds a cancelled or timed out attempt gets for a last checkpoint.
+        drain_s: Seconds attempts get for a last checkpoint when their worker is stopped.
     """
 
     model_config = SettingsConfigDict(
@@ -68,6 +110,17 @@ class Settings(BaseSettings):
     tz: Annotated[str, AfterValidator(_time_zone)] = "Asia/Taipei"
     lease_s: float = Field(default=60, gt=0, le=86_400, allow_inf_nan=False)
     heartbeat_s: float = Field(default=10, gt=0, allow_inf_nan=False)
+    broker_url: Annotated[str, AfterValidator(_broker)] | None = Field(default=None, repr=False)
+    queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_queues)] = ("train",)
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    max_jobs_per_user: int = Field(default=1000, ge=0, le=1_000_000)
+    max_running_per_user: int = Field(default=0, ge=0, le=1_000_000)
+    max_runtime_s: float = Field(default=0, ge=0, allow_inf_nan=False)
+    poll_s: float = Field(default=0.5, ge=0.01, le=60, allow_inf_nan=False)
+    ring_again_s: float = Field(default=60, gt=0, le=900, allow_inf_nan=False)
+    retry_delay_s: float = Field(default=5, ge=0, le=3600, allow_inf_nan=False)
+    stop_grace_s: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
+    drain_s: float = Field(default=60, ge=0, le=3600, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -207,8 +207,11 @@ def test_a_heartbeat_prolongs_the_lease_and_notes_the_progress(store: Experiment
     _set(store, id, "lease_expires_at = lease_expires_at - 30")
     before = store.get(id)
 
-    assert store.heartbeat(id, attempt, W1, {"step": 3, "total": 10, "loss": math.nan, "eta_s": 7.0}) is False
-    assert store.heartbeat(id, attempt, W1) is False
+    assert (
+        store.heartbeat(id, attempt, W1, {"step": 3, "total": 10, "loss": math.nan, "eta_s": 7.0}).cancel_requested
+        is False
+    )
+    assert store.heartbeat(id, attempt, W1).cancel_requested is False
 
     after = store.get(id)
     assert (after.lease_expires_at or 0) > (before.lease_expires_at or 0) + 20
@@ -218,8 +221,9 @@ def test_a_heartbeat_prolongs_the_lease_and_notes_the_progress(store: Experiment
 def test_a_finished_experiment_keeps_its_figures_and_frees_its_lease(store: ExperimentStore) -> None:
     id = create(store)
     attempt = store.claim(id, W1)
-    store.record_data(id, attempt, W1, "abc")
-    assert store.get(id).dataset_hash == "abc"
+    store.record_plan(id, attempt, W1, config={"seed": 7}, fingerprint="f" * 64, dataset_hash="abc")
+    planned = store.get(id)
+    assert (planned.dataset_hash, planned.config, planned.fingerprint) == ("abc", {"seed": 7}, "f" * 64)
 
     metrics = {"train": {"runtime_s": 12.5}, "eval": {"accuracy": 0.9}}
     done = store.finish(id, attempt, W1, Status.SUCCESS, metrics=metrics, dataset_hash="def")
@@ -262,7 +266,7 @@ def test_nan_and_infinity_become_null_in_strict_json(store: ExperimentStore) -> 
     assert read.error == {"code": "x", "message": "a\ufffdb?"}
 
 
-@pytest.mark.parametrize("verb", ["heartbeat", "record_data", "finish", "pause"])
+@pytest.mark.parametrize("verb", ["heartbeat", "record_plan", "finish", "pause"])
 def test_who_lost_the_lease_changes_nothing(store: ExperimentStore, verb: str) -> None:
     id = create(store)
     stale = store.claim(id, W1)
@@ -272,7 +276,7 @@ def test_who_lost_the_lease_changes_nothing(store: ExperimentStore, verb: str) -
 
     acts = {
         "heartbeat": lambda: store.heartbeat(id, stale, W1, {"step": 1}),
-        "record_data": lambda: store.record_data(id, stale, W1, "stale"),
+        "record_plan": lambda: store.record_plan(id, stale, W1, config={}, fingerprint="", dataset_hash="stale"),
         "finish": lambda: store.finish(id, stale, W1, Status.SUCCESS, metrics={"eval": {"accuracy": 1.0}}),
         "pause": lambda: store.pause(id, stale, W1),
     }
@@ -397,7 +401,7 @@ def test_a_running_experiment_hears_of_the_cancel_at_its_heartbeat(store: Experi
     asked = store.cancel(id)
 
     assert (asked.status, asked.cancel_requested, asked.lease_owner) == (Status.STARTED, True, W1)
-    assert store.heartbeat(id, attempt, W1) is True
+    assert store.heartbeat(id, attempt, W1).cancel_requested is True
     assert store.finish(id, attempt, W1, Status.REVOKED).status is Status.REVOKED
     assert history(store, id) == [(1, W1, Outcome.REVOKED)]
 

@@ -331,7 +331,7 @@ def test_cancel_ends_a_waiting_run_and_asks_a_running_one(store: ExperimentStore
     assert answer("cancel", waiting.id)["status"] == "REVOKED"
     assert answer("cancel", running.id) == {"id": running.id, "status": "STARTED", "cancel_requested": True}
     assert "(cancelling)" in runs("list").stdout
-    assert store.heartbeat(running.id, attempt, "w1") is True
+    assert store.heartbeat(running.id, attempt, "w1").cancel_requested is True
     with pytest.raises(StateError, match="is REVOKED"):
         runs("cancel", waiting.id)
 

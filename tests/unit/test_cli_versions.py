@@ -40,7 +40,8 @@ def runs(versions: Cli) -> Iterator[ExperimentStore]:
 
 def a_run_on(runs: ExperimentStore, version: DatasetVersion, config: ExperimentConfig | None = None) -> str:
     id = runs.create(config or ExperimentConfig(experiment_name="reviews"), owner="ana", tz="Asia/Taipei").id
-    runs.record_data(id, runs.claim(id, "w1"), "w1", version.id)
+    attempt = runs.claim(id, "w1")
+    runs.record_plan(id, attempt, "w1", config={}, fingerprint="", dataset_hash=version.id)
     return id
 
 

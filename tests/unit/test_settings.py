@@ -66,6 +66,25 @@ def test_unknown_variables_are_ignored(empty_folder: Path) -> None:
         ("HEARTBEAT_S", "-1", "greater than 0"),
         ("HEARTBEAT_S", "30", "less than half of LEASE_S"),
         ("DATABASE_URL", "mysql://ana:s3cret@db/runs", "expected sqlite:///"),
+        ("BROKER_URL", "kafka://ana:s3cret@host", "expected redis://"),
+        ("BROKER_URL", "redis://ana:s3cret@host:port/0", "expected redis://"),
+        ("BROKER_URL", "redis://", "expected redis://"),
+        ("BROKER_URL", "redis+socket://", "expected redis://"),
+        ("BROKER_URL", "localhost:6379", "expected redis://"),
+        ("QUEUES", "train,,large", "with commas between"),
+        ("QUEUES", "Train", "lower-case"),
+        ("QUEUES", "../train", "lower-case"),
+        ("QUEUES", ",", "with commas between"),
+        ("MAX_ATTEMPTS", "0", "greater than or equal to 1"),
+        ("MAX_ATTEMPTS", "many", "valid integer"),
+        ("MAX_JOBS_PER_USER", "-1", "greater than or equal to 0"),
+        ("MAX_RUNNING_PER_USER", "1.5", "valid integer"),
+        ("MAX_RUNTIME_S", "inf", "finite number"),
+        ("POLL_S", "0", "greater than or equal to 0.01"),
+        ("RING_AGAIN_S", "901", "less than or equal to 900"),
+        ("RETRY_DELAY_S", "-1", "greater than or equal to 0"),
+        ("STOP_GRACE_S", "soon", "valid number"),
+        ("DRAIN_S", "nan", "finite number"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_what_was_expected(
@@ -101,7 +120,34 @@ def test_a_password_in_the_database_url_is_not_printed_with_the_settings(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:s3cret@db/runs")
 
+    monkeypatch.setenv("BROKER_URL", "redis://ana:s3cret@host:6379/0")
+
     assert "s3cret" not in repr(get_settings())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost:6379/0",
+        "redis://:s3cret@host",
+        "rediss://ana:s3cret@host:6380/1?ssl_cert_reqs=required",
+        "redis+socket:///run/redis.sock",
+        "redis+socket:///run/redis.sock?virtual_host=3",
+        "amqp://ana:s3cret@host//",
+        "amqps://host:5671/finetune30",
+    ],
+)
+def test_a_broker_is_redis_or_rabbitmq(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("BROKER_URL", url)
+
+    assert get_settings().broker_url == url
+
+
+def test_queues_are_names_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert get_settings().queues == ("train",)
+
+    monkeypatch.setenv("QUEUES", "train, large-gpu,train")
+    assert get_settings().queues == ("train", "large-gpu")
 
 
 def test_the_example_file_names_every_setting_and_loads_as_the_defaults(empty_folder: Path) -> None:

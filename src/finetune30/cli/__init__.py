@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from finetune30 import __version__
-from finetune30.cli import bench, config, data, ending, env, predict, runs, train
+from finetune30.cli import bench, config, data, db, ending, env, jobs, predict, runs, train, up, worker
 
 app = typer.Typer(
     name="finetune30",
@@ -27,9 +27,13 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("worker")(worker.worker)
+app.command("up")(up.up)
 app.command("env")(env.env)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 

@@ -37,7 +37,7 @@ def list_runs(
     settings, store = _open()
     found = store.find(
         name=name,
-        status=_status(status),
+        status=status_of(status),
         min_accuracy=min_accuracy,
         max_runtime=max_runtime,
         sort_by=sort_by.replace("-", "_"),
@@ -183,7 +183,7 @@ def _folder(settings: Settings, experiment_id: str) -> ExperimentFolder:
     return ExperimentFolder(settings.results_dir, experiment_id)
 
 
-def _status(text: str | None) -> Any:
+def status_of(text: str | None) -> Any:
     from finetune30.errors import BadInput
     from finetune30.experiments import Status
 

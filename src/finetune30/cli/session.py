@@ -7,9 +7,7 @@ pipeline does it.
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -18,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from finetune30.cli.user import local_user
 from finetune30.errors import Interrupted
 from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.pipeline import Door, Stopped
@@ -136,7 +135,7 @@ def watched(work: Callable[[Door], Experiment], *, checker: Standby, as_json: bo
     screen = Screen(console, stop)
     before = {number: signal.signal(number, stop.press) for number in _EXIT_BY_SIGNAL}
     try:
-        ended = work(Door(settings, _owner(), screen, stop, checker))
+        ended = work(Door(settings, local_user(), screen, stop, checker))
     except Stopped as stopped:
         ended = stopped.experiment
     except KeyboardInterrupt:
@@ -178,14 +177,6 @@ def _last_line(experiment: Experiment, settings: Settings, *, as_json: bool) -> 
         typer.echo(f"{experiment.id}  cancelled  {folder}")
     else:
         typer.echo(f"{experiment.id}  paused; go on with: finetune30 train --resume {experiment.id}")
-
-
-def _owner() -> str:
-    """The user's name on this machine; containers often have none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 def _clock(seconds: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finetune30.cli import wanted
 from finetune30.errors import ConfigError
 from finetune30.standby import Standby
 
@@ -15,48 +16,29 @@ CHECKER = "finetune30.modeling.parity"
 
 
 def train(
-    config: Annotated[
-        Path | None, typer.Argument(help="YAML file of the experiment; config/default.yaml if left out.")
-    ] = None,
-    config_option: Annotated[
-        Path | None, typer.Option("--config", help="The same as the argument.", show_default=False)
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. --set lora.r=16; may be repeated."),
-    ] = None,
-    experiment_name: Annotated[
-        str | None, typer.Option("--experiment-name", "--experiment_name", help="Name of the run.")
-    ] = None,
-    learning_rate: Annotated[
-        str | None, typer.Option("--learning-rate", "--learning_rate", help="training.learning_rate")
-    ] = None,
-    epochs: Annotated[str | None, typer.Option("--epochs", help="training.num_train_epochs")] = None,
-    train_samples: Annotated[
-        str | None, typer.Option("--train-samples", "--train_samples", help="data.train_samples")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps")] = None,
+    config: wanted.ConfigArgument = None,
+    config_option: wanted.ConfigOption = None,
+    overrides: wanted.Overrides = None,
+    experiment_name: wanted.ExperimentName = None,
+    learning_rate: wanted.LearningRate = None,
+    epochs: wanted.Epochs = None,
+    train_samples: wanted.TrainSamples = None,
+    device: wanted.Device = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="ID", help="Go on with a paused, killed or failed run.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Last line of stdout: one JSON object.")] = False,
 ) -> None:
     """Train an adapter on this machine and print where it landed."""
-    flags = {
-        "experiment_name": experiment_name,
-        "training.learning_rate": learning_rate,
-        "training.num_train_epochs": epochs,
-        "data.train_samples": train_samples,
-        "training.device": device,
-    }
-    given = [*(overrides or []), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-    if config and config_option:
-        raise ConfigError(
-            "two configurations were given",
-            where=f"{config} and --config {config_option}",
-            hint="give one of them",
-        )
-    path = config or config_option
+    path = wanted.one_file(config, config_option)
+    given = wanted.all_overrides(
+        overrides,
+        experiment_name=experiment_name,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        train_samples=train_samples,
+        device=device,
+    )
     if resume is not None and (path or given):
         raise ConfigError(
             "a resumed run goes on with the configuration it began with",

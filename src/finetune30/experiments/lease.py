@@ -12,48 +12,59 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psutil
 
 from finetune30.errors import DiskFull, LeaseLost, StorageError
+from finetune30.experiments.record import Beat, Note, Status
 from finetune30.experiments.store import ExperimentStore
 
 # Progress reaches the row at most so often.
 _PROGRESS_S = 1.0
 # Share of the lease after which a process that cannot reach the database stops by itself.
 _GIVE_UP = 0.75
+# Events that wait for a database that is away; the oldest give way.
+_MOST_UNSENT = 100
 
 
 class Lease:
-    """Holds a claimed experiment while the ``with`` block runs.
+    """Holds a claimed experiment while the ``with`` block runs; a ``Hold``.
 
     Args:
         attempt: The token that ``store.claim`` returned.
         worker: As given to ``store.claim``.
         heartbeat_s: Seconds between two heartbeats; progress makes them more frequent.
-
-    Attributes:
-        cancel_requested: Somebody asked to cancel the experiment.
     """
 
     def __init__(
         self, store: ExperimentStore, experiment_id: str, attempt: int, worker: str, heartbeat_s: float
     ) -> None:
-        self.cancel_requested = False
         self.experiment_id = experiment_id
         self.attempt = attempt
         self.worker = worker
         self._store = store
         self._heartbeat_s = heartbeat_s
+        self._answer = Beat(cancel_requested=False, pause_requested=False)
         self._loss: LeaseLost | None = None
         self._trying_since: float | None = None
         self._progress: dict[str, object] | None = None
+        self._events: deque[Note] = deque(maxlen=_MOST_UNSENT)
+        self._sending = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease of {experiment_id}", daemon=True)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """What somebody asked of the run: ``cancelled``, ``paused`` or nothing."""
+        if self._answer.cancel_requested:
+            return "cancelled"
+        return "paused" if self._answer.pause_requested else None
 
     @property
     def loss(self) -> LeaseLost | None:
@@ -69,15 +80,40 @@ class Lease:
             )
         return self._loss
 
-    @property
-    def lost(self) -> bool:
-        """The experiment is no longer ours: write nothing more."""
-        return self.loss is not None
-
     def update(self, progress: Mapping[str, object]) -> None:
         """Let the next heartbeat, a second away at most, carry ``progress``. Never waits."""
         self._progress = dict(progress)
         self._wake.set()
+
+    def event(self, kind: str, message: str, step: int | None = None) -> None:
+        """Let the next heartbeat carry an event. Never waits."""
+        self._events.append((kind, message, step))
+        self._wake.set()
+
+    def planned(self, config: Mapping[str, object], fingerprint: str, dataset_hash: str) -> None:
+        """Note what exactly runs here. Raises: LeaseLost."""
+        plan = {"config": config, "fingerprint": fingerprint, "dataset_hash": dataset_hash}
+        self._store.record_plan(self.experiment_id, self.attempt, self.worker, **plan)  # type: ignore[arg-type]
+
+    def check(self) -> None:
+        """Ask the database itself, once. Raises: LeaseLost."""
+        self._send()
+
+    def succeeded(self, metrics: Mapping[str, object]) -> None:
+        """SUCCESS. Raises: LeaseLost."""
+        self._send()
+        self._finish(Status.SUCCESS, metrics=metrics)
+
+    def failed(self, error: Mapping[str, object]) -> None:
+        """FAILURE, and why. Raises: LeaseLost."""
+        self._finish(Status.FAILURE, error=error)
+
+    def stopped(self, reason: str) -> None:
+        """REVOKED where it was cancelled, else PENDING and paused: a person resumes. Raises: LeaseLost."""
+        if reason == "cancelled":
+            self._finish(Status.REVOKED)
+        else:
+            self._store.pause(self.experiment_id, self.attempt, self.worker)
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -101,14 +137,22 @@ class Lease:
             self._wake.clear()
             self._trying_since = self._trying_since or time.monotonic()
             try:
-                self.cancel_requested = self._store.heartbeat(
-                    self.experiment_id, self.attempt, self.worker, self._progress
-                )
+                self._send()
             except LeaseLost as loss:
                 self._loss = loss
             except (StorageError, DiskFull):
                 continue  # may pass; ``loss`` knows how long to be patient
             self._trying_since = None
+
+    def _send(self) -> None:
+        with self._sending:  # else two threads could tell an event twice
+            events = tuple(self._events)
+            self._answer = self._store.heartbeat(self.experiment_id, self.attempt, self.worker, self._progress, events)
+            for _ in events:
+                self._events.popleft()
+
+    def _finish(self, status: Status, **rest: Any) -> None:
+        self._store.finish(self.experiment_id, self.attempt, self.worker, status, **rest)
 
 
 def this_worker() -> str:

@@ -62,6 +62,7 @@ class Outcome(StrEnum):
     FAILURE = "FAILURE"
     REVOKED = "REVOKED"
     PAUSED = "PAUSED"
+    DRAINED = "DRAINED"  # its worker was asked to end; another one goes on from the checkpoint
     LOST = "LOST"  # its process fell silent; another attempt or a cancel followed
 
 
@@ -71,13 +72,21 @@ class Experiment:
 
     Attributes:
         attempt: Number of the newest attempt, 0 before the first; also its fencing token.
+        failures: Attempts that count against MAX_ATTEMPTS; drained, paused and cancelled ones do not.
+        queue: Workers serve queues by name.
+        priority: Among the jobs of one owner the highest starts first; owners take turns.
+        devices: GPUs (or processes) the run takes on one machine.
+        max_runtime_s: An attempt is ended after so many seconds; None lets it run.
+        not_before: No worker takes it before this moment: a retry waits a little.
+        pause_requested: Somebody asked to pause it while it runs.
         lease_live: A process held the lease when the row was read.
         dataset_hash: Fingerprint of the exact rows used, known once the data is read.
         progress: ``step``, ``total``, ``loss``, ``eta_s``.
         error: ``code``, ``message``, ``where``, ``hint`` of a FAILURE.
         train_runtime: Seconds of training.
         eval_accuracy: On the validation split, 0 to 1.
-        resumed_from: Id of the finished experiment this one continues.
+        resumed_from: Id of the finished experiment this one continues or runs again.
+        continues: It goes on from the checkpoints of ``resumed_from``.
     """
 
     id: str
@@ -104,6 +113,14 @@ class Experiment:
     train_runtime: float | None
     eval_accuracy: float | None
     resumed_from: str | None
+    continues: bool
+    queue: str
+    priority: int
+    devices: int
+    failures: int
+    max_runtime_s: float | None
+    not_before: float | None
+    pause_requested: bool
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, ready for strict JSON."""
@@ -120,6 +137,91 @@ class Attempt:
     started_at: float
     ended_at: float | None
     outcome: Outcome | None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a submitter may ask for beside the configuration.
+
+    Attributes:
+        devices: GPUs (or processes) it needs on one machine.
+        idempotency_key: The same key of the same owner never makes a second job.
+        resumed_from: The ended experiment it continues or runs again.
+        continues: Go on from the checkpoints of ``resumed_from``.
+    """
+
+    queue: str = "train"
+    priority: int = 0
+    devices: int = 1
+    max_runtime_s: float | None = None
+    idempotency_key: str | None = None
+    resumed_from: str | None = None
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A row that a worker has taken; ``attempt`` is the token every write must show.
+
+    Attributes:
+        sent: ``time.monotonic()`` when the claim was sent: the lease began no earlier.
+    """
+
+    experiment: Experiment
+    attempt: int
+    worker: str
+    sent: float
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat is answered: what somebody wants of the run."""
+
+    cancel_requested: bool
+    pause_requested: bool
+
+
+# An event on its way into the history: kind, message, step.
+Note = tuple[str, str, int | None]
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One thing that happened to an experiment, in order of ``number``.
+
+    Attributes:
+        kind: ``state``, ``checkpoint``, ``evaluation`` or ``warning``.
+        status: Of a ``state`` event, the state it entered.
+    """
+
+    number: int
+    experiment_id: str
+    at: float
+    attempt: int
+    kind: str
+    status: Status | None
+    message: str
+    step: int | None
+
+
+@dataclass(frozen=True)
+class WorkerSeen:
+    """A worker's last sign of life.
+
+    Attributes:
+        slots: Attempts it runs at once, of which ``busy`` are taken.
+        alive: It was heard of within a lease.
+    """
+
+    name: str
+    host: str
+    slots: int
+    busy: int
+    queues: list[str]
+    started_at: float
+    seen_at: float
+    alive: bool
 
 
 def first_id(name: str, at: float, tz: str) -> str:

@@ -55,6 +55,16 @@ def not_cancellable(found: Experiment) -> StateError:
     return StateError(f"{found.id} is {found.status}, only PENDING and STARTED can be cancelled")
 
 
+def not_waiting(found: Experiment, wish: str) -> StateError:
+    """A pause or a resume found the row terminal, or about to be cancelled."""
+    if found.cancel_requested and not found.status.is_terminal:
+        return StateError(f"{found.id} is being cancelled, it cannot be {wish}")
+    return StateError(
+        f"{found.id} is {found.status}, only PENDING and STARTED can be {wish}",
+        hint=f"run it again as a new job: finetune30 jobs retry {found.id}",
+    )
+
+
 def not_deletable(found: Experiment) -> StateError:
     """A delete found somebody running it."""
     return StateError(

@@ -29,6 +29,7 @@ class Filters(TypedDict, total=False):
         end: Last moment of creation, Unix seconds.
         status: Only this state.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
+        resumed_from: Only those that continue this experiment or run it again.
         sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
         desc: Largest, latest, last of the alphabet first; the default.
         limit: At most so many.
@@ -41,6 +42,7 @@ class Filters(TypedDict, total=False):
     end: float | None
     status: Status | None
     dataset_hash: str | None
+    resumed_from: str | None
     sort_by: str
     desc: bool
     limit: int | None
@@ -62,6 +64,7 @@ def select_matching(filters: Filters) -> Select[Any]:
         (row.created_at.__ge__, filters.get("start")),
         (row.created_at.__le__, filters.get("end")),
         (row.status.__eq__, filters.get("status")),
+        (row.resumed_from.__eq__, filters.get("resumed_from")),
     )
     found = select_experiments().where(*(compare(bound) for compare, bound in bounds if bound is not None))
     if version := filters.get("dataset_hash"):

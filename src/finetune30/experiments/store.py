@@ -2,40 +2,24 @@
 
 Promises: a row is never run by two; who lost the lease changes nothing; a terminal state never
 changes; every attempt keeps its line of history. The same behaviour on SQLite and PostgreSQL.
-Neighbours: ``moves`` holds the statements, ``lease`` calls heartbeat, ``pipeline`` the rest. No
-files here.
+Neighbours: ``moves`` holds the statements, ``queue`` is the same rows as workers see them, ``lease``
+calls heartbeat, ``pipeline`` the rest. No files here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from sqlalchemy import Connection, Engine, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, literal, select
 
 from finetune30 import database
-from finetune30.errors import StateError, StorageError
-from finetune30.experiments import moves, refusals
-from finetune30.experiments.record import (
-    Attempt,
-    Experiment,
-    Outcome,
-    Status,
-    first_id,
-    plain_text,
-    portable,
-    search_key,
-)
+from finetune30.errors import StateError
+from finetune30.experiments import history, making, moves, refusals
+from finetune30.experiments.record import Attempt, Beat, Experiment, Note, Outcome, Status, plain_text, portable
+from finetune30.experiments.rows import existing, find
 from finetune30.experiments.search import Filters, select_matching
-from finetune30.experiments.tables import (
-    attempts,
-    experiments,
-    row,
-    select_experiments,
-    to_attempt,
-    to_experiment,
-)
+from finetune30.experiments.tables import row, to_experiment
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
@@ -57,30 +41,31 @@ class ExperimentStore:
         """Give all connections back."""
         self._engine.dispose()
 
-    def create(self, config: ExperimentConfig, owner: str, *, tz: str, resumed_from: str | None = None) -> Experiment:
-        """A new PENDING row with an id of its own, however many are made in the same second.
+    def create(
+        self,
+        config: ExperimentConfig,
+        owner: str,
+        *,
+        tz: str,
+        resumed_from: str | None = None,
+        claimed_by: str | None = None,
+    ) -> Experiment:
+        """A new row with an id of its own, however many are made in the same second.
 
         Args:
             owner: Who asked for it.
             tz: Zone of date and time in the id.
-            resumed_from: Id of the finished experiment it continues.
+            resumed_from: Id of the finished experiment whose checkpoints it goes on from.
+            claimed_by: The process that runs it at once: the row is STARTED, attempt 1, before any worker
+                can see it waiting. None leaves it PENDING.
         """
         with database.write(self._engine) as connection:
-            created_at: float = connection.execute(select(database.now())).scalar_one()
-            values = {
-                "name": plain_text(config.experiment_name),
-                "name_key": search_key(config.experiment_name),
-                "owner": plain_text(owner),
-                "status": Status.PENDING,
-                "config": portable(config.model_dump(mode="json")),
-                "fingerprint": config.fingerprint,
-                "base_model": plain_text(config.model.name),
-                "dataset": plain_text(config.data.dataset_name),
-                "created_at": created_at,
-                "resumed_from": resumed_from,
-            }
-            wanted = first_id(config.experiment_name, created_at, tz)
-            return _existing(connection, _insert_with_free_id(connection, wanted, values))
+            values: dict[str, Any] = {"resumed_from": resumed_from, "continues": resumed_from is not None}
+            made = making.make(connection, config, owner, tz, values)
+            history.note_state(connection, made, 0, Status.PENDING, "made")
+            if claimed_by is not None:
+                self._claim(connection, made, claimed_by, dead_owner=None, take_paused=False)
+            return existing(connection, made)
 
     def get(self, experiment_id: str) -> Experiment:
         """The experiment with exactly this id.
@@ -88,7 +73,7 @@ class ExperimentStore:
         Raises: NotFound; its hint names ids that look alike.
         """
         with database.read(self._engine) as connection:
-            return _existing(connection, experiment_id)
+            return existing(connection, experiment_id)
 
     def match(self, prefix: str) -> Experiment:
         """The experiment with this id, or the only one whose id begins so.
@@ -101,7 +86,7 @@ class ExperimentStore:
             ids = connection.scalars(select(row.id).where(begins).order_by(row.id)).all() if prefix else ()
             if len(ids) > 1 and prefix not in ids:
                 raise refusals.ambiguous(prefix, ids)
-            return _existing(connection, ids[0] if len(ids) == 1 else prefix)
+            return existing(connection, ids[0] if len(ids) == 1 else prefix)
 
     def newest(self, status: Status | None = None) -> Experiment:
         """The experiment made last, of those in this state.
@@ -123,9 +108,8 @@ class ExperimentStore:
 
     def attempts(self, experiment_id: str) -> list[Attempt]:
         """Who ran the experiment and how each attempt ended, the first one first."""
-        lines = select(attempts).where(attempts.c.experiment_id == plain_text(experiment_id))
         with database.read(self._engine) as connection:
-            return [to_attempt(line) for line in connection.execute(lines.order_by(attempts.c.attempt))]
+            return history.attempts_of(connection, experiment_id)
 
     def claim(self, experiment_id: str, worker: str, *, dead_owner: str | None = None, take_paused: bool = True) -> int:
         """Make ``worker`` the one that runs the experiment, for ``lease_s`` seconds.
@@ -137,33 +121,62 @@ class ExperimentStore:
         Raises: AlreadyClaimed while another one's lease is alive; StateError if the experiment is
             terminal, paused or about to be cancelled; NotFound.
         """
-        claim = moves.claim(experiment_id, worker, self.lease_s, dead_owner=dead_owner, take_paused=take_paused)
         with database.write(self._engine) as connection:
-            attempt = connection.scalar(claim)
-            if attempt is None:
-                raise refusals.not_claimable(_existing(connection, experiment_id))
-            moves.begin_attempt(connection, experiment_id, attempt, worker)
-            return attempt
+            return self._claim(connection, experiment_id, worker, dead_owner=dead_owner, take_paused=take_paused)
+
+    def _claim(
+        self, connection: Connection, experiment_id: str, worker: str, *, dead_owner: str | None, take_paused: bool
+    ) -> int:
+        claim = moves.claim(experiment_id, worker, self.lease_s, dead_owner=dead_owner, take_paused=take_paused)
+        attempt = connection.scalar(claim)
+        if attempt is None:
+            raise refusals.not_claimable(existing(connection, experiment_id))
+        history.begin_attempt(connection, experiment_id, attempt, worker)
+        return attempt
 
     def heartbeat(
-        self, experiment_id: str, attempt: int, worker: str, progress: Mapping[str, object] | None = None
-    ) -> bool:
-        """Prolong the lease and note the progress.
+        self,
+        experiment_id: str,
+        attempt: int,
+        worker: str,
+        progress: Mapping[str, object] | None = None,
+        events: Sequence[Note] = (),
+    ) -> Beat:
+        """Prolong the lease and note progress and events.
 
-        Returns: True when somebody asked to cancel the experiment.
+        Returns: What somebody asked of the experiment meanwhile.
         Raises: LeaseLost if this attempt no longer runs it; stop writing at once.
         """
         values: dict[str, Any] = {"lease_expires_at": database.now() + self.lease_s}
         if progress is not None:
             values["progress"] = portable(progress)
-        return self._change(experiment_id, attempt, worker, values).cancel_requested
+        beat = moves.held(experiment_id, attempt, worker, values).returning(row.cancel_requested, row.pause_requested)
+        with database.write(self._engine) as connection:
+            answer = connection.execute(beat).first()
+            if answer is None:
+                raise refusals.lost(experiment_id, attempt, worker, find(connection, experiment_id))
+            for kind, message, step in events:
+                history.note_event(connection, experiment_id, attempt, kind, message, step)
+            return Beat(bool(answer.cancel_requested), bool(answer.pause_requested))
 
-    def record_data(self, experiment_id: str, attempt: int, worker: str, dataset_hash: str) -> None:
-        """Note which rows exactly the experiment trains on, as soon as they are known.
+    def record_plan(
+        self,
+        experiment_id: str,
+        attempt: int,
+        worker: str,
+        *,
+        config: Mapping[str, object],
+        fingerprint: str,
+        dataset_hash: str,
+    ) -> None:
+        """Note the configuration as it runs here (revisions pinned, sizes measured) and the rows it trains on.
+
+        A later attempt goes on with exactly these.
 
         Raises: LeaseLost if this attempt no longer runs it.
         """
-        self._change(experiment_id, attempt, worker, {"dataset_hash": dataset_hash})
+        values = {"config": portable(config), "fingerprint": fingerprint, "dataset_hash": dataset_hash}
+        self._change(experiment_id, attempt, worker, values)
 
     def finish(
         self,
@@ -195,7 +208,7 @@ class ExperimentStore:
             values["eval_accuracy"] = (figures.get("eval") or {}).get("accuracy")
         if dataset_hash is not None:
             values["dataset_hash"] = dataset_hash
-        return self._change(experiment_id, attempt, worker, values, ends_as=Outcome(status))
+        return self._change(experiment_id, attempt, worker, values, ends_as=Outcome(status), error=error)
 
     def pause(self, experiment_id: str, attempt: int, worker: str) -> Experiment:
         """Give the experiment back, to be resumed later: PENDING and paused.
@@ -204,7 +217,8 @@ class ExperimentStore:
 
         Raises: LeaseLost if this attempt no longer runs it.
         """
-        return self._change(experiment_id, attempt, worker, moves.paused(), ends_as=Outcome.PAUSED)
+        values = moves.given_back(pauses=literal(True))
+        return self._change(experiment_id, attempt, worker, values, ends_as=Outcome.PAUSED)
 
     def cancel(self, experiment_id: str) -> Experiment:
         """Stop the experiment: at once where nobody runs it, else at its next heartbeat.
@@ -214,11 +228,13 @@ class ExperimentStore:
         """
         with database.write(self._engine) as connection:
             status = connection.scalar(moves.cancel(experiment_id))
-            found = _existing(connection, experiment_id)
+            found = existing(connection, experiment_id)
             if status is None:
                 raise refusals.not_cancellable(found)
             if found.status is Status.REVOKED:
-                moves.end_attempt(connection, experiment_id, Outcome.LOST)  # of a silent process
+                history.end_attempt(connection, experiment_id, Outcome.LOST)  # of a silent process
+            word = "cancelled" if found.status is Status.REVOKED else "is to be cancelled"
+            history.note_state(connection, experiment_id, found.attempt, found.status, word)
             return found
 
     def delete(self, experiment_id: str) -> None:
@@ -228,7 +244,7 @@ class ExperimentStore:
         """
         with database.write(self._engine) as connection:
             if connection.scalar(moves.forget(experiment_id)) is None:
-                raise refusals.not_deletable(_existing(connection, experiment_id))
+                raise refusals.not_deletable(existing(connection, experiment_id))
 
     def _change(
         self,
@@ -237,39 +253,16 @@ class ExperimentStore:
         worker: str,
         values: Mapping[str, Any],
         ends_as: Outcome | None = None,
+        error: Mapping[str, object] | None = None,
     ) -> Experiment:
         """Write as the attempt that holds the row; the row as it then is."""
         with database.write(self._engine) as connection:
             if connection.scalar(moves.held(experiment_id, attempt, worker, values)) is None:
-                raise refusals.lost(experiment_id, attempt, worker, _find(connection, experiment_id))
+                raise refusals.lost(experiment_id, attempt, worker, find(connection, experiment_id))
+            found = existing(connection, experiment_id)
             if ends_as:
-                moves.end_attempt(connection, experiment_id, ends_as)
-            return _existing(connection, experiment_id)
-
-
-def _find(connection: Connection, experiment_id: str) -> Experiment | None:
-    found = connection.execute(select_experiments().where(moves.this(experiment_id))).first()
-    return None if found is None else to_experiment(found)
-
-
-def _existing(connection: Connection, experiment_id: str) -> Experiment:
-    found = _find(connection, experiment_id)
-    if found is None:
-        newest_first = select(row.id).order_by(row.created_at.desc()).limit(1000)
-        raise refusals.missing(experiment_id, connection.scalars(newest_first).all())
-    return found
-
-
-def _insert_with_free_id(connection: Connection, wanted: str, values: Mapping[str, Any]) -> str:
-    """Insert as the first free one of ``wanted``, ``wanted_2``, …: the primary key decides."""
-    for number in range(1, 100_000):
-        experiment_id = wanted if number == 1 else f"{wanted}_{number}"
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(experiments).values(id=experiment_id, **values))
-        except IntegrityError:
-            if _find(connection, experiment_id) is None:  # not the id was at fault
-                raise
-            continue
-        return experiment_id
-    raise StorageError(f"no free id is left beside {wanted}", hint="try again in a second")
+                ends_as = Outcome(found.status) if found.status.is_terminal else ends_as
+                history.end_attempt(connection, experiment_id, ends_as, error)
+                why = f"attempt {attempt}: {error['message']}" if error else f"attempt {attempt} {ends_as.lower()}"
+                history.note_state(connection, experiment_id, attempt, found.status, why)
+            return found

@@ -1,7 +1,7 @@
-"""The two tables of experiments, and the way from a row to a record.
+"""The tables of experiments, and the way from a row to a record.
 
-``migrations`` makes them; a test compares the two. Neighbours: only ``store`` and ``search``
-read this.
+``migrations`` makes them; a test compares the two. Neighbours: only this room's statements
+(``store``, ``queue``, ``search``, ``moves``, ``history``, ``workers``) read this.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     ForeignKey,
+    Index,
     Integer,
     Row,
     Select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    false,
     func,
     select,
 )
@@ -61,10 +63,25 @@ experiments = Table(
     Column("train_runtime", Double),
     Column("eval_accuracy", Double),
     Column("resumed_from", String(80)),  # no foreign key: the origin may be deleted
+    Column("continues", Boolean, nullable=False, default=False, server_default=false()),
+    Column("queue", Text, nullable=False, default="train", server_default="train"),
+    Column("priority", Integer, nullable=False, default=0, server_default="0"),
+    Column("devices", Integer, nullable=False, default=1, server_default="1"),
+    Column("failures", Integer, nullable=False, default=0, server_default="0"),
+    Column("max_runtime_s", Double),
+    Column("not_before", Double),
+    Column("pause_requested", Boolean, nullable=False, default=False, server_default=false()),
+    Column("ring_at", Double),  # when its bell is to be rung (again)
+    Column("rings", Integer, nullable=False, default=0, server_default="0"),
+    Column("idempotency_key", Text),
+    Column("submission", String(64)),  # hash of what was submitted under that key
     CheckConstraint(f"status IN ({', '.join(repr(str(status)) for status in Status)})", name="status"),
 )
 
 row = experiments.c
+
+Index("ix_experiments_owner", row.owner, row.status, row.started_at)
+Index("uq_experiments_owner_idempotency_key", row.owner, row.idempotency_key, unique=True)
 
 attempts = Table(
     "attempts",
@@ -75,7 +92,38 @@ attempts = Table(
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("outcome", String(16)),
+    Column("error", _JSON),
 )
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("experiment_id", String(80), ForeignKey("experiments.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16)),
+    Column("message", Text, nullable=False),
+    Column("step", Integer),
+    Index("ix_events_experiment_id", "experiment_id", "number"),
+    sqlite_autoincrement=True,  # a number is never given twice
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("busy", Integer, nullable=False),
+    Column("queues", _JSON, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+# Columns of the store's own, no part of a record.
+_PRIVATE = ("name_key", "ring_at", "rings", "idempotency_key", "submission")
 
 # A row that was STARTED without ever getting a lease must count as expired: NULL < now() is never true.
 _lease_end = func.coalesce(row.lease_expires_at, row.started_at, row.created_at)
@@ -91,7 +139,8 @@ def select_experiments() -> Select[Any]:
 def to_experiment(row: Row[Any]) -> Experiment:
     """One row of ``select_experiments`` as a record."""
     values = dict(row._mapping)
-    del values["name_key"]
+    for private in _PRIVATE:
+        del values[private]
     return Experiment(**{**values, "status": Status(values["status"])})
 
 

@@ -48,12 +48,13 @@ def locate(name: str, revision: str | None = None) -> Source:
     """
     if name.startswith("builtin:"):
         return _builtin(name, revision)
-    if _looks_like_path(name):
+    if is_path(name):
         return _local(name, revision)
     return _hub(name, revision)
 
 
-def _looks_like_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """The name is that of a folder on this machine, which may be missing."""
     if name.startswith(("/", "./", "../", "~")):
         return True
     try:

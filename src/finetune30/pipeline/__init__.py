@@ -5,8 +5,7 @@ is made → row and folder → attempt: train under a lease → result: evaluate
 reload it in a fresh process, publish, finish the row. No queue and no web here.
 """
 
-from finetune30.pipeline.attempt import Stopped
 from finetune30.pipeline.plan import Plan, prepare
-from finetune30.pipeline.run import Door, open_run, resume, run
+from finetune30.pipeline.run import Door, Order, Stopped, execute, open_run, resume, run
 
-__all__ = ["Door", "Plan", "Stopped", "open_run", "prepare", "resume", "run"]
+__all__ = ["Door", "Order", "Plan", "Stopped", "execute", "open_run", "prepare", "resume", "run"]

@@ -1,7 +1,8 @@
 """One attempt at an experiment: train under a lease, publish, end the row.
 
 Whatever happens in between, the row ends in SUCCESS, FAILURE with a reason and a hint,
-REVOKED, or goes back to PENDING (paused) with a checkpoint to resume from.
+REVOKED, or goes back to PENDING with a checkpoint to resume from. It is told so through a ``Hold``:
+no database is known here.
 Neighbours: ``run`` claims the row and opens the folder; ``result`` publishes.
 """
 
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from finetune30.errors import Crashed, DiskFull, Finetune30Error, LeaseLost, RunFailed
-from finetune30.experiments import Experiment, ExperimentFolder, ExperimentStore, Lease, Status
+from finetune30.experiments import ExperimentFolder, Hold
 from finetune30.monitoring import GpuSample, PerformanceMonitor, RunLog, environment_report, nvidia_probe
 from finetune30.pipeline.plan import Plan
 from finetune30.pipeline.result import publish
@@ -27,44 +28,35 @@ _MONITOR_INTERVAL_S = 0.5
 _VERSIONS = ("finetune30", "torch", "transformers", "peft")
 
 
-class Stopped(Exception):
-    """The attempt ended early at a checkpoint; no error, the run can go on.
-
-    Attributes:
-        experiment: PENDING and paused, or REVOKED.
-    """
-
-    def __init__(self, experiment: Experiment) -> None:
-        super().__init__(experiment.id)
-        self.experiment = experiment
-
-
 @dataclass(frozen=True)
 class Attempt:
-    """A claimed row and all that is needed to carry it out."""
+    """A claimed row and all that is needed to carry it out.
 
-    store: ExperimentStore
-    experiment: Experiment
+    Attributes:
+        takes_over: Id of the ended run whose checkpoints this one goes on from.
+        makes_folder: Nobody has made the folder yet, unless an earlier attempt did.
+        token_cache: Folder for what was read once.
+    """
+
     folder: ExperimentFolder
     plan: Plan
-    lease: Lease
+    hold: Hold
+    takes_over: str | None
+    makes_folder: bool
     log: RunLog
     watch: Progress
     stop_requested: Callable[[], str | None]
     token_cache: Path
     checker: Standby | None
 
-    def carry_out(self) -> Experiment:
+    def carry_out(self) -> str | None:
         """Train and publish.
 
-        Returns: The experiment in SUCCESS.
-        Raises: RunFailed after the row says FAILURE; Stopped; LeaseLost (nothing more was written).
+        Returns: None in SUCCESS; or why it stopped at a checkpoint, which the row then says as well.
+        Raises: RunFailed after the row says FAILURE; LeaseLost (nothing more was written).
         """
         try:
-            with (
-                self.lease,
-                PerformanceMonitor(_MONITOR_INTERVAL_S, _gpu_of(self.plan.compute.device)) as monitor,
-            ):
+            with PerformanceMonitor(_MONITOR_INTERVAL_S, _gpu_of(self.plan.compute.device)) as monitor:
                 self._open_folder()
                 trained = fit(
                     self.plan.base,
@@ -80,34 +72,24 @@ class Attempt:
                     return self._stop(trained.stopped or "interrupted")
                 if reason := self._why_stop():
                     return self._stop(reason)
-                return self._finish(trained, trained.folder, monitor)
+                self._finish(trained, trained.folder, monitor)
+                return None
         except (KeyboardInterrupt, SystemExit):
             return self._stop("interrupted")
         except LeaseLost as loss:
-            loss.experiment_id = self.lease.experiment_id
+            loss.experiment_id = self.hold.experiment_id
             with suppress(OSError):
                 self.log.line(f"stopped: {loss.message}")
             raise
-        except Stopped:
-            raise
         except Exception as fault:  # the boundary: the row must end, whatever was raised
-            failure = as_run_failure(fault)
-            failure.experiment_id = self.lease.experiment_id
-            if isinstance(failure, DiskFull):
-                failure.hint = (
-                    "every checkpoint written before is whole; free some space (finetune30 runs gc --dry-run), "
-                    f"then: finetune30 train --resume {failure.experiment_id}"
-                )
-            details = traceback.format_exc() if isinstance(failure, Crashed) else ""
-            self._fail(failure, details)
-            raise failure from fault
+            raise fail(self.hold, self.log, fault) from fault
         finally:
             self.log.close()
 
-    def _finish(self, trained: TrainedAdapter, adapter: Path, monitor: PerformanceMonitor) -> Experiment:
+    def _finish(self, trained: TrainedAdapter, adapter: Path, monitor: PerformanceMonitor) -> None:
         self._note("evaluating the saved adapter and reloading it in a fresh process")
         versions = {k: v for k, v in environment_report()["versions"].items() if k in _VERSIONS and v}
-        published = publish(self.plan, adapter, self.folder, versions, self._still_ours, self.checker)
+        published = publish(self.plan, adapter, self.folder, versions, self.hold.check, self.checker)
         self._note(f"reloaded: probabilities differ by at most {published.worst_difference:.1e}")
         metrics = {
             "train": trained.figures,
@@ -130,34 +112,29 @@ class Attempt:
             f"done: accuracy {scores.accuracy:.4f}, f1_macro {scores.f1_macro:.4f} on {scores.rows} validation rows"
         )
         # Nothing may fail after this line: the row would say SUCCESS and the user would be told otherwise.
-        return self.store.finish(
-            self.lease.experiment_id, self.lease.attempt, self.lease.worker, Status.SUCCESS, metrics=metrics
-        )
-
-    def _still_ours(self) -> None:
-        """Ask the database itself, once, before anything is published (LeaseLost if not)."""
-        self.store.heartbeat(self.lease.experiment_id, self.lease.attempt, self.lease.worker)
+        self.hold.succeeded(metrics)
 
     def _open_folder(self) -> None:
-        """Make the folder, or go on in the one an earlier attempt left; note what this attempt runs with."""
-        if self.lease.attempt == 1 or not self.folder.path.exists():
+        """Make the folder, or go on in the one there is; note what this attempt runs with."""
+        if self.makes_folder and (self.hold.attempt == 1 or not self.folder.path.exists()):
             # A first attempt refuses a folder that exists: its checkpoints would be somebody else's.
             ExperimentFolder.create(self.folder.results_dir, self.folder.id)
         self.folder.write_text(self.folder.config_yaml, self.plan.config.to_yaml())
         self.log.open(self.folder.logs_txt)
         self._write_environment()
         self._keep_data()
-        if self.experiment.resumed_from is not None:
-            source = ExperimentFolder(self.folder.results_dir, self.experiment.resumed_from).artifacts
+        if self.takes_over is not None:
+            source = ExperimentFolder(self.folder.results_dir, self.takes_over).artifacts
             copied = copy_checkpoints(source, self.folder.artifacts) if source.is_dir() else []
             if copied:
-                self._note(f"checkpoints taken over from {self.experiment.resumed_from}: {', '.join(copied)}")
+                self._note(f"checkpoints taken over from {self.takes_over}: {', '.join(copied)}")
 
     def _keep_data(self) -> None:
         """Store the exact rows as a version of the data, and what was wrong with them."""
         plan = self.plan
         # The row first: from then on the version counts as used, so nobody sweeps it away.
-        self.store.record_data(self.lease.experiment_id, self.lease.attempt, self.lease.worker, plan.splits.fingerprint)
+        config = plan.config
+        self.hold.planned(config.model_dump(mode="json"), config.fingerprint, plan.splits.fingerprint)
         version = plan.versions.freeze(plan.splits, plan.config.data.model_dump(mode="json"), plan.quality.summary())
         with self.folder.writing(self.folder.quality_json) as file:
             plan.quality.write_json(file)
@@ -189,13 +166,15 @@ class Attempt:
             values = {k: v for k, v in asdict(event).items() if k != "message" and v not in (None, {})}
             self.folder.append_json(self.folder.progress_jsonl, values)
         if event.kind == "step":
-            self.lease.update({"step": event.step, "total": event.total, "loss": event.loss, "eta_s": event.eta_s})
+            self.hold.update({"step": event.step, "total": event.total, "loss": event.loss, "eta_s": event.eta_s})
             self.log.line(
                 f"step {event.step}/{event.total} loss {event.loss:.4f} learning_rate {event.learning_rate or 0:.3g} "
                 f"tokens/s {event.tokens_per_s or 0:.0f}"
             )
         else:
             self.log.line(event.message)
+        if event.kind in ("evaluation", "checkpoint"):
+            self.hold.event(event.kind, event.message, event.step)
         with suppress(OSError, SystemExit):  # a screen nobody reads any more (a closed pipe) must not stop a run
             self.watch(event)
 
@@ -203,32 +182,41 @@ class Attempt:
         self._hear(Event("note", text))
 
     def _why_stop(self) -> str | None:
-        if self.lease.lost:
+        if self.hold.loss is not None:
             return "lost its lease"
-        if self.lease.cancel_requested:
-            return "cancelled"
-        return self.stop_requested()
+        return self.hold.stop_reason or self.stop_requested()
 
-    def _stop(self, reason: str) -> Experiment:
-        lease = self.lease
-        if lease.loss is not None:
-            raise lease.loss
-        if reason == "cancelled":
-            self.log.line("cancelled")
-            self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.REVOKED)
+    def _stop(self, reason: str) -> str:
+        hold = self.hold
+        if hold.loss is not None:
+            raise hold.loss
+        if reason == "interrupted":
+            self.log.line(f"paused (interrupted); resume with: finetune30 train --resume {hold.experiment_id}")
+        elif reason == "paused":
+            self.log.line(f"paused; resume with: finetune30 jobs resume {hold.experiment_id}")
         else:
-            self.log.line(f"paused ({reason}); resume with: finetune30 train --resume {lease.experiment_id}")
-            self.store.pause(lease.experiment_id, lease.attempt, lease.worker)
-        raise Stopped(self.store.get(lease.experiment_id))
+            self.log.line(reason)
+        hold.stopped(reason)
+        return reason
 
-    def _fail(self, failure: Finetune30Error, details: str) -> None:
-        lease = self.lease
-        with suppress(OSError):  # a log that cannot be written must not keep the row from ending
-            for line in [*details.splitlines(), f"failed [{failure.code}] {failure}"]:
-                self.log.line(line)
-        # Where the database refuses too (a full disk), the first error is still the one to tell.
-        with suppress(Finetune30Error):
-            self.store.finish(lease.experiment_id, lease.attempt, lease.worker, Status.FAILURE, error=failure.to_dict())
+
+def fail(hold: Hold, log: RunLog, fault: Exception) -> RunFailed:
+    """Say in log and row that the attempt failed, and why; the error to raise."""
+    failure = as_run_failure(fault)
+    failure.experiment_id = hold.experiment_id
+    if isinstance(failure, DiskFull):
+        failure.hint = (
+            "every checkpoint written before is whole; free some space (finetune30 runs gc --dry-run), then: "
+            f"finetune30 train --resume {hold.experiment_id}, or finetune30 jobs retry {hold.experiment_id}"
+        )
+    details = "".join(traceback.format_exception(fault)) if isinstance(failure, Crashed) else ""
+    with suppress(OSError):  # a log that cannot be written must not keep the row from ending
+        for line in [*details.splitlines(), f"failed [{failure.code}] {failure}"]:
+            log.line(line)
+    # Where the database refuses too (a full disk), the first error is still the one to tell.
+    with suppress(Finetune30Error):
+        hold.failed(failure.to_dict())
+    return failure
 
 
 def as_run_failure(fault: Exception) -> RunFailed:

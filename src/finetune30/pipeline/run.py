@@ -1,7 +1,7 @@
-"""The doors of the pipeline: run a configuration, resume a run, open one for answers.
+"""The doors of the pipeline: run a configuration, resume a run, carry out an order, open a run for answers.
 
-Neighbours: ``plan`` checks, ``attempt`` trains. The command line calls these; a worker will
-call ``attempt`` for rows it has claimed.
+Neighbours: ``plan`` checks, ``attempt`` trains. The command line calls ``run`` and ``resume``, which
+hold their row themselves; the process that a worker starts calls ``execute`` for a row it has claimed.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.data.versions import VersionStore
-from finetune30.errors import StateError
+from finetune30.errors import LeaseLost, StateError
 from finetune30.experiments import (
     Experiment,
     ExperimentFolder,
     ExperimentStore,
+    Hold,
     Lease,
     Status,
     check_results_dir,
@@ -27,7 +29,7 @@ from finetune30.experiments import (
 from finetune30.experiments.refusals import not_claimable
 from finetune30.modeling import OpenAdapter, choose, open_adapter
 from finetune30.monitoring import RunLog
-from finetune30.pipeline.attempt import Attempt
+from finetune30.pipeline.attempt import Attempt, fail
 from finetune30.pipeline.plan import Plan, prepare
 from finetune30.settings import Settings
 from finetune30.standby import Standby
@@ -49,6 +51,69 @@ class Door:
     watch: Progress
     stop_requested: Callable[[], str | None]
     checker: Standby | None = None
+
+
+class Stopped(Exception):
+    """A run ended early at a checkpoint; no error, it can go on.
+
+    Attributes:
+        experiment: PENDING and paused, or REVOKED.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__(experiment.id)
+        self.experiment = experiment
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at a claimed experiment, for a process that knows no database.
+
+    Attributes:
+        takes_over: Id of the ended run whose checkpoints it goes on from.
+        dataset_hash: Of the rows an earlier attempt trained on; None for the first.
+    """
+
+    experiment_id: str
+    attempt: int
+    config: ExperimentConfig
+    results_dir: Path
+    data_dir: Path
+    tz: str
+    takes_over: str | None = None
+    dataset_hash: str | None = None
+
+
+def execute(order: Order, hold: Hold, checker: Standby | None = None) -> str | None:
+    """Carry out one attempt; whoever gave the order has claimed the row and made its folder.
+
+    Returns: None in SUCCESS, or why it stopped at a checkpoint.
+    Raises: BadInput, RunFailed after ``hold`` was told; LeaseLost.
+    """
+    folder = ExperimentFolder(order.results_dir, order.experiment_id)
+    log = RunLog(order.tz)
+    with hold:
+        try:
+            log.open(folder.logs_txt)
+            plan = prepare(order.config, VersionStore(order.data_dir), log.line)
+            _same_inputs(order.experiment_id, order.dataset_hash, plan, order.results_dir)
+            check_results_dir(order.results_dir, plan.disk_bytes)
+        except LeaseLost:
+            raise
+        except Exception as fault:  # as in ``Attempt``: the row must end
+            raise fail(hold, log, fault) from fault
+        return Attempt(
+            folder=folder,
+            plan=plan,
+            hold=hold,
+            takes_over=order.takes_over,
+            makes_folder=False,
+            log=log,
+            watch=lambda _: None,
+            stop_requested=lambda: None,
+            checker=checker,
+            token_cache=order.data_dir / "tokens",
+        ).carry_out()
 
 
 def run(config: ExperimentConfig, door: Door) -> Experiment:
@@ -83,15 +148,15 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     if experiment.status.is_terminal:
         _not_continued_yet(store, experiment)
         plan = prepare(config, VersionStore(settings.data_dir), tell)
-        _same_inputs(experiment, plan, settings)
+        _same_inputs(experiment.id, experiment.dataset_hash, plan, settings.results_dir)
         tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
         return _begin(plan, door, log, resumed_from=experiment)
     if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
         raise not_claimable(experiment)  # before models are read
     plan = prepare(config, VersionStore(settings.data_dir), tell)
-    _same_inputs(experiment, plan, settings)
+    _same_inputs(experiment.id, experiment.dataset_hash, plan, settings.results_dir)
     check_results_dir(settings.results_dir, plan.disk_bytes)
-    return _attempt(store, experiment, plan, door, log)
+    return _attempt(store, experiment, _claim(store, experiment, settings.heartbeat_s), plan, door, log)
 
 
 def open_run(experiment_id: str | None, settings: Settings, device: str = "auto") -> tuple[Experiment, OpenAdapter]:
@@ -129,28 +194,41 @@ def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None)
     settings = door.settings
     check_results_dir(settings.results_dir, plan.disk_bytes)
     store = open_store(settings, create=True)
+    worker = this_worker()
     experiment = store.create(
-        plan.config, owner=door.owner, tz=settings.tz, resumed_from=resumed_from.id if resumed_from else None
+        plan.config,
+        owner=door.owner,
+        tz=settings.tz,
+        resumed_from=resumed_from.id if resumed_from else None,
+        claimed_by=worker,  # from the first instant: no worker may see it waiting
     )
     door.watch(Event("experiment", experiment.id))
-    return _attempt(store, experiment, plan, door, log)
+    lease = Lease(store, experiment.id, experiment.attempt, worker, settings.heartbeat_s)
+    return _attempt(store, experiment, lease, plan, door, log)
 
 
-def _attempt(store: ExperimentStore, experiment: Experiment, plan: Plan, door: Door, log: RunLog) -> Experiment:
-    """Claim the row and carry it out; from here on the row tells how it ended."""
-    lease = _claim(store, experiment, door.settings.heartbeat_s)
-    return Attempt(
-        store=store,
-        experiment=experiment,
-        folder=ExperimentFolder(door.settings.results_dir, experiment.id),
+def _attempt(
+    store: ExperimentStore, experiment: Experiment, lease: Lease, plan: Plan, door: Door, log: RunLog
+) -> Experiment:
+    """Carry out a claimed row; from here on the row tells how it ended."""
+    folder = ExperimentFolder(door.settings.results_dir, experiment.id)
+    attempt = Attempt(
+        folder=folder,
         plan=plan,
-        lease=lease,
+        hold=lease,
+        takes_over=experiment.resumed_from if experiment.continues else None,
+        makes_folder=True,
         log=log,
         watch=door.watch,
         stop_requested=door.stop_requested,
         checker=door.checker,
         token_cache=door.settings.data_dir / "tokens",
-    ).carry_out()
+    )
+    with lease:
+        stopped = attempt.carry_out()
+    if stopped is not None:
+        raise Stopped(store.get(experiment.id))
+    return store.get(experiment.id)
 
 
 def _not_continued_yet(store: ExperimentStore, ended: Experiment) -> None:
@@ -167,22 +245,21 @@ def _not_continued_yet(store: ExperimentStore, ended: Experiment) -> None:
                 )
 
 
-def _same_inputs(experiment: Experiment, plan: Plan, settings: Settings) -> None:
+def _same_inputs(experiment_id: str, dataset_hash: str | None, plan: Plan, results_dir: Path) -> None:
     """Refuse to go on with other rows or another base than the checkpoints were trained with.
 
     Raises: StateError.
     """
     again = "put the old one back, or train again with finetune30 train"
-    if experiment.dataset_hash not in (None, plan.splits.fingerprint):
-        raise StateError(
-            f"the dataset {experiment.dataset} has changed since {experiment.id} began", where="data", hint=again
-        )
-    described = ExperimentFolder(settings.results_dir, experiment.id).environment_json
+    if dataset_hash not in (None, plan.splits.fingerprint):
+        name = plan.config.data.dataset_name
+        raise StateError(f"the dataset {name} has changed since {experiment_id} began", where="data", hint=again)
+    described = ExperimentFolder(results_dir, experiment_id).environment_json
     if described.is_file():
         known = json.loads(described.read_text(encoding="utf-8")).get("base_model_sha256")
         if known not in (None, plan.base.weights_sha256):
             raise StateError(
-                f"the base model {experiment.base_model} has changed since {experiment.id} began",
+                f"the base model {plan.config.model.name} has changed since {experiment_id} began",
                 where="model.name",
                 hint=again,
             )

@@ -1,0 +1,156 @@
+"""How jobs look: an object for scripts, lines and tables for people.
+
+The shapes of the objects are fixed; scripts read them. Neighbours: ``jobs`` decides what to show,
+``shown`` holds what looks the same for runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rich.table import Table
+from rich.text import Text
+
+from finetune30.cli import shown
+from finetune30.experiments import Experiment, JobEvent, Status
+
+if TYPE_CHECKING:
+    from finetune30.jobs import Place
+
+_PROGRESS = ("step", "total", "loss", "eta_s")
+_ERROR = ("code", "message", "where", "hint")
+_SAME = (
+    *("owner", "name", "attempt", "failures", "paused", "pause_requested", "cancel_requested", "queue", "priority"),
+    *("devices", "max_runtime_s", "resumed_from", "continues", "created_at", "started_at", "finished_at"),
+)
+
+
+def summary(job: Experiment, place: Place | None) -> dict[str, Any]:
+    """A job as ``--json`` tells it."""
+    return {
+        "task_id": job.id,
+        "status": job.status.value,
+        **{name: getattr(job, name) for name in _SAME},
+        "worker": job.lease_owner,
+        "position": place.position if place else None,
+        "starts_in_s": place.starts_in_s if place else None,
+        "progress": _part(job.progress, _PROGRESS),
+        "error": _part(job.error, _ERROR),
+        "accuracy": job.eval_accuracy,
+    }
+
+
+def in_turn(jobs: Sequence[Experiment], places: Mapping[str, Place]) -> list[Experiment]:
+    """What runs, what waits in the order it will start, what is paused, then what has ended, newest first."""
+
+    def rank(job: Experiment) -> tuple[int, float]:
+        if job.status is Status.STARTED:
+            return 0, job.started_at or 0.0
+        if place := places.get(job.id):
+            return 1, place.position
+        return (3, -(job.finished_at or 0.0)) if job.status.is_terminal else (2, job.created_at)
+
+    return sorted(jobs, key=rank)
+
+
+def table(jobs: Sequence[Experiment], places: Mapping[str, Place], zone: ZoneInfo) -> Table:
+    """One line a job."""
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "status", "place", "when", "owner", "queue", "priority", "created"):
+        figure = name in ("place", "priority")
+        found.add_column(name, justify="right" if figure else "left", no_wrap=figure or name == "id", overflow="fold")
+    for job in jobs:
+        place = places.get(job.id)
+        found.add_row(
+            Text(job.id),
+            shown.state(job),
+            str(place.position) if place else "-",
+            Text(_when(job, place, zone)),
+            Text(job.owner),
+            Text(job.queue),
+            str(job.priority),
+            shown.moment(job.created_at, zone),
+        )
+    return found
+
+
+def standing(job: Experiment, place: Place | None) -> str:
+    """Where a job stands, in a line."""
+    if job.status.is_terminal:
+        return job.status.value
+    if job.status is Status.STARTED:
+        return "is to be paused at a checkpoint" if job.pause_requested else "runs"
+    if job.paused:
+        return f"paused; go on with: finetune30 jobs resume {job.id}"
+    if place is None:
+        return "waits for a moment before it is tried again"
+    turn = "next in the queue" if place.position == 1 else f"place {place.position} in the queue"
+    return f"{turn}{_starts(place, ', starts ')}"
+
+
+def queue_details(job: Experiment, place: Place | None) -> Table:
+    """What the queue knows of a job, key and value."""
+    found = Table(box=None, pad_edge=False, show_header=False)
+    found.add_column(style="bold", no_wrap=True)
+    found.add_column(overflow="fold")
+    lines = {
+        "queue": f"{job.queue}, priority {job.priority}",
+        "place": None if job.status.is_terminal else standing(job, place),
+        "progress": _progress(job),
+        "failed attempts": str(job.failures) if job.failures else None,
+        "devices": str(job.devices) if job.devices != 1 else None,
+        "longest runtime": shown.duration(job.max_runtime_s) if job.max_runtime_s else None,
+    }
+    for name, value in lines.items():
+        if value is not None:
+            found.add_row(name, Text(value))
+    return found
+
+
+def events_table(events: Sequence[JobEvent], zone: ZoneInfo) -> Table:
+    """One line an event."""
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("at", "attempt", "event", "step", "message"):
+        found.add_column(name, overflow="fold")
+    for one in events:
+        kind = one.status.value if one.status else one.kind
+        step = "-" if one.step is None else str(one.step)
+        found.add_row(shown.moment(one.at, zone), str(one.attempt), kind, step, Text(one.message))
+    return found
+
+
+def _part(found: Mapping[str, Any] | None, names: Sequence[str]) -> dict[str, Any] | None:
+    return None if found is None else {name: found.get(name) for name in names}
+
+
+def _starts(place: Place, words: str) -> str:
+    if place.starts_in_s is None:
+        return ""
+    return (
+        f"{words}as soon as a worker looks" if place.starts_in_s < 1 else f"{words}in about {_about(place.starts_in_s)}"
+    )
+
+
+def _when(job: Experiment, place: Place | None, zone: ZoneInfo) -> str:
+    if place is not None:
+        return _starts(place, "starts ") or "-"
+    left = (job.progress or {}).get("eta_s")
+    if job.status is Status.STARTED and isinstance(left, int | float):
+        return f"ends in about {_about(left)}"
+    return f"ended {shown.moment(job.finished_at, zone)}" if job.finished_at else "-"
+
+
+def _progress(job: Experiment) -> str | None:
+    progress = job.progress or {}
+    if job.status is not Status.STARTED or not progress.get("total"):
+        return None
+    loss, left = progress.get("loss"), progress.get("eta_s")
+    told = f"step {progress.get('step') or 0} of {progress['total']}"
+    told += f", loss {loss:.4f}" if isinstance(loss, int | float) else ""
+    return told + (f", ends in about {_about(left)}" if isinstance(left, int | float) else "")
+
+
+def _about(span_s: float) -> str:
+    return shown.duration(span_s) if span_s >= 60 else f"{span_s:.0f}s"

@@ -1,0 +1,26 @@
+"""``finetune30 up``: everything this machine needs, as one command with one log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+# Longer than DRAIN_S by what a part needs to see to its own end.
+_MARGIN_S = 30.0
+
+
+def up(
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Trainings at once; one a GPU, or one, if left out.")
+    ] = None,
+) -> None:
+    """Start every part on this machine; Ctrl+C ends all of them in order."""
+    from finetune30.cli.parts import Part, run_together
+    from finetune30.experiments import open_store
+    from finetune30.settings import get_settings
+
+    settings = get_settings()
+    open_store(settings, create=True).close()  # a database that cannot be used is told once, not by each part
+    parts = [Part("worker", ("worker", *(["--concurrency", str(concurrency)] if concurrency else [])))]
+    raise typer.Exit(run_together(parts, settings.drain_s + _MARGIN_S))

@@ -1,0 +1,251 @@
+"""The queue: the same rows, as submitters, workers and the reaper see them.
+
+Promises: a submission is durable before it is answered; a key makes one job; owners take turns;
+what a worker gives back is counted or not, but never lost; whose worker fell silent is found by the
+database's clock. The broker, where there is one, knows none of this: it carries ids.
+Neighbours: ``moves`` holds the statements, ``fairness`` the order, ``store`` the claimed row's life.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, and_, literal, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from finetune30 import database
+from finetune30.errors import Lost
+from finetune30.experiments import bells, fairness, history, making, moves, refusals, workers
+from finetune30.experiments.record import Claimed, Experiment, JobEvent, Outcome, Status, Wish, WorkerSeen
+from finetune30.experiments.rows import existing, find
+from finetune30.experiments.tables import experiments, row
+
+if TYPE_CHECKING:
+    from finetune30.config import ExperimentConfig
+
+
+class Queue:
+    """Jobs in one database.
+
+    Args:
+        engine: Of a database whose schema is up to date, see ``opening``.
+        lease_s: Seconds a claim or heartbeat keeps a job from being taken over.
+        max_attempts: Failed attempts after which a job ends in FAILURE.
+    """
+
+    def __init__(self, engine: Engine, lease_s: float, max_attempts: int) -> None:
+        self._engine = engine
+        self.lease_s = lease_s
+        self.max_attempts = max_attempts
+
+    def submit(
+        self,
+        config: ExperimentConfig,
+        owner: str,
+        *,
+        tz: str,
+        wish: Wish | None = None,
+        quota: int | None = None,
+        ring_in_s: float = 60.0,
+    ) -> tuple[Experiment, bool]:
+        """A PENDING row, committed; whether it is new or this idempotency key had made it before.
+
+        Args:
+            quota: Unfinished jobs an owner may have; None for any number.
+            ring_in_s: The submitter rings at once; should that be lost, ``due`` names the job so much later.
+        Raises: QuotaExceeded, IdempotencyConflict; nothing was made then.
+        """
+        wish = wish or Wish()
+        submission = making.hash_of(config, wish)
+        with database.write(self._engine) as connection:
+            before = making.made_before(connection, owner, wish, submission)
+            if before is not None:
+                return existing(connection, before), False
+            making.check_quota(connection, owner, quota)
+            values = {
+                "queue": wish.queue,
+                "priority": wish.priority,
+                "devices": wish.devices,
+                "max_runtime_s": wish.max_runtime_s,
+                "idempotency_key": wish.idempotency_key,
+                "submission": submission,
+                "resumed_from": wish.resumed_from,
+                "continues": wish.continues,
+                "ring_at": database.now() + ring_in_s,
+            }
+            made = making.make(connection, config, owner, tz, values)
+            history.note_state(connection, made, 0, Status.PENDING, "submitted")
+            return existing(connection, made), True
+
+    def claim_next(
+        self, worker: str, *, queues: Sequence[str], free: int, total: int, max_running: int | None = None
+    ) -> Claimed | None:
+        """Take the job whose turn it is; None where nothing waits that this worker could run now.
+
+        A job that needs more devices than are free just now is waited for: nothing smaller overtakes it.
+
+        Args:
+            free: Devices this worker has free, of ``total``.
+            max_running: Running jobs one owner may have.
+        """
+        chosen = fairness.select_next(queues, total, max_running)
+        if self._engine.dialect.name == "sqlite":
+            with database.read(self._engine) as connection:  # a poll that finds nothing makes no writer wait
+                if connection.execute(chosen).first() is None:
+                    return None
+        else:
+            chosen = chosen.with_for_update(of=experiments, skip_locked=True)
+        sent = time.monotonic()
+        with database.write(self._engine) as connection:
+            if max_running is not None:
+                database.one_at_a_time(connection, "claim")  # else two could count the same running jobs at once
+            head = connection.execute(chosen).first()
+            if head is None or head.devices > free:
+                return None
+            attempt = connection.scalar(moves.take(head.id, worker, self.lease_s))
+            if attempt is None:
+                return None
+            history.begin_attempt(connection, head.id, attempt, worker)
+            return Claimed(existing(connection, head.id), attempt, worker, sent)
+
+    def release(
+        self, experiment_id: str, attempt: int, worker: str, *, error: Mapping[str, object], delay_s: float = 0.0
+    ) -> Experiment:
+        """Give back a job whose attempt failed in a way that may pass: PENDING again, or FAILURE at last.
+
+        Args:
+            error: ``code``, ``message``, ``where``, ``hint`` of what went wrong.
+            delay_s: No worker takes it again before.
+        Raises: LeaseLost if this attempt no longer runs it.
+        """
+        values = moves.given_back(max_attempts=self.max_attempts, counts=literal(True), error=error, delay_s=delay_s)
+        with database.write(self._engine) as connection:
+            return self._give_back(
+                connection, moves.held(experiment_id, attempt, worker, values), attempt, worker, error, experiment_id
+            )
+
+    def drain(self, experiment_id: str, attempt: int, worker: str) -> Experiment:
+        """Give back a job because its worker ends: PENDING, not counted.
+
+        Raises: LeaseLost if this attempt no longer runs it.
+        """
+        with database.write(self._engine) as connection:
+            drained = moves.held(experiment_id, attempt, worker, moves.given_back())
+            return self._give_back(connection, drained, attempt, worker, None, experiment_id)
+
+    def _give_back(
+        self,
+        connection: Connection,
+        change: ReturningUpdate[str],
+        attempt: int,
+        worker: str,
+        error: Mapping[str, object] | None,
+        experiment_id: str,
+    ) -> Experiment:
+        if connection.scalar(change) is None:
+            raise refusals.lost(experiment_id, attempt, worker, find(connection, experiment_id))
+        found = existing(connection, experiment_id)
+        calm = Outcome.PAUSED if found.paused else Outcome.DRAINED
+        outcome = Outcome(found.status) if found.status.is_terminal else Outcome.FAILURE if error else calm
+        history.end_attempt(connection, experiment_id, outcome, error)
+        why = f"attempt {attempt}: {error['message']}" if error else f"attempt {attempt} {outcome.lower()}"
+        history.note_state(connection, experiment_id, attempt, found.status, why)
+        return found
+
+    def reap(self) -> list[Experiment]:
+        """Find jobs whose worker fell silent, count that, and let them wait again or end; those found."""
+        error = Lost(
+            f"its worker fell silent {self.max_attempts} times" if self.max_attempts > 1 else "its worker fell silent",
+            hint="its machine or connection went away; go on from the last checkpoint with: finetune30 jobs retry",
+        ).to_dict()
+        with database.read(self._engine) as connection:  # most rounds find nothing and make no writer wait
+            if connection.scalar(select(row.id).where(moves.silent()).limit(1)) is None:
+                return []
+        with database.write(self._engine) as connection:
+            ids = connection.scalars(moves.reap(self.max_attempts, error)).all()
+            found = [existing(connection, one) for one in ids]
+            for one in found:
+                history.end_attempt(connection, one.id, Outcome.LOST)
+                history.note_state(connection, one.id, one.attempt, one.status, f"attempt {one.attempt} fell silent")
+            return found
+
+    def pause(self, experiment_id: str) -> Experiment:
+        """Keep a waiting job from being taken, or let a running one stop at a checkpoint.
+
+        Returns: The row: PENDING and paused, or STARTED with ``pause_requested``.
+        Raises: StateError if it is terminal or being cancelled; NotFound.
+        """
+        return self._ask(experiment_id, moves.pause(experiment_id), "paused")
+
+    def resume(self, experiment_id: str) -> Experiment:
+        """Let a paused job wait for a worker again.
+
+        Raises: StateError if it is terminal or being cancelled; NotFound.
+        """
+        return self._ask(experiment_id, moves.unpause(experiment_id), "resumed")
+
+    def _ask(self, experiment_id: str, change: ReturningUpdate[str], done: str) -> Experiment:
+        with database.write(self._engine) as connection:
+            status = connection.scalar(change)
+            found = existing(connection, experiment_id)
+            if status is None:
+                raise refusals.not_waiting(found, done)
+            word = done if found.status is Status.PENDING else f"is to be {done}"
+            history.note_state(connection, found.id, found.attempt, found.status, word)
+            return found
+
+    def due(self, limit: int, again_s: float) -> list[tuple[str, str]]:
+        """(id, queue) of ready jobs whose bell is to be rung now; they are noted as rung.
+
+        Args:
+            again_s: A bell nobody heard is rung again after so many seconds, then after twice as many, …
+        """
+        with database.read(self._engine) as connection:  # as in ``reap``
+            if connection.scalar(select(row.id).where(moves.ready(), row.ring_at <= database.now()).limit(1)) is None:
+                return []
+        ringing = bells.due(limit, again_s, skip_locked=self._engine.dialect.name == "postgresql")
+        with database.write(self._engine) as connection:
+            return [(found.id, found.queue) for found in connection.execute(ringing)]
+
+    def unrung(self, experiment_id: str) -> None:
+        """The bell could not be rung: it is due again at once."""
+        with database.write(self._engine) as connection:
+            waiting = update(experiments).where(moves.this(experiment_id), moves.ready())
+            connection.execute(waiting.values(ring_at=database.now(), rings=0))
+
+    def order(self) -> list[str]:
+        """Ids of the jobs that wait for a worker, in the order they will start."""
+        waiting = and_(row.status == Status.PENDING, ~row.paused, ~row.cancel_requested)
+        jobs = select(row.id, row.owner).where(waiting).order_by(row.priority.desc(), row.created_at, row.id)
+        with database.read(self._engine) as connection:
+            shares = {
+                one.owner: (one.running, one.last_start) for one in connection.execute(fairness.shares_of(waiting))
+            }
+            return fairness.in_turn([(one.id, one.owner) for one in connection.execute(jobs)], shares)
+
+    def ahead(self, experiment_id: str) -> int | None:
+        """Jobs that will start before this one; None where it does not wait."""
+        order = self.order()
+        return order.index(experiment_id) if experiment_id in order else None
+
+    def events(self, experiment_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
+        """What happened to a job after the event with number ``after``, in order."""
+        with database.read(self._engine) as connection:
+            return history.events_of(connection, experiment_id, after, limit)
+
+    def seen(self, worker: str, *, host: str, slots: int, busy: int, queues: Sequence[str]) -> None:
+        """A worker's sign of life."""
+        with database.write(self._engine) as connection:
+            workers.note(connection, worker, host, slots, busy, queues)
+
+    def gone(self, worker: str) -> None:
+        """A worker has ended."""
+        with database.write(self._engine) as connection:
+            workers.forget(connection, worker, self.lease_s)
+
+    def workers(self) -> list[WorkerSeen]:
+        """The workers heard of lately."""
+        with database.read(self._engine) as connection:
+            return workers.all_of(connection, self.lease_s)

@@ -1,0 +1,236 @@
+"""Jobs as their owners see them: submit, look where they stand, pause, cancel, run again.
+
+Promises: a submission is durable before anybody is told of it, and is told of even when the broker is
+down; one idempotency key makes one job; an ended job is never changed, running it again makes a new row.
+Neighbours: ``experiments.queue`` keeps the rows, ``names`` makes what they say last, ``bell`` wakes workers,
+``place`` estimates. No torch, no pipeline here.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+
+from finetune30.config import ExperimentConfig, from_mapping
+from finetune30.errors import BadInput, DiskFull, StateError, StorageError
+from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both
+from finetune30.jobs.bell import Bell, open_bell
+from finetune30.jobs.names import lasting
+from finetune30.jobs.place import Place, starts_in
+from finetune30.settings import Settings
+
+# Recent runs by which the length of the next ones is judged.
+_RECENT = 20
+_PRIORITIES = range(-100, 101)
+_KEY_LENGTH = 200
+
+
+class Jobs:
+    """The queue behind one counter. The database is opened by the first thing that needs it.
+
+    Args:
+        create: Make results folder and database where they are missing; without it, what is not there
+            reads as an empty queue.
+        bell: None rings the one that the settings ask for.
+    """
+
+    def __init__(self, settings: Settings, *, create: bool = True, bell: Bell | None = None) -> None:
+        self.settings = settings
+        self._create = create
+        self._bell = bell
+
+    @property
+    def store(self) -> ExperimentStore:
+        """The rows, of all runs and jobs."""
+        return self._both[0]
+
+    @property
+    def queue(self) -> Queue:
+        """What waits."""
+        return self._both[1]
+
+    @cached_property
+    def _both(self) -> tuple[ExperimentStore, Queue]:
+        return open_both(self.settings, create=self._create)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        if "_both" in vars(self):
+            self.store.close()
+
+    def submit(self, config: ExperimentConfig, owner: str, wish: Wish | None = None) -> Experiment:
+        """A job that will run, committed; the same one again for the same idempotency key.
+
+        Args:
+            wish: Its ``devices`` are told by the configuration; None goes to the first of ``QUEUES``.
+        Raises: BadInput for what can be seen to be wrong now (DataError, ModelError, a queue nobody knows);
+            QuotaExceeded, IdempotencyConflict. Nothing was made then.
+        """
+        wish = self._granted(config, wish or Wish(queue=self.settings.queues[0]))
+        return self._submit(lasting(config, self.settings), owner, wish)
+
+    def retry(self, experiment_id: str, owner: str, *, fresh: bool = False) -> Experiment:
+        """Run an ended job again, as a new one: a failed or cancelled one from its checkpoints on.
+
+        Args:
+            fresh: From the beginning all the same. One that succeeded always begins anew.
+        Raises: StateError if it has not ended, or another job already goes on from it; else as ``submit``.
+        """
+        before = self.store.get(experiment_id)
+        if not before.status.is_terminal:
+            raise _not_ended(before)
+        config = from_mapping(before.config, where=f"the configuration of {before.id}")
+        followers = self.store.find(resumed_from=before.id)
+        continues = before.status is not Status.SUCCESS and not fresh
+        if continues:
+            _refuse_a_second(before, followers)
+        wish = Wish(
+            queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
+            priority=before.priority,
+            max_runtime_s=before.max_runtime_s,
+            # Two who ask at the same moment get the same job.
+            idempotency_key=f"retry {before.id} {len(followers) + 1}",
+            resumed_from=before.id,
+            continues=continues,
+        )
+        return self._submit(lasting(config, self.settings), owner, self._granted(config, wish))
+
+    def cancel(self, experiment_id: str) -> Experiment:
+        """Stop a job: at once if nobody runs it, else at its next heartbeat.
+
+        Raises: StateError if it has ended; NotFound.
+        """
+        return self.store.cancel(experiment_id)
+
+    def pause(self, experiment_id: str) -> Experiment:
+        """Let a job wait until it is resumed; a running one stops at a checkpoint first.
+
+        Raises: StateError if it has ended; NotFound.
+        """
+        return self.queue.pause(experiment_id)
+
+    def resume(self, experiment_id: str) -> Experiment:
+        """Let a paused job wait for a worker again.
+
+        Raises: StateError if it has ended; NotFound.
+        """
+        found = self.queue.resume(experiment_id)
+        if found.status is Status.PENDING:
+            self._ring(found)
+        return found
+
+    def waiting(self) -> list[Experiment]:
+        """The jobs that wait for a worker, in the order they will start."""
+        found = {one.id: one for one in self.store.find(status=Status.PENDING)}
+        return [found[one] for one in self.queue.order() if one in found]
+
+    def place(self, experiment_id: str) -> Place | None:
+        """Where a job stands in its queue; None where it does not wait.
+
+        Raises: NotFound.
+        """
+        return self.places().get(self.store.get(experiment_id).id)
+
+    def places(self) -> dict[str, Place]:
+        """The place of every job that waits, by id."""
+        waiting, usual_s = self.waiting(), self._usual_s()
+        running = [one for one in self.store.find(status=Status.STARTED) if one.lease_live]
+        slots = {name: self.slots(name) for name in {one.queue for one in waiting}}
+        busy = {name: [_left_s(one) for one in running if one.queue == name] for name in slots}
+        found: dict[str, Place] = {}
+        counts = dict.fromkeys(slots, 0)
+        for one in waiting:
+            ahead, counts[one.queue] = counts[one.queue], counts[one.queue] + 1
+            starts = starts_in(ahead, slots[one.queue], busy[one.queue], usual_s)
+            found[one.id] = Place(ahead + 1, starts, slots[one.queue])
+        return found
+
+    def slots(self, queue: str) -> int:
+        """Attempts that the living workers of a queue can run at once."""
+        return sum(one.slots for one in self.queue.workers() if one.alive and queue in one.queues)
+
+    def _submit(self, config: ExperimentConfig, owner: str, wish: Wish) -> Experiment:
+        bell = self._opened_bell()  # before anything is made: it may be misconfigured
+        made, is_new = self.queue.submit(
+            config,
+            owner,
+            tz=self.settings.tz,
+            wish=wish,
+            quota=self.settings.max_jobs_per_user or None,
+            ring_in_s=self.settings.ring_again_s,
+        )
+        if is_new:
+            self._ring(made, bell)
+        return made
+
+    def _ring(self, job: Experiment, bell: Bell | None = None) -> None:
+        if not (bell or self._opened_bell()).ring(job.id, job.queue):
+            with suppress(StorageError, DiskFull):  # it is due in a while anyway
+                self.queue.unrung(job.id)
+
+    def _opened_bell(self) -> Bell:
+        if self._bell is None:
+            self._bell = open_bell(self.settings)
+        return self._bell
+
+    def _granted(self, config: ExperimentConfig, wish: Wish) -> Wish:
+        """The wish with what configuration and settings say of it.
+
+        Raises: BadInput.
+        """
+        known, longest_s = self.settings.queues, self.settings.max_runtime_s
+        if wish.queue not in known:
+            raise BadInput(
+                f"there is no queue {wish.queue!r}; there is {', '.join(known)}", where="queue", hint="see QUEUES"
+            )
+        if wish.priority not in _PRIORITIES:
+            raise BadInput(
+                f"the priority is {wish.priority}, expected {_PRIORITIES[0]} to {_PRIORITIES[-1]}", where="priority"
+            )
+        if wish.max_runtime_s is not None and not wish.max_runtime_s > 0:
+            raise BadInput(
+                f"the longest runtime is {wish.max_runtime_s:g} s, expected more than 0", where="max_runtime"
+            )
+        if longest_s and wish.max_runtime_s is not None and wish.max_runtime_s > longest_s:
+            raise BadInput(
+                f"the longest runtime is {wish.max_runtime_s:g} s, expected at most {longest_s:g} (MAX_RUNTIME_S)",
+                where="max_runtime",
+            )
+        key = wish.idempotency_key
+        if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isprintable()):
+            raise BadInput(
+                f"the idempotency key has {len(key)} characters, expected 1 to {_KEY_LENGTH} printable ones",
+                where="Idempotency-Key",
+            )
+        devices = int(getattr(config.training, "num_processes", 1))
+        return replace(wish, devices=devices, max_runtime_s=wish.max_runtime_s or longest_s or None)
+
+    def _usual_s(self) -> float | None:
+        ended = self.store.find(status=Status.SUCCESS, limit=_RECENT)
+        took = [one.train_runtime for one in ended if one.train_runtime is not None]
+        return sum(took) / len(took) if took else None
+
+
+def _left_s(running: Experiment) -> float | None:
+    left = (running.progress or {}).get("eta_s")
+    return float(left) if isinstance(left, int | float) else None
+
+
+def _not_ended(job: Experiment) -> StateError:
+    state = "paused" if job.paused else "waiting" if job.status is Status.PENDING else "running"
+    verb = "resume" if job.paused else "cancel"
+    return StateError(f"{job.id} is {state}, expected a job that has ended", hint=f"finetune30 jobs {verb} {job.id}")
+
+
+def _refuse_a_second(ended: Experiment, followers: list[Experiment]) -> None:
+    """Two runs must not go on from the same checkpoints at once.
+
+    Raises: StateError naming the job that already does.
+    """
+    for other in followers:
+        if not other.status.is_terminal:
+            raise StateError(
+                f"{ended.id} is already continued by {other.id} ({other.status})",
+                hint=f"finetune30 jobs show {other.id}; to begin anew: finetune30 jobs retry {ended.id} --fresh",
+            )

@@ -1,0 +1,49 @@
+"""When a waiting job will start: an estimate from what is known just now.
+
+The runs before it are taken to last as long as recent ones did, and running ones as long as they say.
+Neighbours: ``jobs`` gathers the figures. No SQL here.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job stands in the queue.
+
+    Attributes:
+        position: 1 is the next one to start.
+        starts_in_s: Estimate; None where nobody serves the queue, or no run has ended yet to judge by.
+        slots: What the living workers of its queue can run at once.
+    """
+
+    position: int
+    starts_in_s: float | None
+    slots: int
+
+
+def starts_in(ahead: int, slots: int, running: Sequence[float | None], usual_s: float | None) -> float | None:
+    """Seconds until the job behind ``ahead`` others gets one of ``slots``.
+
+    Args:
+        running: What each running job still needs, seconds; None where it cannot say.
+        usual_s: How long a job takes; None where none has ended yet.
+    """
+    if slots <= 0:
+        return None
+    if len(running) + ahead < slots:
+        return 0.0
+    left = [usual_s if one is None else one for one in running]
+    known = [max(0.0, one) for one in left if one is not None]
+    if len(known) < len(left) or (ahead and usual_s is None):
+        return None
+    # Each slot by the moment it comes free. More may run than there are slots: a worker has just gone.
+    free = sorted([0.0] * max(0, slots - len(known)) + known)[:slots]
+    heapq.heapify(free)
+    for _ in range(ahead):
+        heapq.heapreplace(free, free[0] + (usual_s or 0.0))
+    return free[0]

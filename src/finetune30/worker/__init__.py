@@ -1,0 +1,1 @@
+"""Supervised attempts: a process each, started, watched and ended by one who never imports torch."""

@@ -1,0 +1,144 @@
+"""The last word about an attempt whose process is gone, where it did not say or write it itself.
+
+Promise: exactly one move of the row, tried until the lease is surely over; then the reaper finds it.
+Nothing is written for who had lost the row.
+Neighbours: ``supervisor`` calls when nothing of the attempt runs any more, ``verdict`` judges exits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from finetune30.errors import Crashed, Finetune30Error, TimedOut
+from finetune30.experiments import Experiment, Status
+from finetune30.experiments.record import Claimed
+from finetune30.worker.clerk import Clerk
+from finetune30.worker.office import Office
+from finetune30.worker.verdict import judge
+
+_LONGEST_DELAY_S = 900.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt's process came to its end.
+
+    Attributes:
+        code: Of its exit; negative for a signal.
+        said: The last line of its output.
+        word: Its last message, if it said a last word; ``settled`` if that is in the row.
+        stop_reason: Why it was asked to stop.
+        fault: What it sent that was no message.
+        late: The lease may have run out before it ended.
+    """
+
+    code: int
+    said: str
+    out_of_memory: bool
+    word: dict[str, Any] | None
+    settled: bool
+    stop_reason: str | None
+    fault: str | None
+    late: bool
+
+
+class Settlement:
+    """Moves the row of one attempt on."""
+
+    def __init__(self, office: Office, claimed: Claimed, clerk: Clerk) -> None:
+        self._office = office
+        self._claimed = claimed
+        self._clerk = clerk
+        self._key = (claimed.experiment.id, claimed.attempt, claimed.worker)
+        self._began = time.monotonic()
+
+    def settle(self, ended: Ended) -> None:
+        """Write what is still to be written, and tell the operator."""
+        word = ended.word["kind"] if ended.word else None
+        if ended.settled:
+            self._tell(Status.SUCCESS if word == "succeeded" else Status.FAILURE, _reason(ended))
+        elif self._clerk.loss is not None:
+            self._say(f"lost, its process was ended: {self._clerk.loss.message}")
+        elif ended.fault:
+            self._again(Crashed(f"the training process sent no message this version knows: {ended.fault}"))
+        elif ended.word and word == "succeeded":
+            self._finish(Status.SUCCESS, metrics=ended.word["metrics"])
+        elif ended.word and word == "failed":
+            self._finish(Status.FAILURE, error=ended.word["error"])
+        elif ended.stop_reason == "cancelled":
+            self._finish(Status.REVOKED)
+        elif ended.stop_reason == "timed out":
+            self._finish(Status.FAILURE, error=self._timed_out().to_dict())
+        elif ended.stop_reason or word == "stopped" or ended.late:
+            # No fault of its own: drained, paused, or this machine could not reach the database.
+            self._give_back(ended.stop_reason or ("stopped" if word else "the database could not be reached in time"))
+        else:
+            self._judge(ended)
+
+    def not_begun(self) -> None:
+        """The worker ends: the row was taken for nothing."""
+        self._give_back("drained")
+
+    def not_started(self, fault: Finetune30Error | OSError) -> None:
+        """This machine could not start the process; another one may, and so may this one later."""
+        if isinstance(fault, OSError):
+            program = self._office.trainer[0]
+            fault = Crashed(f"the training process could not be started: {fault.strerror}", where=program)
+        self._again(fault)
+
+    def _judge(self, ended: Ended) -> None:
+        verdict = judge(ended.code, out_of_memory=ended.out_of_memory, said=ended.said)
+        if verdict.again:
+            self._again(verdict.error)
+        else:
+            self._finish(Status.FAILURE, error=verdict.error.to_dict())
+
+    def _timed_out(self) -> TimedOut:
+        row, settings = self._claimed.experiment, self._office.settings
+        limit = min(limit for limit in (row.max_runtime_s, settings.max_runtime_s) if limit)
+        return TimedOut(
+            f"it ran longer than the {limit:g} s an attempt may take",
+            hint=f"go on from its last checkpoint with more time: finetune30 train --resume {row.id}",
+        )
+
+    def _finish(self, status: Status, **values: Any) -> None:
+        store = self._office.store
+        self._write(lambda: store.finish(*self._key, status, **values), status)
+
+    def _give_back(self, why: str) -> None:
+        queue = self._office.queue
+        self._write(lambda: queue.drain(*self._key), Status.PENDING, why)
+
+    def _again(self, error: Finetune30Error) -> None:
+        queue, failures = self._office.queue, self._claimed.experiment.failures
+        delay_s = min(self._office.settings.retry_delay_s * 2**failures, _LONGEST_DELAY_S)
+        told = error.to_dict()
+        self._write(lambda: queue.release(*self._key, error=told, delay_s=delay_s), Status.PENDING, error.message)
+
+    def _write(self, call: Callable[[], Experiment], done: Status, why: str = "") -> None:
+        until = self._clerk.sent + self._office.settings.lease_s
+        answer = self._clerk.finally_write("end", call, until, done)
+        if not isinstance(answer.value, Experiment):
+            fault = answer.error.message if answer.error else "no answer"
+            self._say(f"ended, but its row could not be written; it is found when its lease is over: {fault}")
+            return
+        row = answer.value
+        self._tell(row.status, why or (row.error or {}).get("message", ""))
+        if row.status is Status.PENDING and not row.paused and row.not_before is None:
+            self._office.ring(row.id, row.queue)
+
+    def _tell(self, status: Status, why: str) -> None:
+        word = "waits again" if status is Status.PENDING else str(status)
+        spent = time.monotonic() - self._began
+        self._say(f"{word} after {spent:.1f} s{': ' if why else ''}{why}")
+
+    def _say(self, text: str) -> None:
+        self._office.say(f"{self._key[0]}: attempt {self._key[1]} {text}")
+
+
+def _reason(ended: Ended) -> str:
+    error = (ended.word or {}).get("error") or {}
+    return str(error.get("message", ""))

@@ -1,0 +1,1 @@
+"""Jobs under faults: real servers, real worker processes, and an attempt that trains nothing."""

@@ -1,0 +1,40 @@
+"""A plant of each kind for each test of a guarantee."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.plant import KINDS, Plant, Servers, plant
+
+
+@pytest.fixture
+def make_plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Plant]]:
+    """Makes a plant of a kind with settings of its own."""
+
+    def make(kind: str, **options: Any) -> Plant:
+        servers = Servers()
+        if kind in ("R", "P"):
+            servers.redis = request.getfixturevalue("redis_server")
+        if kind == "P":
+            servers.postgres = request.getfixturevalue("postgres_server")
+        return stack.enter_context(plant(kind, tmp_path, servers, **options))
+
+    with ExitStack() as stack:
+        yield make
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """E: SQLite alone; R: Redis and SQLite; P: Redis and PostgreSQL."""
+    return str(request.param)
+
+
+@pytest.fixture
+def site(make_plant: Callable[..., Plant], kind: str) -> Plant:
+    """A plant of each kind."""
+    return make_plant(kind)
