@@ -391,6 +391,13 @@ def test_a_process_that_was_ended_from_outside_is_named(tmp_path: Path) -> None:
     assert "killed by signal 9" in str(faults.cause(tmp_path / "none", -9, 2, tmp_path))
 
 
+def test_the_launcher_is_a_small_process() -> None:
+    """It waits as long as the training lasts, so it loads torchrun and no model's code."""
+    code = "import sys, finetune30.training.launcher; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 # From the outside
 
 
