@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from types import FrameType
 
 from sqlalchemy import make_url
@@ -30,6 +29,7 @@ from finetune30.worker.office import Office, Orders
 from finetune30.worker.polling import poll
 from finetune30.worker.shop import Shop
 from finetune30.worker.slots import Slots, find_gpus
+from finetune30.worker.teller import teller
 
 # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
 TRAINER = (sys.executable, "-P", "-m", "finetune30.worker.attempt")
@@ -56,7 +56,7 @@ def serve(
     slots = Slots(concurrency, find_gpus())
     mine = _known(queues, settings)
     bell = open_bell(settings)
-    say = _teller(settings)
+    say = teller(settings.zone)
     orders = Orders()
     with _listening(orders):
         opened = _open(settings, orders, say)
@@ -76,6 +76,10 @@ def serve(
             with _hearing(settings, mine, shop, say):
                 # With a broker, too, a worker looks by itself now and then: messages are only hints.
                 poll(shop, orders, settings.poll_s if settings.broker_url is None else settings.ring_again_s)
+                if shop.busy:
+                    say(
+                        f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each; again to end at once"
+                    )
             _drain(shop, orders, settings, say)
             _take_leave(queue, office.name)
         say("the worker has ended")
@@ -151,8 +155,6 @@ def _hearing(settings: Settings, queues: Sequence[str], shop: Shop, say: Callabl
 
 
 def _drain(shop: Shop, orders: Orders, settings: Settings, say: Callable[[str], None]) -> None:
-    if shop.busy:
-        say(f"ending: {shop.busy} running, each has {settings.drain_s:g} s for a checkpoint (again to end at once)")
     until = time.monotonic() + settings.drain_s + _AFTER_S
     hurried = False
     while shop.busy and time.monotonic() < until:
@@ -181,18 +183,3 @@ def _introduction(settings: Settings, slots: Slots, queues: Sequence[str], name:
     database = make_url(settings.resolved_database_url).render_as_string(hide_password=True)
     places = f"GPU {', '.join(slots.gpus)}" if slots.gpus else f"{slots.total} without GPU"
     return f"{name}: bell {bell}, database {database}, slots {places}, queues {', '.join(queues)}"
-
-
-def _teller(settings: Settings) -> Callable[[str], None]:
-    lock = threading.Lock()
-
-    def say(text: str) -> None:
-        stamp = datetime.now(settings.zone).isoformat(sep=" ", timespec="seconds")
-        with lock:
-            try:
-                sys.stdout.write(f"{stamp}  {text}\n")
-                sys.stdout.flush()
-            except (OSError, ValueError):
-                pass  # nobody reads it any more; the jobs go on
-
-    return say
