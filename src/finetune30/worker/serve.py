@@ -78,7 +78,7 @@ def serve(
                 poll(shop, orders, settings.poll_s if settings.broker_url is None else settings.ring_again_s)
                 if shop.busy:
                     say(
-                        f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each; again to end at once"
+                        f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each (again: at once)"
                     )
             _drain(shop, orders, settings, say)
             _take_leave(queue, office.name)
