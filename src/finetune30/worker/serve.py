@@ -77,7 +77,9 @@ def serve(
                 # With a broker, too, a worker looks by itself now and then: messages are only hints.
                 poll(shop, orders, settings.poll_s if settings.broker_url is None else settings.ring_again_s)
                 if shop.busy:
-                    say(f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint; again to end at once")
+                    say(
+                        f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each (again: at once)"
+                    )
             _drain(shop, orders, settings, say)
             _take_leave(queue, office.name)
         say("the worker has ended")
