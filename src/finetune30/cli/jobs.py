@@ -84,6 +84,7 @@ def list_jobs(
     wanted_status = runs.status_of(status)
     from finetune30.cli import jobs_shown, shown
     from finetune30.errors import UsageError
+    from finetune30.jobs import telling
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}, expected at least 1")
@@ -92,7 +93,7 @@ def list_jobs(
     places = jobs.places()
     found = jobs_shown.in_turn(jobs.store.find(status=wanted_status), places)[:limit]
     if as_json:
-        _print({"jobs": [jobs_shown.summary(one, places.get(one.id)) for one in found]})
+        _print({"jobs": [telling.summary(one, places.get(one.id)) for one in found]})
         return
     shown.console().print(jobs_shown.table(found, places, settings.zone))
     if not found:
@@ -105,6 +106,7 @@ def show(job_id: Id, as_json: AsJson = False) -> None:
     """Show everything about one job: its place, its attempts, what happened to it."""
     from finetune30.cli import jobs_shown, shown
     from finetune30.experiments import ExperimentFolder
+    from finetune30.jobs import telling
 
     settings = get_settings()
     jobs = _open(settings)
@@ -112,10 +114,7 @@ def show(job_id: Id, as_json: AsJson = False) -> None:
     place = jobs.place(found.id)
     attempts, events = jobs.store.attempts(found.id), jobs.queue.events(found.id)
     if as_json:
-        from dataclasses import asdict
-
-        history = {"attempts": [asdict(one) for one in attempts], "events": [asdict(one) for one in events]}
-        _print({**jobs_shown.summary(found, place), **history, "config": found.config, "metrics": found.metrics})
+        _print(telling.everything(found, place, attempts, events))
         return
     folder = ExperimentFolder(settings.results_dir, found.id)
     screen = shown.console()
@@ -193,10 +192,10 @@ def _tell(jobs: Jobs, job: Experiment, as_json: bool) -> None:
 
 
 def _answer(jobs: Jobs, job: Experiment, told: str, as_json: bool) -> None:
-    from finetune30.cli import jobs_shown
+    from finetune30.jobs import telling
 
     if as_json:
-        _print(jobs_shown.summary(job, jobs.place(job.id)))
+        _print(telling.summary(job, jobs.place(job.id)))
     else:
         typer.echo(told)
 

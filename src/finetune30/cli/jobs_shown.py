@@ -1,13 +1,13 @@
-"""How jobs look: an object for scripts, lines and tables for people.
+"""How jobs look to people: lines and tables.
 
-The shapes of the objects are fixed; scripts read them. Neighbours: ``jobs`` decides what to show,
-``shown`` holds what looks the same for runs.
+Neighbours: ``jobs`` decides what to show, ``shown`` holds what looks the same for runs;
+``finetune30.jobs.telling`` is the object for scripts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
@@ -18,28 +18,6 @@ from finetune30.experiments import Experiment, JobEvent, Status
 
 if TYPE_CHECKING:
     from finetune30.jobs import Place
-
-_PROGRESS = ("step", "total", "loss", "eta_s")
-_ERROR = ("code", "message", "where", "hint")
-_SAME = (
-    *("owner", "name", "attempt", "failures", "paused", "pause_requested", "cancel_requested", "queue", "priority"),
-    *("devices", "max_runtime_s", "resumed_from", "continues", "created_at", "started_at", "finished_at"),
-)
-
-
-def summary(job: Experiment, place: Place | None) -> dict[str, Any]:
-    """A job as ``--json`` tells it."""
-    return {
-        "task_id": job.id,
-        "status": job.status.value,
-        **{name: getattr(job, name) for name in _SAME},
-        "worker": job.lease_owner,
-        "position": place.position if place else None,
-        "starts_in_s": place.starts_in_s if place else None,
-        "progress": _part(job.progress, _PROGRESS),
-        "error": _part(job.error, _ERROR),
-        "accuracy": job.eval_accuracy,
-    }
 
 
 def in_turn(jobs: Sequence[Experiment], places: Mapping[str, Place]) -> list[Experiment]:
@@ -119,10 +97,6 @@ def events_table(events: Sequence[JobEvent], zone: ZoneInfo) -> Table:
         step = "-" if one.step is None else str(one.step)
         found.add_row(shown.moment(one.at, zone), str(one.attempt), kind, step, Text(one.message))
     return found
-
-
-def _part(found: Mapping[str, Any] | None, names: Sequence[str]) -> dict[str, Any] | None:
-    return None if found is None else {name: found.get(name) for name in names}
 
 
 def _starts(place: Place, words: str) -> str:

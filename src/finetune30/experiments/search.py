@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import Select, or_
+from sqlalchemy import ColumnElement, Select, and_, or_
 
 from finetune30.errors import BadInput
-from finetune30.experiments.record import Status, search_key
+from finetune30.experiments.record import Experiment, Status, plain_text, search_key
 from finetune30.experiments.tables import row, select_experiments
 
 SortKey = Literal["created_at", "name", "train_runtime", "eval_accuracy"]
@@ -29,6 +29,8 @@ class Filters(TypedDict, total=False):
         end: Last moment of creation, Unix seconds.
         status: Only this state.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
+        owner: Only those of exactly this owner.
+        after: Only what comes behind this one in the order asked for: the next page.
         resumed_from: Only those that continue this experiment or run it again.
         sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
         desc: Largest, latest, last of the alphabet first; the default.
@@ -42,6 +44,8 @@ class Filters(TypedDict, total=False):
     end: float | None
     status: Status | None
     dataset_hash: str | None
+    owner: str | None
+    after: Experiment | None
     resumed_from: str | None
     sort_by: str
     desc: bool
@@ -70,8 +74,21 @@ def select_matching(filters: Filters) -> Select[Any]:
     if version := filters.get("dataset_hash"):
         # A run that sampled a version has another hash, but cannot be resumed without that version.
         found = found.where(or_(row.dataset_hash == version, row.dataset == f"version:{version}"))
+    if (owner := filters.get("owner")) is not None:
+        found = found.where(row.owner == plain_text(owner))
     if name := filters.get("name"):
         found = found.where(row.name_key.contains(search_key(name), autoescape=True))
-    key = row["name_key" if sort_by == "name" else sort_by]
-    order = key.desc() if filters.get("desc", True) else key.asc()
+    key, desc = row["name_key" if sort_by == "name" else sort_by], filters.get("desc", True)
+    if (last := filters.get("after")) is not None:
+        value = search_key(last.name) if sort_by == "name" else getattr(last, sort_by)
+        found = found.where(_behind(key, value, last, desc))
+    order = key.desc() if desc else key.asc()
     return found.order_by(order.nulls_last(), row.created_at.desc(), row.id.desc()).limit(limit)
+
+
+def _behind(key: ColumnElement[Any], value: Any, last: Experiment, desc: bool) -> ColumnElement[bool]:
+    """What the order below puts behind ``last``, whose key is ``value``."""
+    older = or_(row.created_at < last.created_at, and_(row.created_at == last.created_at, row.id < last.id))
+    if value is None:
+        return and_(key.is_(None), older)
+    return or_(key < value if desc else key > value, key.is_(None), and_(key == value, older))

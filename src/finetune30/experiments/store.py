@@ -19,6 +19,7 @@ from finetune30.experiments import history, making, moves, refusals
 from finetune30.experiments.record import Attempt, Beat, Experiment, Note, Outcome, Status, plain_text, portable
 from finetune30.experiments.rows import existing, find
 from finetune30.experiments.search import Filters, select_matching
+from finetune30.experiments.statistics import figures_of
 from finetune30.experiments.tables import row, to_experiment
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ class ExperimentStore:
     def __init__(self, engine: Engine, lease_s: float) -> None:
         self._engine = engine
         self.lease_s = lease_s
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for who has more to say in the same transaction."""
+        return self._engine
+
+    def statistics(self, owner: str | None = None) -> dict[str, Any]:
+        """Figures over all experiments, or those of one owner, see ``statistics``."""
+        with database.read(self._engine) as connection:
+            return figures_of(connection, owner)
 
     def close(self) -> None:
         """Give all connections back."""
