@@ -7,6 +7,7 @@ Neighbours: everyone may read these; the experiment configuration is another thi
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,11 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url"}
+_SECRET = {"database_url", "broker_url", "metrics_token"}
+# As a Host header names them, without port.
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+_SHORTEST_TOKEN = 16
 
 
 def _folder(path: Path) -> Path:
@@ -73,6 +78,48 @@ def _queues(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_HOST.fullmatch(name) for name in names):
+        raise ValueError("expected host names without port, with commas between: api.example.org,localhost")
+    return names
+
+
+def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        scheme, _, host = name.partition("://")
+        if scheme not in ("http", "https") or not _HOST.fullmatch(host.partition(":")[0]):
+            raise ValueError("expected origins such as https://page.example.org, with commas between; never * or null")
+    return names
+
+
+def _hub_ids(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_HUB_ID.fullmatch(name) for name in names):
+        raise ValueError("expected names of the hub, with commas between: bert-base-chinese,org/model")
+    return names
+
+
+def _listener(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        if _HOST.fullmatch(name):
+            return name
+        raise ValueError("expected an address of this machine such as 127.0.0.1, 0.0.0.0 or ::1") from None
+
+
+def _proxies(names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(name)) for name in names)
+    except ValueError:
+        raise ValueError("expected addresses or networks such as 10.0.0.0/8, with commas between") from None
+
+
+def _token(text: str) -> str:
+    if len(text) < _SHORTEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"expected {_SHORTEST_TOKEN} or more letters and digits")
+    return text
+
+
 class Settings(BaseSettings):
     """The operator's choices, checked.
 
@@ -94,6 +141,20 @@ class Settings(BaseSettings):
         retry_delay_s: Seconds before a killed attempt is tried again; doubles each time.
         stop_grace_s: Seconds a cancelled or timed out attempt gets for a last checkpoint.
         drain_s: Seconds attempts get for a last checkpoint when their worker is stopped.
+        api_host: Address the API listens on; 127.0.0.1 is reached from this machine only.
+        api_port: Port of the API.
+        allowed_hosts: Names the API answers to, beside localhost and ``api_host``.
+        cors_origins: Web pages elsewhere that may call the API from a browser.
+        forwarded_allow_ips: Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+        tls_certfile: Certificate (chain) in PEM; with it the API speaks HTTPS.
+        tls_keyfile: Its private key.
+        plain_http: Production may speak plain HTTP on an address others reach: a proxy before it speaks HTTPS.
+        metrics_token: Bearer token with which a monitor reads ``/metrics``; without one only admins do.
+        reads_per_minute: GET requests of a user, and of an address; 0 for any number.
+        writes_per_minute: Other requests of a user, and of an address; 0 for any number.
+        login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
+        model_allowlist: Hub models the API accepts, beside the built-in ones.
+        dataset_allowlist: Hub datasets the API accepts, beside built-in ones and stored versions.
     """
 
     model_config = SettingsConfigDict(
@@ -121,6 +182,29 @@ class Settings(BaseSettings):
     retry_delay_s: float = Field(default=5, ge=0, le=3600, allow_inf_nan=False)
     stop_grace_s: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
     drain_s: float = Field(default=60, ge=0, le=3600, allow_inf_nan=False)
+    api_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65_535)
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hosts)] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_origins)] = ()
+    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_proxies)] = ()
+    tls_certfile: Annotated[Path, AfterValidator(_folder)] | None = None
+    tls_keyfile: Annotated[Path, AfterValidator(_folder)] | None = None
+    plain_http: bool = False
+    metrics_token: Annotated[str, AfterValidator(_token)] | None = Field(default=None, repr=False)
+    reads_per_minute: int = Field(default=600, ge=0, le=1_000_000)
+    writes_per_minute: int = Field(default=60, ge=0, le=1_000_000)
+    login_failures: int = Field(default=10, ge=1, le=1000)
+    model_allowlist: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hub_ids)] = (
+        "distilbert-base-uncased",
+        "roberta-base",
+        "albert-base-v2",
+        "bert-base-chinese",
+    )
+    dataset_allowlist: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hub_ids)] = (
+        "nyu-mll/glue",
+        "stanfordnlp/sst2",
+        "lansinuote/ChnSentiCorp",
+    )
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -8,9 +8,10 @@ exists is a key that code reads. Neighbours: every other room takes the value; s
 the operator sets, are another thing.
 """
 
+from finetune30.config.asked import Wrong, asked, defaults
 from finetune30.config.importing import import_config
 from finetune30.config.keys import field_schema, json_schema
 from finetune30.config.loading import from_mapping, load
 from finetune30.config.schema import ExperimentConfig
 
-__all__ = ["ExperimentConfig", "field_schema", "from_mapping", "import_config", "json_schema", "load"]
+__all__ = ["ExperimentConfig", "Wrong", "asked", "defaults", "field_schema", "from_mapping", "import_config", "json_schema", "load"]

@@ -58,7 +58,7 @@ def checked(settled: Settled, where: str) -> ExperimentConfig:
 
     Raises: ConfigError naming every fault, those of settling included.
     """
-    config, found = _validated(settled)
+    config, found = validated(settled)
     faults = [*settled.faults, *found.values()]
     if config is None or faults:
         refuse(faults, where)
@@ -67,11 +67,11 @@ def checked(settled: Settled, where: str) -> ExperimentConfig:
 
 def wrong_values(settled: Settled) -> dict[str, str]:
     """What is wrong with settled values, by key: nothing, if they make a configuration."""
-    _, found = _validated(settled)
+    _, found = validated(settled)
     return {key: fault.text for key, fault in found.items()}
 
 
-def _validated(settled: Settled) -> tuple[ExperimentConfig | None, dict[str, Fault]]:
+def validated(settled: Settled) -> tuple[ExperimentConfig | None, dict[str, Fault]]:
     """The configuration, or the faults of values by key; what settling has told is not told again."""
     told = {fault.key for fault in settled.faults}
     known = {key: setting for key, setting in settled.settings.items() if setting.written not in told}

@@ -1,0 +1,180 @@
+"""The gate before the routes, as plain ASGI: whose host, how often, how large, and how answers look.
+
+In this order: a name for the request, the host, the rate of the address, the size of the body. So nothing
+of a request is read or believed before these have passed, whoever sends it.
+Neighbours: ``rates`` counts, ``problems`` words the refusals, ``journal`` keeps a line of each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from finetune30.api import problems
+from finetune30.api.problems import Problem
+from finetune30.api.rates import Rates
+
+MOST_BYTES = 1 << 20
+_BODY_TIMEOUT_S = 30.0
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+# Answered however often they come: those who watch over the service ask.
+_ALWAYS = frozenset({"/health", "/ready"})
+_LOG = logging.getLogger("finetune30.api")
+_DOCS = frozenset({"/docs"})
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_DOCS_POLICY = (
+    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
+)
+
+
+class Gate:
+    """Everything that is decided before a route is looked for.
+
+    Args:
+        hosts: Names this service answers to, in lower case.
+        origins: Pages elsewhere that browsers may call from.
+        secure: Answers say that HTTPS is to be kept to.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: Collection[str], origins: Collection[str], rates: Rates, secure: bool = False
+    ) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
+        self._rates = rates
+        self._secure = secure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        # Anything else (a web socket) has no route here; uvicorn refuses it with 403.
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id, began, status = secrets.token_hex(16), time.monotonic(), 0
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._dress(MutableHeaders(scope=message), scope["path"], request_id)
+            await send(message)
+
+        try:
+            try:
+                await self._admit(scope)
+                body = await _whole(scope, receive)
+                await self._app(scope, body, answer)
+            except Problem as problem:
+                if not status:
+                    await problem.response(request_id)(scope, receive, answer)
+        except (ClientDisconnect, asyncio.CancelledError, OSError):
+            raise
+        except Exception:
+            _LOG.exception("unexpected fault", extra={"request_id": request_id})
+            if not status:
+                await problems.unexpected().response(request_id)(scope, receive, answer)
+        finally:
+            _LOG.info("request", extra=_told(scope, status, time.monotonic() - began))
+
+    async def _admit(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if found is None or found["name"].lower() not in self._hosts or not scope["path"].startswith("/"):
+            raise Problem(
+                400, "host_not_allowed", "this service does not answer to this host", hint="see ALLOWED_HOSTS"
+            )
+        if scope["path"] not in _ALWAYS:
+            await self._rates.check("address", address_of(scope), scope["method"])
+        origin = headers.get("origin")
+        if origin is not None and scope["method"] == "OPTIONS" and origin not in self._origins:
+            raise Problem(400, "origin_not_allowed", "pages of this origin may not call this service")
+
+    def _dress(self, headers: MutableHeaders, path: str, request_id: str) -> None:
+        headers["X-Request-ID"] = request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Cache-Control"] = "no-store"
+        headers["Content-Security-Policy"] = _DOCS_POLICY if path in _DOCS else _POLICY
+        headers["Referrer-Policy"] = "no-referrer"
+        if self._secure:
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def address_of(scope: Scope) -> str:
+    """Who sent the request, as far as the connection (or a proxy that is believed) tells."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+async def _whole(scope: Scope, receive: Receive) -> Receive:
+    """``receive`` for a body that is not too large; it is read here, for who reads it later has no limit.
+
+    Raises: Problem 400, 408, 413.
+    """
+    headers = Headers(scope=scope)
+    length = headers.get("content-length")
+    if length is None and "transfer-encoding" not in headers:
+        return receive
+    if length is not None:
+        if not re.fullmatch(r"[0-9]{1,18}", length):
+            raise problems.of_status(400)
+        if int(length) > MOST_BYTES:
+            raise problems.of_status(413, {"Connection": "close"})
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            body = await _read(receive)
+    except TimeoutError:
+        raise problems.of_status(408, {"Connection": "close"}) from None
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()  # the client's going away
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _read(receive: Receive) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            raise problems.of_status(413, {"Connection": "close"})
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _told(scope: Scope, status: int, took_s: float) -> dict[str, object]:
+    state, route = scope.get("state", {}), scope.get("route")
+    return {
+        "request_id": state.get("request_id"),
+        "method": scope["method"],
+        "path": scope["path"][:200],  # not the query: people put secrets there
+        "route": getattr(route, "path", None),
+        "status": status,
+        "took_ms": round(1000 * took_s, 1),
+        "address": address_of(scope),
+        "user_id": state.get("user_id"),
+    }
