@@ -3,12 +3,11 @@
 Neighbours: ``experiments`` brings tables and statements; ``migrations`` makes the schema.
 """
 
-from finetune30.database.engine import is_together, metadata, now, one_at_a_time, open_engine, read, together, write
+from finetune30.database.engine import metadata, now, one_at_a_time, open_engine, read, write
 from finetune30.database.schema import MIGRATIONS, newest_revision, revision, upgrade
 
 __all__ = [
     "MIGRATIONS",
-    "is_together",
     "metadata",
     "newest_revision",
     "now",
@@ -16,7 +15,6 @@ __all__ = [
     "open_engine",
     "read",
     "revision",
-    "together",
     "upgrade",
     "write",
 ]

@@ -13,7 +13,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,6 @@ _POSTGRES = {
     "tcp_user_timeout": 15_000,
 }
 _POOL_TIMEOUT_S = 10
-# The transaction of ``together`` that this thread is in, and of which database.
-_joined: ContextVar[tuple[Engine, Connection] | None] = ContextVar("joined", default=None)
 
 # Constraint names are fixed, so that later migrations can change them on both databases.
 metadata = MetaData(
@@ -151,9 +148,6 @@ def read(engine: Engine) -> Iterator[Connection]:
 
     Raises: StorageError if the database cannot be used.
     """
-    if (outer := _outer(engine)) is not None:
-        yield outer
-        return
     with (
         _faults_explained(engine),
         engine.connect().execution_options(reading=True) as connection,
@@ -168,37 +162,8 @@ def write(engine: Engine) -> Iterator[Connection]:
 
     Raises: StorageError if the database cannot be used; DiskFull.
     """
-    if (outer := _outer(engine)) is not None:
-        yield outer
-        return
     with _faults_explained(engine), engine.begin() as connection:
         yield connection
-
-
-@contextmanager
-def together(engine: Engine) -> Iterator[Connection]:
-    """One transaction that every ``write`` and ``read`` of the block joins.
-
-    So rooms that do not know each other commit as one.
-
-    Raises: StorageError if the database cannot be used; DiskFull.
-    """
-    with write(engine) as connection:
-        before = _joined.set((engine, connection))
-        try:
-            yield connection
-        finally:
-            _joined.reset(before)
-
-
-def is_together(engine: Engine) -> bool:
-    """Whether this thread is in a block of ``together``, so that nothing is durable yet."""
-    return _outer(engine) is not None
-
-
-def _outer(engine: Engine) -> Connection | None:
-    joined = _joined.get()
-    return joined[1] if joined is not None and joined[0] is engine else None
 
 
 def one_at_a_time(connection: Connection, what: str) -> None:
