@@ -12,11 +12,16 @@ turns a class into an exit code, a server will turn it into a status.
     │   │   └── QualityError  data_quality        it can be read, but is not fit for training
     │   ├── ModelError        model_invalid       the base model or an adapter
     │   ├── SettingsError     settings_invalid    environment and .env
-    │   ├── NotFound          not_found           no such experiment
-    │   ├── StateError        state_conflict      the experiment's state forbids it
+    │   ├── NotFound          not_found           no such experiment or user
+    │   ├── StateError        state_conflict      the state of an experiment or user forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
     │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
     │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
+    │   ├── UserInvalid       user_invalid        a name or password no user may have
+    │   ├── LoginRefused      login_refused       wrong name or password, which of them is not said
+    │   ├── TokenRefused      token_refused       a token that is not, or no longer, good
+    │   ├── Forbidden         forbidden           this user may not do that
+    │   ├── Busy              busy                too much of this at once; try again soon
     │   └── StorageError      storage_unusable    results folder or database cannot be used
     ├── Aborted               exit 1: aborted     a question was not answered with yes
     ├── Interrupted           exit 130: interrupted  Ctrl+C; 143 by SIGTERM
@@ -113,13 +118,13 @@ class SettingsError(BadInput):
 
 
 class NotFound(BadInput):
-    """No experiment has this id."""
+    """No experiment or user has this id."""
 
     code = "not_found"
 
 
 class StateError(BadInput):
-    """The experiment's state forbids what was asked."""
+    """The state of the experiment or user forbids what was asked."""
 
     code = "state_conflict"
 
@@ -140,6 +145,41 @@ class IdempotencyConflict(BadInput):
     """The idempotency key belongs to another submission of this user."""
 
     code = "idempotency_conflict"
+
+
+class UserInvalid(BadInput):
+    """A name or password that no user may have."""
+
+    code = "user_invalid"
+
+
+class LoginRefused(BadInput):
+    """Wrong name or password; the same for users that are unknown or disabled."""
+
+    code = "login_refused"
+
+
+class TokenRefused(BadInput):
+    """A token that is not good: forged, expired, used up, or its user logged out.
+
+    Attributes:
+        user_id: Whose session was ended because a used refresh token came again; else None.
+    """
+
+    code = "token_refused"
+    user_id: str | None = None
+
+
+class Forbidden(BadInput):
+    """This user may not do that."""
+
+    code = "forbidden"
+
+
+class Busy(BadInput):
+    """Too much of this is asked at once; try again soon."""
+
+    code = "busy"
 
 
 class StorageError(BadInput):

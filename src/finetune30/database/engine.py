@@ -1,18 +1,16 @@
-"""Engine, transactions and clock of the one database: SQLite or PostgreSQL.
+"""Engine and clock of the one database: SQLite or PostgreSQL.
 
 Promises: a transaction that was committed survives a power cut (SQLite in WAL with full
 synchronisation), a writer waits for its turn instead of failing, a server that does not answer is an
-error within seconds, times come from the database's clock, and whatever goes wrong is a StorageError
-that says where and what to do, without password.
-Neighbours: ``schema`` brings the tables up to date, ``place`` judges where a file lies.
+error within seconds, times come from the database's clock.
+Neighbours: ``transaction`` opens what is done here, ``schema`` brings the tables up to date, ``place``
+judges where a file lies.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from finetune30.database.place import refuse_network
-from finetune30.errors import DiskFull, Finetune30Error, StorageError
+from finetune30.errors import StorageError
 
 _BUSY_TIMEOUT_S = 20
 # A server that is gone without a word must not keep anybody waiting for the minutes TCP would.
@@ -142,60 +140,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-@contextmanager
-def read(engine: Engine) -> Iterator[Connection]:
-    """One consistent view of the database that makes no writer wait.
-
-    Raises: StorageError if the database cannot be used.
-    """
-    with (
-        _faults_explained(engine),
-        engine.connect().execution_options(reading=True) as connection,
-        connection.begin(),
-    ):
-        yield connection
-
-
-@contextmanager
-def write(engine: Engine) -> Iterator[Connection]:
-    """One transaction: committed at the end, rolled back on any error.
-
-    Raises: StorageError if the database cannot be used; DiskFull.
-    """
-    with _faults_explained(engine), engine.begin() as connection:
-        yield connection
-
-
 def one_at_a_time(connection: Connection, what: str) -> None:
     """Until this transaction ends no other one passes here for the same ``what``."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 30))"), {"what": what})
-
-
-@contextmanager
-def _faults_explained(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except exc.DBAPIError as cause:
-        raise _explained(str(cause.orig), engine) from cause
-    except exc.TimeoutError as cause:
-        raise _explained(f"no connection came free: {cause}", engine) from cause
-    except sqlite3.Error as cause:  # from _prepare_sqlite, which SQLAlchemy does not wrap
-        raise _explained(str(cause), engine) from cause
-
-
-def _explained(fault: str, engine: Engine) -> Finetune30Error:
-    where = engine.url.database if engine.dialect.name == "sqlite" else None
-    where = where or engine.url.render_as_string(hide_password=True)
-    if "disk is full" in fault or "No space left" in fault:
-        return DiskFull(f"the database cannot grow: {fault}", where=where, hint="free some space, then retry")
-    hints = {
-        "not a database": "this file is something else: move it away, or set RESULTS_DIR or DATABASE_URL",
-        "malformed": "the file is damaged: restore a copy, or move it away to start anew",
-        "readonly": "make file and folder writable for this user, or set RESULTS_DIR or DATABASE_URL",
-        "unable to open": "the folder must exist and be writable for this user; see RESULTS_DIR",
-        "locked": "another process holds the database for long; retry when it is done",
-        "connection": "is the server running? check DATABASE_URL",
-    }
-    hint = next((text for part, text in hints.items() if part in fault), "check DATABASE_URL and the server")
-    return StorageError(f"the database cannot be used: {fault.strip()}", where=where, hint=hint)

@@ -1,6 +1,6 @@
 """The schema of the database: which revision it has, and bringing it to the newest.
 
-Neighbours: ``migrations`` holds the revisions, ``engine`` the transactions.
+Neighbours: ``migrations`` holds the revisions, ``transaction`` the transactions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from finetune30.database.engine import read, write
+from finetune30.database.transaction import read, write
 from finetune30.errors import StorageError
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
