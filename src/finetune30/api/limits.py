@@ -12,7 +12,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -42,16 +42,25 @@ class Gate:
     Args:
         hosts: Names this service answers to, in lower case.
         origins: Pages elsewhere that browsers may call from.
+        note: Told method, route, status and seconds of each request.
         secure: Answers say that HTTPS is to be kept to.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Collection[str], origins: Collection[str], rates: Rates, secure: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        origins: Collection[str],
+        rates: Rates,
+        note: Callable[[str, str | None, int, float], None],
+        secure: bool = False,
     ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._origins = frozenset(origins)
         self._rates = rates
+        self._note = note
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +98,9 @@ class Gate:
             if not status:
                 await problems.unexpected().response(request_id)(scope, receive, answer)
         finally:
-            _LOG.info("request", extra=_told(scope, status, time.monotonic() - began))
+            took_s = time.monotonic() - began
+            self._note(scope["method"], getattr(scope.get("route"), "path", None), status, took_s)
+            _LOG.info("request", extra=_told(scope, status, took_s))
 
     async def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)

@@ -86,6 +86,11 @@ class ExperimentStore:
         with database.read(self._engine) as connection:
             return existing(connection, experiment_id)
 
+    def look_up(self, experiment_id: str) -> Experiment | None:
+        """The experiment with exactly this id; None where there is none."""
+        with database.read(self._engine) as connection:
+            return find(connection, experiment_id)
+
     def match(self, prefix: str) -> Experiment:
         """The experiment with this id, or the only one whose id begins so.
 

@@ -1,0 +1,166 @@
+"""The app: routes behind their gate, and every error on its one way out.
+
+    uvicorn ─► Gate ─► FastAPI ─► deps ─► a route
+                 ▲        └── handlers: errors become problems, refusals get their row
+                 └── last resort
+
+Neighbours: ``serve`` runs it; tests call ``create_app`` with settings of theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from finetune30 import __version__
+from finetune30.api import answers, bodies, deeds, problems, rules
+from finetune30.api.figures import Figures
+from finetune30.api.limits import Gate
+from finetune30.api.problems import Problem
+from finetune30.api.routes import all_routes
+from finetune30.api.services import Services, open_services
+from finetune30.errors import Finetune30Error
+from finetune30.jobs import Keeper
+from finetune30.settings import Settings
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
+_LOG = logging.getLogger("finetune30.api")
+_ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
+
+Every refusal is `application/problem+json` with a stable `code`. Times are Unix seconds."""
+
+
+def create_app(settings: Settings, found: Services | None = None) -> Gate:
+    """The whole service as one ASGI app; database and keys are opened at once.
+
+    Raises: StorageError, SettingsError.
+    """
+    found = found or open_services(settings)
+    docs = settings.environment == "development"
+    app = FastAPI(
+        title="finetune30",
+        version=__version__,
+        description=_ABOUT,
+        docs_url="/docs" if docs else None,
+        openapi_url="/openapi.json" if docs else None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.services, app.state.figures = found, Figures()
+    app.router.routes.extend(all_routes())
+    _answer_errors(app)
+    _describe_problems(app)
+    rules.enforce(app.router.routes, docs=docs)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+        )
+    return Gate(
+        app,
+        hosts=hosts_of(settings),
+        origins=settings.cors_origins,
+        rates=found.rates,
+        note=app.state.figures.note,
+        secure=settings.tls_certfile is not None or settings.environment == "production",
+    )
+
+
+def hosts_of(settings: Settings) -> frozenset[str]:
+    """Names the service answers to."""
+    own = settings.api_host if settings.api_host not in _ANY else "localhost"
+    return _LOCAL | {f"[{own}]" if ":" in own else own.lower(), *settings.allowed_hosts}
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    found: Services = app.state.services
+    keeper = Keeper(found.jobs.queue, found.bell, found.settings, lambda text: _LOG.warning("%s", text))
+    with keeper:
+        yield
+    found.close()
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, problem: Exception) -> Response:
+        assert isinstance(problem, Problem)
+        return await _refuse(request, problem)
+
+    @app.exception_handler(Finetune30Error)
+    async def _ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Finetune30Error)
+        problem = problems.of_error(error)
+        if problem.status >= 500:
+            _LOG.error("%s: %s", error.code, type(error).__name__, extra={"request_id": request.state.request_id})
+        return await _refuse(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return await _refuse(request, bodies.refused(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def _bare(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return await _refuse(request, problems.of_status(error.status_code, error.headers))
+
+
+async def _refuse(request: Request, problem: Problem) -> Response:
+    try:
+        await run_in_threadpool(deeds.refused, request, problem)
+    except Finetune30Error as fault:
+        # What was refused stays refused; that it could not be noted is said here.
+        _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})  # noqa: TRY400
+    return problem.response(request.state.request_id)
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Let OpenAPI say how refusals look, for all routes at once."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        schema = make()
+        parts = schema.setdefault("components", {}).setdefault("schemas", {})
+        problem = answers.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.update(problem.pop("$defs", {}))
+        parts["Problem"] = problem
+        told = {"description": "Refused", "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for path, methods in schema["paths"].items():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)
+                for status in _statuses(path, operation):
+                    operation["responses"].setdefault(status, told)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            parts.pop(unused, None)
+        app.openapi_schema = schema
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
+    found = ["400", "422", "429", "503"]
+    found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
+    found += ["404", "409"] if "{" in path or path in ("/users",) else []
+    return found + (["413", "415", "408"] if "requestBody" in operation else [])
+
+

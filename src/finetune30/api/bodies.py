@@ -1,0 +1,160 @@
+"""The body of a request: strict JSON, read after the user is known, refused without repeating it.
+
+Strict: no NaN and no Infinity, no key twice, no number that no database takes, not nested beyond reason.
+Python's own parser takes all of these.
+Neighbours: ``limits`` has read it and knows that it is not too large.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import Request
+
+from finetune30.api.problems import Fault, Problem, of_status
+
+_DEEPEST = 32
+_MOST_FAULTS = 30
+_LARGEST = 2**63
+
+M = TypeVar("M", bound="Body")
+
+
+class Body(BaseModel):
+    """Fields of a JSON object: strict, and closed to those it does not know."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent.
+
+    Raises: Problem 415 for another type of content, 400 and 422 for what is no strict JSON object.
+    """
+    kinds = request.headers.getlist("content-type")
+    kind, _, parameters = (kinds[0] if len(kinds) == 1 else "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8"):
+        raise of_status(415)
+    found = _parsed(await request.body())
+    if not isinstance(found, dict):
+        raise Problem(422, "body_invalid", "the body is no JSON object", where="body")
+    return found
+
+
+def body_of(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
+    """A dependency that reads a body of this model; name it after the one that finds the user."""
+
+    async def read(request: Request) -> M:
+        values = await json_object(request)
+        try:
+            return model.model_validate(values)
+        except ValidationError as refusal:
+            raise refused(refusal.errors(include_url=False, include_input=False), ("body",)) from None
+
+    return read
+
+
+def described(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read by ``json_object``."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def described_as(model: type[Body], example: Any) -> dict[str, Any]:
+    """``described`` for a model without models in it."""
+    return described(model.model_json_schema(), example)
+
+
+def refused(errors: Sequence[ErrorDetails], before: tuple[str, ...] = ()) -> Problem:
+    """The 422 that names each fault and what was expected, and no value."""
+    faults = [
+        Fault(_printable(".".join(map(str, (*before, *error["loc"])))), _printable(error["msg"]))
+        for error in errors[:_MOST_FAULTS]
+    ]
+    first = faults[0] if faults else Fault("", "the request is not valid")
+    return Problem(
+        422, "request_invalid", f"{first.where}: {first.detail}", where=first.where, hint="see /docs", faults=faults
+    )
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8")
+        found = json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole, object_pairs_hook=_each_key_once
+        )
+        _check_depth(found)
+        return found
+    except (RecursionError, _TooMuchError):
+        raise Problem(400, "body_invalid", "the body is nested too deep, or holds a number too long") from None
+    except (ValueError, UnicodeError) as fault:
+        told = str(fault) if isinstance(fault, _FaultError) else "the body is no JSON"
+        raise Problem(422, "body_invalid", told, where="body") from None
+
+
+class _FaultError(ValueError):
+    """A fault in our words."""
+
+
+class _TooMuchError(Exception):
+    """More than a parser should be asked to take."""
+
+
+def _no_number(_: str) -> float:
+    raise _FaultError("the body holds NaN or Infinity, expected numbers")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise _FaultError("the body holds a number that is too large")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 400:
+        raise _TooMuchError
+    if not -_LARGEST <= (number := int(text)) < _LARGEST:
+        raise _FaultError("the body holds a number that is too large")
+    return number
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _FaultError("the body holds a key twice")
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise _TooMuchError
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner.extend(one.values())
+            elif isinstance(one, list):
+                inner.extend(one)
+            elif isinstance(one, str) and not _is_text(one):
+                raise _FaultError("the body holds half a character or a NUL")
+        level = inner
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _printable(text: str, longest: int = 300) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:longest])

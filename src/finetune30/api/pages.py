@@ -1,0 +1,47 @@
+"""Pages of lists, and whose things a list may hold.
+
+Neighbours: ``experiments.search`` has the order; routes of tasks and of experiments share this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetune30.access import User
+from finetune30.api.problems import Problem
+from finetune30.api.services import Services
+from finetune30.experiments import Experiment
+
+ME = "me"
+
+
+def owner_of(user: User, wanted: str | None, *, everybody: bool) -> str | None:
+    """Whose things are listed; None for everybody's.
+
+    Args:
+        wanted: ``me`` or a user's name, as it was asked for.
+        everybody: Without a wish the list holds all there are.
+    Raises: Problem 403 for others' things, unless an admin asks.
+    """
+    if wanted is None:
+        return None if everybody else user.name
+    if wanted in (ME, user.name):
+        return user.name
+    if not user.is_admin:
+        raise Problem(403, "forbidden", "only admins may list what is not theirs", hint="ask with owner=me")
+    return wanted
+
+
+def page(
+    services: Services, user: User, limit: int, after: str | None, **filters: Any
+) -> tuple[list[Experiment], bool]:
+    """A page of experiments behind ``after``, and whether more follow.
+
+    Raises: Problem 422 for an ``after`` that is none of the user's.
+    """
+    store = services.jobs.store
+    last = None if after is None else store.look_up(after)
+    if after is not None and (last is None or not (user.is_admin or last.owner == user.name)):
+        raise Problem(422, "query_invalid", "expected the last id of the page before", where="query.after")
+    found = store.find(**filters, after=last, limit=limit + 1)
+    return found[:limit], len(found) > limit

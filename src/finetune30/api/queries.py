@@ -1,0 +1,104 @@
+"""Parameters of a query, strictly: known, given once, of ASCII digits, of time that exists.
+
+Neighbours: routes declare them; ``rules`` puts ``known_once`` behind every route's own checks.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BeforeValidator
+from starlette.requests import Request
+
+from finetune30.api.problems import Problem
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?")
+_LAST_MOMENT = 253_402_300_799.0
+
+
+def known_once(request: Request) -> None:
+    """Refuse a parameter nobody reads, and one given twice: a misspelt filter must not list everything.
+
+    Raises: Problem 422.
+    """
+    known: frozenset[str] = getattr(request.scope.get("route"), "known_parameters", frozenset())
+    given = [name for name, _ in request.query_params.multi_items()]
+    if any(name not in known for name in given):
+        told = ", ".join(sorted(known)) or "none"
+        raise Problem(422, "query_invalid", f"there is no such parameter; there is: {told}", where="query")
+    if len(set(given)) < len(given):
+        raise Problem(422, "query_invalid", "a parameter is given more than once", where="query")
+
+
+def digits(value: Any) -> Any:
+    """Only ASCII digits make a number."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _of_figures(value: Any) -> Any:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError("expected a number")
+    return value
+
+
+def _text(value: str) -> str:
+    if "\0" in value or "\ufffd" in value:
+        raise ValueError("expected text")
+    return value
+
+
+def moment(value: str, *, ends: bool) -> float:
+    """Unix seconds of a date or of a moment; one without a zone is UTC.
+
+    Args:
+        ends: A date means its last moment.
+    Raises: ValueError.
+    """
+    if not _DAY.fullmatch(value) and not _MOMENT.fullmatch(value):
+        raise ValueError("expected a date such as 2026-01-31, or 2026-01-31T12:00:00Z")
+    try:
+        found = datetime.fromisoformat(value)
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        if ends and _DAY.fullmatch(value):
+            found += timedelta(days=1, microseconds=-1)
+        return found.timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("expected a date that exists") from None
+
+
+def _start(value: Any) -> Any:
+    return moment(value, ends=False) if isinstance(value, str) else value
+
+
+def _end(value: Any) -> Any:
+    return moment(value, ends=True) if isinstance(value, str) else value
+
+
+Limit = Annotated[int, BeforeValidator(digits), Query(ge=1, le=1000, description="At most so many")]
+Number = Annotated[int, BeforeValidator(digits), Query(ge=0, le=2**53)]
+Share = Annotated[float, BeforeValidator(_of_figures), Query(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_of_figures), Query(ge=0, le=1e12, allow_inf_nan=False)]
+Timestamp = Annotated[float, BeforeValidator(_of_figures), Query(ge=0, le=_LAST_MOMENT, allow_inf_nan=False)]
+Search = Annotated[str, AfterValidator(_text), Query(min_length=1, max_length=200)]
+_MOMENT_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-01-31", "2026-01-31T12:00:00Z"]}
+Start = Annotated[float, BeforeValidator(_start), Query(json_schema_extra={"description": "A date or moment (UTC)"})]
+End = Annotated[float, BeforeValidator(_end), Query(json_schema_extra={"description": "A date or moment (UTC)"})]
+Id = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,80}$")]
+Cursor = Annotated[str, Query(pattern=r"^[a-z0-9_-]{1,80}$", description="The last id of the page before")]
+
+
+def in_order(start: float | None, end: float | None, where: str) -> None:
+    """Refuse a span that ends before it begins.
+
+    Raises: Problem 422.
+    """
+    if start is not None and end is not None and start > end:
+        raise Problem(422, "query_invalid", "the span ends before it begins", where=where)

@@ -1,0 +1,202 @@
+"""Tasks: a training that was asked for, and what may be done with it until it has ended."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+from pydantic import BeforeValidator
+from starlette.requests import Request
+from starlette.responses import Response
+
+from finetune30.access import User
+from finetune30.api import deeds, reading, services
+from finetune30.api.answers import Task, Tasks, WholeTask, task_of
+from finetune30.api.bodies import described, json_object
+from finetune30.api.deps import CurrentUser, OwnTask
+from finetune30.api.pages import owner_of, page
+from finetune30.api.problems import Problem
+from finetune30.api.queries import Cursor, Limit, Search, Seconds, digits
+from finetune30.api.wanted import wanted
+from finetune30.config import json_schema
+from finetune30.errors import StateError
+from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
+from finetune30.jobs.telling import everything
+
+Priority = Annotated[int, BeforeValidator(digits), Query(ge=-100, le=100, description="The highest of one's own first")]
+Lines = Annotated[int, BeforeValidator(digits), Query(ge=1, le=10_000, description="So many lines from the end")]
+Key = Annotated[str, Header(alias="Idempotency-Key", description="The same key and body make one task")]
+_LONGEST_KEY = 200
+_EXAMPLE = {"experiment_name": "first", "training": {"num_train_epochs": 1}, "data": {"train_samples": 200}}
+
+
+def router() -> APIRouter:
+    """``/train``, ``/tasks`` and ``/task/{task_id}``."""
+    found = APIRouter(tags=["tasks"])
+    add = found.add_api_route
+    schema = {**json_schema(), "additionalProperties": False}
+    schema.pop("$schema", None)
+    schema["properties"] = {name: part for name, part in schema["properties"].items() if name != "extends"}
+    add(
+        "/train",
+        train,
+        methods=["POST"],
+        name="task.submit",
+        status_code=202,
+        openapi_extra=described(_inline(schema), _EXAMPLE),
+    )
+    add("/tasks", tasks, methods=["GET"], name="task.list")
+    add("/task/{task_id}", task, methods=["GET"], name="task.show")
+    add("/task/{task_id}/logs", logs, methods=["GET"], name="task.logs", response_class=Response)
+    for verb, function in (("cancel", cancel), ("pause", pause), ("resume", resume)):
+        add(f"/task/{{task_id}}/{verb}", function, methods=["POST"], name=f"task.{verb}", status_code=202)
+    add("/task/{task_id}/retry", retry, methods=["POST"], name="task.retry", status_code=202)
+    return found
+
+
+def train(
+    request: Request,
+    response: Response,
+    user: CurrentUser,
+    values: Annotated[dict[str, Any], Depends(json_object)],
+    queue: Search | None = None,
+    priority: Priority = 0,
+    max_runtime_s: Seconds | None = None,
+    idempotency_key: Key | None = None,
+) -> Task:
+    """Submit a training. The body holds the keys of a configuration file; what it leaves out has its default.
+
+    202 means that the task is kept and will run, whatever fails meanwhile.
+    """
+    found = services.of(request)
+    key = _checked_key(idempotency_key)
+    queue = _checked_queue(queue, found.settings.queues)
+    longest_s = found.settings.max_runtime_s
+    if max_runtime_s is not None and (max_runtime_s == 0 or (longest_s and max_runtime_s > longest_s)):
+        most = f" and at most {longest_s:g}" if longest_s else ""
+        raise Problem(422, "query_invalid", f"expected more than 0{most}", where="query.max_runtime_s")
+    config = wanted(values, user, found)
+    wish = Wish(queue=queue, priority=priority, max_runtime_s=max_runtime_s, idempotency_key=key)
+    with deeds.deed(request, user) as deed:
+        made = found.jobs.submit(config, user.name, wish)
+        deed.target = made.id
+    response.headers["Location"] = f"/task/{made.id}"
+    return _told(request, made)
+
+
+def tasks(
+    request: Request,
+    user: CurrentUser,
+    status: Status | None = None,
+    owner: Search | None = None,
+    limit: Limit = 100,
+    after: Cursor | None = None,
+) -> Tasks:
+    """One's tasks, the newest first; an admin's list holds everybody's, or those of ``owner``."""
+    found = services.of(request)
+    whose = owner_of(user, owner, everybody=user.is_admin)
+    some, more = page(found, user, limit, after, status=status, owner=whose)
+    places = found.jobs.places() if any(one.status is Status.PENDING for one in some) else {}
+    return Tasks(
+        tasks=[task_of(one, places.get(one.id)) for one in some], has_more=more, next=some[-1].id if more else None
+    )
+
+
+def task(request: Request, task: OwnTask) -> WholeTask:
+    """Everything about a task: its state, place, progress, history, configuration and result."""
+    jobs = services.of(request).jobs
+    place = jobs.places().get(task.id) if task.status is Status.PENDING else None
+    told = everything(task, place, jobs.store.attempts(task.id), jobs.queue.events(task.id))
+    return WholeTask.model_validate({**told, "queue_position": told["position"], "result": _result(task)})
+
+
+def logs(request: Request, task: OwnTask, tail: Lines = 200) -> Response:
+    """The end of its log, as text; empty where it has not begun."""
+    folder = ExperimentFolder(services.of(request).settings.results_dir, task.id)
+    return Response(reading.last_lines(folder.logs_txt, tail), media_type="text/plain; charset=utf-8")
+
+
+def cancel(request: Request, task: OwnTask, user: CurrentUser) -> Task:
+    """Stop it: at once if nobody runs it, else at its next heartbeat."""
+    return _changed(request, user, task, services.of(request).jobs.cancel)
+
+
+def pause(request: Request, task: OwnTask, user: CurrentUser) -> Task:
+    """Let it wait until it is resumed; a running one stops at a checkpoint first."""
+    return _changed(request, user, task, services.of(request).jobs.pause)
+
+
+def resume(request: Request, task: OwnTask, user: CurrentUser) -> Task:
+    """Let a paused one wait for a worker again."""
+    return _changed(request, user, task, services.of(request).jobs.resume)
+
+
+def retry(request: Request, response: Response, task: OwnTask, user: CurrentUser, fresh: bool = False) -> Task:
+    """Run an ended one again as a new task: a failed one from its checkpoints on, unless ``fresh``."""
+    jobs = services.of(request).jobs
+    made = _changed(request, user, task, lambda task_id: jobs.retry(task_id, task.owner, fresh=fresh))
+    response.headers["Location"] = f"/task/{made.task_id}"
+    return made
+
+
+def _changed(request: Request, user: User, task: Experiment, change: Any) -> Task:
+    try:
+        with deeds.deed(request, user, task.id) as deed:
+            changed: Experiment = change(task.id)
+            if changed.id != task.id:
+                deed.detail["made"] = changed.id
+    except StateError:
+        now = services.of(request).jobs.store.look_up(task.id) or task
+        state = "paused" if now.paused else str(now.status)
+        raise Problem(409, "state_conflict", f"the task is {state}, which does not allow this") from None
+    return _told(request, changed)
+
+
+def _told(request: Request, task: Experiment) -> Task:
+    jobs = services.of(request).jobs
+    return task_of(task, jobs.places().get(task.id) if task.status is Status.PENDING else None)
+
+
+def _result(task: Experiment) -> dict[str, Any] | None:
+    if task.status is not Status.SUCCESS:
+        return None
+    figures = task.metrics or {}
+    return {
+        "accuracy": task.eval_accuracy,
+        "train_runtime": task.train_runtime,
+        "eval": figures.get("eval"),
+        "test": figures.get("test"),
+    }
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise Problem(
+            422,
+            "request_invalid",
+            f"expected 1 to {_LONGEST_KEY} printable ASCII characters",
+            where="header.Idempotency-Key",
+        )
+    return key
+
+
+def _checked_queue(queue: str | None, known: tuple[str, ...]) -> str:
+    if queue is None:
+        return known[0]
+    if queue not in known:
+        raise Problem(422, "query_invalid", f"expected one of {', '.join(known)}", where="query.queue")
+    return queue
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without references, which would point into another document."""
+    parts = schema.pop("$defs")
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return resolved({**parts[value["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in value.items() if k != "$ref"}})
+            return {key: resolved(part) for key, part in value.items()}
+        return [resolved(part) for part in value] if isinstance(value, list) else value
+
+    return dict(resolved(schema))

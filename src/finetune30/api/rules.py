@@ -1,0 +1,59 @@
+"""Default-deny, looked at before the first request: a route without a rule fails the start.
+
+Neighbours: ``deps`` has the rules, ``app`` calls this with all routes there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fastapi import Depends
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_dependant, get_parameterless_sub_dependant
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+
+from finetune30.api.deps import check_monitor, get_current_user
+from finetune30.api.queries import known_once
+
+# Open to everybody: who cannot log in yet, who watches over the service, and in development the documentation.
+PUBLIC = frozenset({"/health", "/ready", "/login", "/token/refresh"})
+PUBLIC_DOCS = frozenset({"/docs", "/openapi.json"})
+_RULES: frozenset[Callable[..., Any]] = frozenset({get_current_user, check_monitor})
+
+
+class UnruledRouteError(RuntimeError):
+    """A mistake of ours: a route that anybody could use."""
+
+
+def enforce(routes: Iterable[BaseRoute], *, docs: bool) -> None:
+    """See that every route has its rule, and let each refuse parameters it does not know.
+
+    Args:
+        docs: The documentation is served.
+    Raises: UnruledRouteError.
+    """
+    for route in routes:
+        path = getattr(route, "path", "")
+        if not isinstance(route, APIRoute):
+            if not (docs and path in PUBLIC_DOCS):
+                raise UnruledRouteError(f"{path or route}: not one of our routes, nobody knows who may use it")
+            continue
+        if path not in PUBLIC and _RULES.isdisjoint(one.call for one in _all(route.dependant)):
+            raise UnruledRouteError(f"{sorted(route.methods)} {path} has none of the rules of deps")
+        _know_parameters(route)
+
+
+def _know_parameters(route: APIRoute) -> None:
+    flat = get_flat_dependant(route.dependant)
+    route.known_parameters = frozenset(field.alias for field in flat.query_params)  # type: ignore[attr-defined]
+    # Last: who may not use the route hears that first.
+    last = get_parameterless_sub_dependant(depends=Depends(known_once), path=route.path_format)
+    route.dependant.dependencies.append(last)
+
+
+def _all(dependant: Dependant) -> Iterator[Dependant]:
+    for one in dependant.dependencies:
+        yield one
+        yield from _all(one)

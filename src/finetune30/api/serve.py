@@ -1,0 +1,137 @@
+"""The API as a process: uvicorn, on one port, until a signal comes.
+
+Promises: in production nothing is served over plain HTTP to other machines unless somebody said so; whoever
+is being answered when the signal comes is answered, for up to half a minute.
+Neighbours: the command line calls ``serve``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import sys
+from types import FrameType
+
+import uvicorn
+
+from finetune30.access import Role
+from finetune30.api import journal
+from finetune30.api.app import create_app
+from finetune30.api.deeds import NOBODY
+from finetune30.api.services import Services, open_services
+from finetune30.errors import SettingsError, StorageError
+from finetune30.settings import Settings
+
+_LAST_S = 30
+_FIRST_ADMIN = "admin"
+_LARGEST_HEADERS = 64 * 1024
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal comes; returns the exit code.
+
+    Raises: SettingsError, StorageError before anything is served.
+    """
+    _refuse_unsafe(settings)
+    found = open_services(settings)
+    _first_admin(found)
+    app = create_app(settings, found)
+    journal.keep()
+    config = uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
+        ws="none",
+        lifespan="on",
+        http="h11",
+        h11_max_incomplete_event_size=_LARGEST_HEADERS,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_LAST_S,
+        limit_concurrency=1000,
+        ssl_certfile=settings.tls_certfile,
+        ssl_keyfile=settings.tls_keyfile,
+    )
+    server = _Server(config, found)
+    server.run()
+    return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Tells streams to end before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, found: Services) -> None:
+        super().__init__(config)
+        self._found = found
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._found.ending.set()
+        super().handle_exit(sig, frame)
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    if (settings.tls_certfile is None) != (settings.tls_keyfile is None):
+        raise SettingsError(
+            "one of TLS_CERTFILE and TLS_KEYFILE is set, expected both or none", where="environment or .env"
+        )
+    for name, path in (("TLS_CERTFILE", settings.tls_certfile), ("TLS_KEYFILE", settings.tls_keyfile)):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
+    if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
+        return
+    if not _is_loopback(settings.api_host):
+        raise SettingsError(
+            f"production over plain HTTP on {settings.api_host}: passwords could be read on their way",
+            where="environment or .env",
+            hint="set TLS_CERTFILE and TLS_KEYFILE; or API_HOST=127.0.0.1 or PLAIN_HTTP=true with a proxy before it "
+            "that speaks HTTPS",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _first_admin(found: Services) -> None:
+    """In development, where nobody can log in yet: an admin with a password that is told once, here."""
+    if found.settings.environment == "production" or found.access.users.any_admin():
+        return
+    from finetune30 import database
+    from finetune30.errors import StateError
+
+    password = secrets.token_urlsafe(15)
+    try:
+        with database.write(found.engine) as connection:
+            made = found.access.users.add(_FIRST_ADMIN, Role.ADMIN, password)
+            found.access.audit.record(
+                connection,
+                actor_id=None,
+                actor_name=NOBODY,
+                role="",
+                action="user.add",
+                target=made.id,
+                outcome="ok",
+                address="local",
+                request_id="",
+                detail={"name": made.name, "role": str(made.role), "first": True},
+            )
+    except StateError:  # the name is taken by somebody who is no admin, or another process was faster
+        return
+    except StorageError:
+        raise
+    print(  # noqa: T201 - to the terminal once, never to a log file of ours
+        f"the first admin was made: name {_FIRST_ADMIN}, password {password}\n"
+        "it is told only this once; change it with POST /me/password or: finetune30 user password admin",
+        file=sys.stderr,
+        flush=True,
+    )
+
+

@@ -1,0 +1,102 @@
+"""What the routes work with, opened once: database, queue, users, tokens, audit, counters.
+
+Neighbours: ``app`` keeps one of these in its state, ``deps`` hands it to routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from threading import Event
+
+from sqlalchemy import Connection, Engine
+from starlette.requests import Request
+
+from finetune30 import database
+from finetune30.access import Access
+from finetune30.api.rates import Rates
+from finetune30.api.watch import Watch
+from finetune30.errors import DiskFull, StorageError
+from finetune30.experiments import Queue
+from finetune30.jobs import Bell, Jobs, open_bell
+from finetune30.settings import Settings
+
+
+class PatientBell:
+    """Rings when what a transaction wrote is committed: nobody is told of a job that may be taken back."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+        self._within: ContextVar[tuple[Connection, Queue] | None] = ContextVar("within", default=None)
+
+    @contextmanager
+    def within(self, connection: Connection, queue: Queue) -> Iterator[None]:
+        """What is rung in this block is rung after the commit of ``connection``'s transaction."""
+        before = self._within.set((connection, queue))
+        try:
+            yield
+        finally:
+            self._within.reset(before)
+
+    def ring(self, experiment_id: str, queue_name: str) -> bool:
+        """Ring now, or later if a transaction is open."""
+        within = self._within.get()
+        if within is None:
+            return self._bell.ring(experiment_id, queue_name)
+        connection, queue = within
+
+        def late() -> None:
+            if not self._bell.ring(experiment_id, queue_name):
+                with suppress(StorageError, DiskFull):  # it is due in a while anyway
+                    queue.unrung(experiment_id)
+
+        database.after_commit(connection, late)
+        return True
+
+
+@dataclass(frozen=True)
+class Services:
+    """All of it.
+
+    Attributes:
+        bell: The one that ``jobs`` rings.
+        ending: Set when the process is to end: streams that go on for long end then.
+    """
+
+    settings: Settings
+    jobs: Jobs
+    bell: PatientBell
+    access: Access
+    rates: Rates
+    watch: Watch
+    ending: Event = field(default_factory=Event)
+
+    @property
+    def engine(self) -> Engine:
+        """The database."""
+        return self.jobs.store.engine
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.jobs.close()
+
+
+def open_services(settings: Settings) -> Services:
+    """Everything the settings ask for; results folder and database are made where they are missing.
+
+    Raises: StorageError, SettingsError.
+    """
+    bell = PatientBell(open_bell(settings))
+    jobs = Jobs(settings, bell=bell)
+    access = Access(settings, jobs.store.engine)
+    _ = access.tokens, access.audit  # a key that is missing or weak is told now, not at the first login
+    watch = Watch(jobs.store.engine, settings.broker_url)
+    return Services(settings, jobs, bell, access, Rates(settings), watch)
+
+
+def of(request: Request) -> Services:
+    """The services of the app that answers this request."""
+    found: Services = request.app.state.services
+    return found

@@ -1,0 +1,91 @@
+"""What a client may ask to be trained: names on the operator's lists, and nothing of this machine's disk.
+
+A path on the server would let a user read what the server can read; a name that is on no list would fetch
+anything from anywhere. What ``config/default.yaml`` here says is the operator's own choice, and taken.
+Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune30.access import User
+from finetune30.api.problems import Fault, Problem
+from finetune30.api.services import Services
+from finetune30.config import ExperimentConfig, asked, defaults
+from finetune30.data.naming import BUILTIN as DATASETS
+from finetune30.data.naming import BUILTIN_PREFIX, VERSION_PREFIX
+from finetune30.data.versions import VersionStore
+from finetune30.errors import ConfigError, Finetune30Error
+from finetune30.modeling.source import BUILTIN as MODELS
+from finetune30.settings import Settings
+
+_LONGEST_NAME = 300
+
+
+def wanted(values: Mapping[str, Any], user: User, services: Services) -> ExperimentConfig:
+    """The configuration that was asked for.
+
+    Raises: Problem 422 naming every fault by its key.
+    """
+    try:
+        config, wrong = asked(values)
+        default = defaults()
+    except ConfigError:
+        raise Problem(503, "settings_invalid", "config/default.yaml of the server is not valid") from None
+    if config is None:
+        raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
+    faults = [*_model(config, default, services.settings), *_data(config, default, user, services)]
+    faults += _machines(config)
+    if faults:
+        raise _refused(faults)
+    return config
+
+
+def _refused(faults: list[Fault]) -> Problem:
+    first = faults[0]
+    return Problem(
+        422,
+        "config_invalid",
+        f"{first.where}: {first.detail}",
+        where=first.where,
+        hint="GET /config/schema tells every key",
+        faults=faults,
+    )
+
+
+def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settings) -> list[Fault]:
+    name = config.model.name
+    if name == default.model.name or name in MODELS or name in settings.model_allowlist:
+        return []
+    there = ", ".join((*MODELS, *settings.model_allowlist))
+    return [Fault("body.model.name", f"expected one of {there} (MODEL_ALLOWLIST)")]
+
+
+def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services) -> list[Fault]:
+    name, allowed = config.data.dataset_name, services.settings.dataset_allowlist
+    builtin = [f"{BUILTIN_PREFIX}{one}" for one in DATASETS]
+    if name == default.data.dataset_name or name in builtin or name in allowed:
+        return []
+    if name.startswith(VERSION_PREFIX) and _may_use(name.removeprefix(VERSION_PREFIX), user, services):
+        return []
+    there = ", ".join((*builtin, *allowed, f"{VERSION_PREFIX}ID of data you have used"))
+    return [Fault("body.data.dataset_name", f"expected one of {there} (DATASET_ALLOWLIST)")]
+
+
+def _may_use(version: str, user: User, services: Services) -> bool:
+    """Whether it exists, and the user has trained on it before or is an admin."""
+    if len(version) > _LONGEST_NAME:
+        return False
+    try:
+        found = VersionStore(services.settings.data_dir).find(version).id
+    except Finetune30Error:
+        return False
+    return user.is_admin or bool(services.jobs.store.find(dataset_hash=found, owner=user.name, limit=1))
+
+
+def _machines(config: ExperimentConfig) -> list[Fault]:
+    if config.training.num_nodes == 1 and config.training.rdzv_endpoint is None:
+        return []
+    return [Fault("body.training.num_nodes", "expected 1: several machines are set up on their command lines")]
