@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,7 +24,7 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url"}
+_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key"}
 
 
 def _folder(path: Path) -> Path:
@@ -94,6 +94,12 @@ class Settings(BaseSettings):
         retry_delay_s: Seconds before a killed attempt is tried again; doubles each time.
         stop_grace_s: Seconds a cancelled or timed out attempt gets for a last checkpoint.
         drain_s: Seconds attempts get for a last checkpoint when their worker is stopped.
+        environment: ``production`` refuses what is only good for one's own machine, such as keys nobody set.
+        jwt_secret: Signs tokens; 32 random characters or more. None: made once in ``results_dir``, in development.
+        token_expire_minutes: Life of an access token; a refresh token brings the next one.
+        audit_key: Signs the audit log, as ``jwt_secret``; another one, and for the life of the log.
+        audit_anchor: File that knows how far the audit log reached, best on another disk than the database;
+            None means in ``results_dir``.
     """
 
     model_config = SettingsConfigDict(
@@ -121,6 +127,11 @@ class Settings(BaseSettings):
     retry_delay_s: float = Field(default=5, ge=0, le=3600, allow_inf_nan=False)
     stop_grace_s: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
     drain_s: float = Field(default=60, ge=0, le=3600, allow_inf_nan=False)
+    environment: Literal["development", "production"] = "development"
+    jwt_secret: str | None = Field(default=None, repr=False)
+    token_expire_minutes: int = Field(default=30, ge=1, le=1440)
+    audit_key: str | None = Field(default=None, repr=False)
+    audit_anchor: Annotated[Path, AfterValidator(_folder)] | None = None
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:
