@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,7 +25,7 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url", "metrics_token"}
+_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token"}
 # As a Host header names them, without port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -141,6 +141,12 @@ class Settings(BaseSettings):
         retry_delay_s: Seconds before a killed attempt is tried again; doubles each time.
         stop_grace_s: Seconds a cancelled or timed out attempt gets for a last checkpoint.
         drain_s: Seconds attempts get for a last checkpoint when their worker is stopped.
+        environment: ``production`` refuses what is only good for one's own machine, such as keys nobody set.
+        jwt_secret: Signs tokens; 32 random characters or more. None: made once in ``results_dir``, in development.
+        token_expire_minutes: Life of an access token; a refresh token brings the next one.
+        audit_key: Signs the audit log, as ``jwt_secret``; another one, and for the life of the log.
+        audit_anchor: File that knows how far the audit log reached, best on another disk than the database;
+            None means in ``results_dir``.
         api_host: Address the API listens on; 127.0.0.1 is reached from this machine only.
         api_port: Port of the API.
         allowed_hosts: Names the API answers to, beside localhost and ``api_host``.
@@ -182,6 +188,11 @@ class Settings(BaseSettings):
     retry_delay_s: float = Field(default=5, ge=0, le=3600, allow_inf_nan=False)
     stop_grace_s: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
     drain_s: float = Field(default=60, ge=0, le=3600, allow_inf_nan=False)
+    environment: Literal["development", "production"] = "development"
+    jwt_secret: str | None = Field(default=None, repr=False)
+    token_expire_minutes: int = Field(default=30, ge=1, le=1440)
+    audit_key: str | None = Field(default=None, repr=False)
+    audit_anchor: Annotated[Path, AfterValidator(_folder)] | None = None
     api_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65_535)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hosts)] = ()

@@ -1,12 +1,26 @@
 """Access: who somebody is, what they may do, and the record of what they did.
 
 ``users`` keeps names and hashed ``passwords``, ``tokens`` the sessions (``jwts`` is their signed half), ``audit`` the
-chained log, ``keys`` the keys of both, ``opening`` all of it as the settings say. Nobody here knows HTTP or
+chained log, ``secret`` the keys of both, ``opening`` all of it as the settings say. Nobody here knows HTTP or
 what an experiment is.
 """
 
+from finetune30.access.audit import Audit
+from finetune30.access.opening import Access, open_access
 from finetune30.access.record import AuditRow, Outcome, Pair, Role, User, Verdict
 from finetune30.access.tokens import Tokens
 from finetune30.access.users import Users
 
-__all__ = ["AuditRow", "Outcome", "Pair", "Role", "Tokens", "User", "Users", "Verdict"]
+__all__ = [
+    "Access",
+    "Audit",
+    "AuditRow",
+    "Outcome",
+    "Pair",
+    "Role",
+    "Tokens",
+    "User",
+    "Users",
+    "Verdict",
+    "open_access",
+]

@@ -1,8 +1,8 @@
 """The JWT of an access token: written, and read without believing anything in it before its signature.
 
-PyJWT checks signature and claims; beside that the header must be exactly ours (no ``alg``, ``kid``, ``jku``, ``crit`` or
-``zip`` of anybody else's is ever looked at), every claim must have its type, and the text must be the one way to
-write its bytes. No SQL here. Neighbours: ``tokens`` looks up what the claims name.
+PyJWT checks signature and claims; beside that the header must be exactly ours (no ``alg``, ``kid``, ``jku``,
+``crit`` or ``zip`` of anybody else's is ever looked at), every claim must have its type, and the text must be the
+one way to write its bytes. No SQL here. Neighbours: ``tokens`` looks up what the claims name.
 Source: RFC 8725, sections 3.1, 3.5 and 3.8 to 3.12.
 """
 

@@ -5,6 +5,7 @@ Neighbours: only this room's statements read this.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +16,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    Row,
     String,
     Table,
     Text,
@@ -96,6 +96,6 @@ USER_COLUMNS = (
 )
 
 
-def to_user(row: Row[Any]) -> User:
+def to_user(row: Sequence[Any]) -> User:
     """A row that begins with ``USER_COLUMNS``."""
     return User(row[0], row[1], Role(row[2]), row[3], row[4], row[5])

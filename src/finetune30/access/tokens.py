@@ -131,9 +131,7 @@ class Tokens:
         if session.used_at is None:
             this = refresh_tokens.c.hash == _hash(refresh_token)
             connection.execute(update(refresh_tokens).where(this).values(used_at=now()))
-            connection.execute(
-                insert(refresh_tokens).values(hash=_hash(successor), session_id=session.session_id)
-            )
+            connection.execute(insert(refresh_tokens).values(hash=_hash(successor), session_id=session.session_id))
         elif session.used_for_s > GRACE_S or _is_used(connection, _hash(successor)):
             return None
         return self._pair(to_user(session), session.session_id, successor)
@@ -143,7 +141,7 @@ class Tokens:
         connection.execute(delete(sessions).where(sessions.c.id.in_(ended)))
 
 
-def _live(session: str, user_id: str) -> Any:
+def _live(session: str, user_id: object) -> Any:
     """The user of a session that is going on."""
     joined = sessions.join(users, users.c.id == sessions.c.user_id)
     return (

@@ -41,7 +41,7 @@ class Users:
         with database.write(self._engine) as connection:
             database.one_at_a_time(connection, f"finetune30 user {name}")
             if connection.scalar(select(exists().where(users.c.name == name))):
-                raise StateError(f"there is a user {name} already", hint="choose another name; names are never given twice")
+                raise StateError(f"there is a user {name} already", hint="choose another name; none is given twice")
             values = {"id": f"u_{secrets.token_hex(8)}", "name": name, "role": str(role), "created_at": now()}
             made = insert(users).values(**values, password_hash=hashed).returning(*USER_COLUMNS)
             return to_user(connection.execute(made).one())

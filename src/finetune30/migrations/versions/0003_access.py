@@ -13,21 +13,17 @@ depends_on = None
 _NEVER = "rows of the audit log are never changed or deleted"
 # The head goes one row on at a time and never back.
 _HEAD = "the head of the audit log only moves on"
+# Name, what it refuses, why. REPLACE deletes without firing a trigger on DELETE, hence those on INSERT.
 _SQLITE = (
-    f"CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, '{_NEVER}'); END",
-    f"CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, '{_NEVER}'); END",
-    # REPLACE deletes without firing the trigger above.
-    "CREATE TRIGGER audit_insert BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq) "
-    f"BEGIN SELECT RAISE(ABORT, '{_NEVER}'); END",
-    "CREATE TRIGGER audit_head_update BEFORE UPDATE ON audit_head WHEN NEW.seq IS NOT OLD.seq + 1 "
-    f"BEGIN SELECT RAISE(ABORT, '{_HEAD}'); END",
-    f"CREATE TRIGGER audit_head_delete BEFORE DELETE ON audit_head BEGIN SELECT RAISE(ABORT, '{_HEAD}'); END",
-    "CREATE TRIGGER audit_head_insert BEFORE INSERT ON audit_head WHEN EXISTS (SELECT 1 FROM audit_head) "
-    f"BEGIN SELECT RAISE(ABORT, '{_HEAD}'); END",
+    ("audit_update", "UPDATE ON audit", _NEVER),
+    ("audit_delete", "DELETE ON audit", _NEVER),
+    ("audit_insert", "INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)", _NEVER),
+    ("audit_head_update", "UPDATE ON audit_head WHEN NEW.seq IS NOT OLD.seq + 1", _HEAD),
+    ("audit_head_delete", "DELETE ON audit_head", _HEAD),
+    ("audit_head_insert", "INSERT ON audit_head WHEN EXISTS (SELECT 1 FROM audit_head)", _HEAD),
 )
 _POSTGRESQL = (
-    "CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-    f"$$ BEGIN RAISE EXCEPTION '{_NEVER}'; END $$",
+    f"CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{_NEVER}'; END $$",
     "CREATE FUNCTION audit_head_refuse() RETURNS trigger LANGUAGE plpgsql AS "
     f"$$ BEGIN RAISE EXCEPTION '{_HEAD}'; END $$",
     "CREATE TRIGGER audit_change BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
@@ -105,8 +101,12 @@ def upgrade() -> None:
         sa.CheckConstraint("id = 1", name=op.f("ck_audit_head_one")),
     )
     op.bulk_insert(head, [{"id": 1, "seq": 0, "mac": ""}])
-    for statement in _POSTGRESQL if op.get_bind().dialect.name == "postgresql" else _SQLITE:
-        op.execute(statement)
+    if op.get_bind().dialect.name == "postgresql":
+        for statement in _POSTGRESQL:
+            op.execute(statement)
+        return
+    for name, event, why in _SQLITE:
+        op.execute(f"CREATE TRIGGER {name} BEFORE {event} BEGIN SELECT RAISE(ABORT, '{why}'); END")
 
 
 def downgrade() -> None:
