@@ -39,7 +39,7 @@ class Session(BaseModel):
     """What a login answers."""
 
     token: str = Field(description="For the header Authorization: Bearer …")
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int = Field(description="Seconds the token lives")
     refresh_token: str = Field(description="Good once, at POST /token/refresh")
     user_id: str
@@ -58,9 +58,7 @@ class Person(BaseModel):
     @classmethod
     def of(cls, user: User) -> Person:
         """The user, without anything secret."""
-        return cls(
-            user_id=user.id, name=user.name, role=user.role, disabled=user.disabled, created_at=user.created_at
-        )
+        return cls(user_id=user.id, name=user.name, role=user.role, disabled=user.disabled, created_at=user.created_at)
 
 
 class People(BaseModel):

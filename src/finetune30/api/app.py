@@ -98,37 +98,34 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def _problem(request: Request, problem: Exception) -> Response:
-        assert isinstance(problem, Problem)
-        return await _refuse(request, problem)
-
-    @app.exception_handler(Finetune30Error)
-    async def _ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Finetune30Error)
-        problem = problems.of_error(error)
-        if problem.status >= 500:
-            _LOG.error("%s: %s", error.code, type(error).__name__, extra={"request_id": request.state.request_id})
-        return await _refuse(request, problem)
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return await _refuse(request, bodies.refused(error.errors()))
-
-    @app.exception_handler(HTTPException)
-    async def _bare(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return await _refuse(request, problems.of_status(error.status_code, error.headers))
+    for kind in (Problem, Finetune30Error, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _answer)
 
 
-async def _refuse(request: Request, problem: Problem) -> Response:
+async def _answer(request: Request, error: Exception) -> Response:
+    problem = _problem_of(error)
+    if problem.status >= 500:
+        _LOG.error("%s: %s", problem.code, type(error).__name__, extra={"request_id": request.state.request_id})
     try:
         await run_in_threadpool(deeds.refused, request, problem)
     except Finetune30Error as fault:
         # What was refused stays refused; that it could not be noted is said here.
-        _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})  # noqa: TRY400
+        _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})
     return problem.response(request.state.request_id)
+
+
+def _problem_of(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case Finetune30Error():
+            return problems.of_error(error)
+        case RequestValidationError():
+            return bodies.refused(error.errors())
+        case HTTPException():
+            return problems.of_status(error.status_code, error.headers)
+        case _:
+            return problems.unexpected()
 
 
 def _describe_problems(app: FastAPI) -> None:
@@ -143,7 +140,10 @@ def _describe_problems(app: FastAPI) -> None:
         problem = answers.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         parts.update(problem.pop("$defs", {}))
         parts["Problem"] = problem
-        told = {"description": "Refused", "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        told = {
+            "description": "Refused",
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
         for path, methods in schema["paths"].items():
             for operation in methods.values():
                 operation["responses"].pop("422", None)
@@ -162,5 +162,3 @@ def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
     found += ["404", "409"] if "{" in path or path in ("/users",) else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])
-
-

@@ -31,7 +31,8 @@ _LOG = logging.getLogger("finetune30.api")
 _DOCS = frozenset({"/docs"})
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY = (
-    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: "
+    "https://fastapi.tiangolo.com; "
     "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
 )
 
@@ -93,7 +94,7 @@ class Gate:
                     await problem.response(request_id)(scope, receive, answer)
         except (ClientDisconnect, asyncio.CancelledError, OSError):
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
                 await problems.unexpected().response(request_id)(scope, receive, answer)

@@ -87,7 +87,13 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
     ("Forbidden", 403, "you may not do this", None),
     ("NotFound", 404, "there is nothing by this id", "GET /tasks lists your tasks"),
     ("StateError", 409, "its state does not allow this", "GET /task/{task_id} tells its state"),
-    ("QuotaExceeded", 429, "you have as many unfinished jobs as one user may have", "wait until some end, or cancel some"),
+    (
+        "QuotaExceeded",
+        429,
+        "you have as many unfinished jobs as one may have",
+        "wait until some end, or cancel some",
+    ),
+    ("Busy", 503, "too much of this at once", "try again in some seconds"),
     (
         "IdempotencyConflict",
         422,

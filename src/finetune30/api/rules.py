@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from fastapi import Depends
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_flat_dependant, get_parameterless_sub_dependant
+from fastapi.dependencies.utils import get_dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
@@ -46,11 +45,11 @@ def enforce(routes: Iterable[BaseRoute], *, docs: bool) -> None:
 
 
 def _know_parameters(route: APIRoute) -> None:
-    flat = get_flat_dependant(route.dependant)
-    route.known_parameters = frozenset(field.alias for field in flat.query_params)  # type: ignore[attr-defined]
+    every = (route.dependant, *_all(route.dependant))
+    known = frozenset(field.alias for one in every for field in one.query_params)
+    route.known_parameters = known  # type: ignore[attr-defined]
     # Last: who may not use the route hears that first.
-    last = get_parameterless_sub_dependant(depends=Depends(known_once), path=route.path_format)
-    route.dependant.dependencies.append(last)
+    route.dependant.dependencies.append(get_dependant(path=route.path_format, call=known_once))
 
 
 def _all(dependant: Dependant) -> Iterator[Dependant]:

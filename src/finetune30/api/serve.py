@@ -133,5 +133,3 @@ def _first_admin(found: Services) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-

@@ -14,4 +14,14 @@ from finetune30.config.keys import field_schema, json_schema
 from finetune30.config.loading import from_mapping, load
 from finetune30.config.schema import ExperimentConfig
 
-__all__ = ["ExperimentConfig", "Wrong", "asked", "defaults", "field_schema", "from_mapping", "import_config", "json_schema", "load"]
+__all__ = [
+    "ExperimentConfig",
+    "Wrong",
+    "asked",
+    "defaults",
+    "field_schema",
+    "from_mapping",
+    "import_config",
+    "json_schema",
+    "load",
+]

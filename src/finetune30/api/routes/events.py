@@ -68,7 +68,9 @@ async def events(
     found = await run_in_threadpool(queue.events, task.id, min(after, 2**31 - 1), limit + 1)
     some, more = found[:limit], len(found) > limit
     return Events(
-        events=[Event.model_validate(asdict(one)) for one in some], has_more=more, next=some[-1].number if more else None
+        events=[Event.model_validate(asdict(one)) for one in some],
+        has_more=more,
+        next=some[-1].number if more else None,
     )
 
 
@@ -119,5 +121,3 @@ def _news(request: Request, task_id: str, after: int) -> tuple[Experiment | None
 def _said(kind: str, data: Any, number: int | None = None) -> bytes:
     place = f"id: {number}\n" if number is not None else ""
     return f"{place}event: {kind}\ndata: {json.dumps(data, allow_nan=False)}\n\n".encode()
-
-

@@ -18,13 +18,9 @@ def router() -> APIRouter:
     found = APIRouter(tags=["operations"])
     found.add_api_route("/health", health, methods=["GET"], name="health")
     unavailable = {503: {"model": Readiness, "description": "The database cannot be reached"}}
-    found.add_api_route(
-        "/ready", ready, methods=["GET"], name="ready", response_model=Readiness, responses=unavailable
-    )
+    found.add_api_route("/ready", ready, methods=["GET"], name="ready", response_model=Readiness, responses=unavailable)
     text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-    found.add_api_route(
-        "/metrics", metrics, methods=["GET"], name="metrics", response_class=Response, responses=text
-    )
+    found.add_api_route("/metrics", metrics, methods=["GET"], name="metrics", response_class=Response, responses=text)
     return found
 
 

@@ -195,7 +195,9 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
     def resolved(value: Any) -> Any:
         if isinstance(value, dict):
             if "$ref" in value:
-                return resolved({**parts[value["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in value.items() if k != "$ref"}})
+                return resolved(
+                    {**parts[value["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in value.items() if k != "$ref"}}
+                )
             return {key: resolved(part) for key, part in value.items()}
         return [resolved(part) for part in value] if isinstance(value, list) else value
 
