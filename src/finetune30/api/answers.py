@@ -5,7 +5,7 @@ Neighbours: ``jobs.telling`` makes the object of a task, which the command line 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -173,7 +173,7 @@ class Run(BaseModel):
     resumed_from: str | None
 
     @classmethod
-    def of(cls, one: Experiment) -> Run:
+    def of(cls, one: Experiment) -> Self:
         """The experiment."""
         return cls(task_id=one.id, **{name: getattr(one, name) for name in cls.model_fields if name != "task_id"})
 

@@ -40,7 +40,7 @@ def enforce(routes: Iterable[BaseRoute], *, docs: bool) -> None:
                 raise UnruledRouteError(f"{path or route}: not one of our routes, nobody knows who may use it")
             continue
         if path not in PUBLIC and _RULES.isdisjoint(one.call for one in _all(route.dependant)):
-            raise UnruledRouteError(f"{sorted(route.methods)} {path} has none of the rules of deps")
+            raise UnruledRouteError(f"{path} has none of the rules of deps")
         _know_parameters(route)
 
 

@@ -8,7 +8,9 @@ Neighbours: the command line calls ``serve``.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import secrets
+import socket
 import sys
 from types import FrameType
 
@@ -22,6 +24,7 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError, StorageError
 from finetune30.settings import Settings
 
+_LOG = logging.getLogger("finetune30.api")
 _LAST_S = 30
 _FIRST_ADMIN = "admin"
 _LARGEST_HEADERS = 64 * 1024
@@ -34,13 +37,12 @@ def serve(settings: Settings) -> int:
     """
     _refuse_unsafe(settings)
     found = open_services(settings)
-    _first_admin(found)
     app = create_app(settings, found)
+    listener = _bound(settings)
+    _first_admin(found)
     journal.keep()
     config = uvicorn.Config(
         app,
-        host=settings.api_host,
-        port=settings.api_port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -57,8 +59,30 @@ def serve(settings: Settings) -> int:
         ssl_keyfile=settings.tls_keyfile,
     )
     server = _Server(config, found)
-    server.run()
+    _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
+    server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def address_of(listener: socket.socket, *, secure: bool) -> str:
+    """Where the service is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _bound(settings: Settings) -> socket.socket:
+    host, port = settings.api_host, settings.api_port
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as cause:
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {(cause.strerror or str(cause)).lower()}",
+            where="API_HOST, API_PORT",
+            hint="is another one running? finetune30 api --port 8001 takes another port",
+        ) from cause
+    listener.set_inheritable(False)
+    return listener
 
 
 class _Server(uvicorn.Server):

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from finetune30 import __version__
-from finetune30.cli import bench, config, data, db, ending, env, jobs, predict, runs, train, up, worker
+from finetune30.cli import api, bench, config, data, db, ending, env, jobs, predict, runs, train, up, worker
 
 app = typer.Typer(
     name="finetune30",
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("worker")(worker.worker)
+app.command("api")(api.api)
 app.command("up")(up.up)
 app.command("env")(env.env)
 app.add_typer(data.app, name="data")

@@ -38,7 +38,9 @@ _streams: Counter[str] = Counter()
 def router() -> APIRouter:
     """``/task/{task_id}/events``."""
     found = APIRouter(tags=["tasks"])
-    stream = {200: {"content": {STREAM: {"schema": {"type": "string"}}}, "description": "A list, or a stream"}}
+    stream: dict[int | str, dict[str, Any]] = {
+        200: {"content": {STREAM: {"schema": {"type": "string"}}}, "description": "A list, or a stream"}
+    }
     found.add_api_route(
         "/task/{task_id}/events", events, methods=["GET"], name="task.events", response_model=Events, responses=stream
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -17,9 +17,11 @@ def router() -> APIRouter:
     """``/health``, ``/ready`` and ``/metrics``."""
     found = APIRouter(tags=["operations"])
     found.add_api_route("/health", health, methods=["GET"], name="health")
-    unavailable = {503: {"model": Readiness, "description": "The database cannot be reached"}}
+    unavailable: dict[int | str, dict[str, Any]] = {
+        503: {"model": Readiness, "description": "The database cannot be reached"}
+    }
     found.add_api_route("/ready", ready, methods=["GET"], name="ready", response_model=Readiness, responses=unavailable)
-    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     found.add_api_route("/metrics", metrics, methods=["GET"], name="metrics", response_class=Response, responses=text)
     return found
 
