@@ -114,6 +114,12 @@ class Task(BaseModel):
     accuracy: float | None
 
 
+class Submitted(Task):
+    """A task that was just made."""
+
+    notes: list[str] = Field(description="Keys that were read under another name, or passed over")
+
+
 class WholeTask(Task):
     """One task with everything that is known of it: the object of ``finetune30 jobs show --json``."""
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from finetune30.access import User
 from finetune30.api import deeds, reading, services
-from finetune30.api.answers import Task, Tasks, WholeTask, task_of
+from finetune30.api.answers import Submitted, Task, Tasks, WholeTask, task_of
 from finetune30.api.bodies import described, json_object
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
@@ -63,7 +63,7 @@ def train(
     priority: Priority = 0,
     max_runtime_s: Seconds | None = None,
     idempotency_key: Key | None = None,
-) -> Task:
+) -> Submitted:
     """Submit a training. The body holds the keys of a configuration file; what it leaves out has its default.
 
     202 means that the task is kept and will run, whatever fails meanwhile.
@@ -81,7 +81,7 @@ def train(
         made = found.jobs.submit(config, user.name, wish)
         deed.target = made.id
     response.headers["Location"] = f"/task/{made.id}"
-    return _told(request, made)
+    return Submitted(**_told(request, made).model_dump(), notes=list(config.notes))
 
 
 def tasks(

@@ -1,0 +1,52 @@
+"""The API over each database: SQLite, and a real PostgreSQL; one process of it for a whole run of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from finetune30.access import Role
+from tests.api.service import Person, Service, serving
+from tests.servers import PostgresServer
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running API without rate limits."""
+    values = {}
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        values["DATABASE_URL"] = server.database("api")
+    with serving(tmp_path_factory.mktemp(f"api-{request.param}"), values) as found:
+        yield found
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """Address of an empty database, None for SQLite; for services a test starts itself."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.database("apiown")
+
+
+@pytest.fixture
+def ana(service: Service) -> Person:
+    """A user."""
+    return service.person()
+
+
+@pytest.fixture
+def bo(service: Service) -> Person:
+    """Another user."""
+    return service.person()
+
+
+@pytest.fixture
+def admin(service: Service) -> Person:
+    """An admin."""
+    return service.person(Role.ADMIN)
