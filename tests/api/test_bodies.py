@@ -78,7 +78,9 @@ def test_s46_a_length_that_is_no_number_is_400(service: Service, length: str) ->
     assert service.raw(head.encode()).startswith(b"HTTP/1.1 400")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"seed": ', b"nonsense", b"\xff\xfe{}", b"'{}'", b"{} {}", b"null", b"[]"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"seed": ', b"nonsense", b"\xff\xfe{}", b"'{}'", b"{} {}", b"null", b"[]"]
+)
 def test_s50_what_is_no_json_object_is_422(ana: Person, body: bytes) -> None:
     refused(send(ana, body), 422, "body_invalid")
 
@@ -94,13 +96,21 @@ def test_s50_s103_another_type_of_content_is_415(service: Service, ana: Person, 
     assert service.count() == before
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"]
+)
 def test_s50_json_may_be_said_in_any_way(ana: Person, kind: str) -> None:
     assert send(ana, b"{}", kind).status_code == 202
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"seed":' * 50_000, b'{"seed": ' + b"9" * 5_000 + b"}", b'{"data":' + b"[" * 40 + b"]" * 40 + b"}"]
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"seed":' * 50_000,
+        b'{"seed": ' + b"9" * 5_000 + b"}",
+        b'{"data":' + b"[" * 40 + b"]" * 40 + b"}",
+    ],
 )
 def test_s51_what_is_nested_too_deep_or_too_long_a_number_is_400(ana: Person, body: bytes) -> None:
     refused(send(ana, body), 400, "body_invalid")
@@ -265,7 +275,15 @@ def test_s63_a_name_is_a_label_and_never_a_path(service: Service, ana: Person, n
 
 
 LOCAL = ["/etc/passwd", "./data.csv", "../x", "~/x", "file:///etc/passwd", "http://169.254.169.254/", "s3://b/x"]
-LOCAL += ["zip://a::http://b", "hf://datasets/a/b", "no/such", "**/*", "builtin:nothing", "version:" + "0" * 64, "version:"]
+LOCAL += [
+    "zip://a::http://b",
+    "hf://datasets/a/b",
+    "no/such",
+    "**/*",
+    "builtin:nothing",
+    "version:" + "0" * 64,
+    "version:",
+]
 LOCAL += ["x.pkl", "a" * 1025]
 
 

@@ -94,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     keeper = Keeper(found.jobs.queue, found.bell, found.settings, lambda text: _LOG.warning("%s", text))
     with keeper:
         yield
+    await found.rates.close()
     found.close()
 
 

@@ -24,6 +24,8 @@ from finetune30.api.rates import Rates
 
 MOST_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
+_LET_GO_BYTES = 16 << 20
+_LET_GO_S = 1.0
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 # Answered however often they come: those who watch over the service ask.
 _ALWAYS = frozenset({"/health", "/ready"})
@@ -146,10 +148,14 @@ async def _whole(scope: Scope, receive: Receive) -> Receive:
         if not re.fullmatch(r"[0-9]{1,18}", length):
             raise problems.of_status(400)
         if int(length) > MOST_BYTES:
+            await _let_go(headers, receive)
             raise problems.of_status(413, {"Connection": "close"})
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             body = await _read(receive)
+        if body is None:
+            await _let_go(headers, receive)
+            raise problems.of_status(413, {"Connection": "close"})
     except TimeoutError:
         raise problems.of_status(408, {"Connection": "close"}) from None
     given = False
@@ -164,7 +170,8 @@ async def _whole(scope: Scope, receive: Receive) -> Receive:
     return replay
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive) -> bytes | None:
+    """The body; None for one that is too large."""
     parts, size = [], 0
     while True:
         message = await receive()
@@ -173,9 +180,26 @@ async def _read(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MOST_BYTES:
-            raise problems.of_status(413, {"Connection": "close"})
+            return None
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def _let_go(headers: Headers, receive: Receive) -> None:
+    """Throw away some of what is on its way: a client that is still sending when the connection is closed
+    would never read why."""
+    if headers.get("expect", "").lower() == "100-continue":
+        return  # it waits to be told
+    left = _LET_GO_BYTES
+    try:
+        async with asyncio.timeout(_LET_GO_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
 
 
 def _told(scope: Scope, status: int, took_s: float) -> dict[str, object]:

@@ -11,6 +11,7 @@ import hashlib
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from limits import RateLimitItemPerMinute
@@ -104,6 +105,12 @@ class Rates:
             await storage.clear(f"{key}/wait")
 
         await self._ask(forget)
+
+    async def close(self) -> None:
+        """Give the connections back, from the loop that used them."""
+        if self._shared is not None:
+            with suppress(Exception):
+                await self._shared.bridge.storage.aclose()
 
     async def _ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
         if self._shared is not None and time.monotonic() >= self._silent_until:
