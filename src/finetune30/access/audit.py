@@ -117,7 +117,7 @@ class Audit:
         if end_time is not None:
             wanted = wanted.where(audit.c.at <= end_time)
         if before is not None:
-            wanted = wanted.where(audit.c.seq < min(before, 2**31 - 1))
+            wanted = wanted.where(audit.c.seq < max(0, min(before, 2**31 - 1)))
         with database.read(self._engine) as connection:
             rows = connection.execute(wanted.order_by(audit.c.seq.desc()).limit(limit)).all()
         return [_to_row(row) for row in rows]
