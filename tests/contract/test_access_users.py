@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from finetune30 import database
 from finetune30.access import Role, Tokens, User, Users, passwords
 from finetune30.access.tables import users as table
-from finetune30.errors import LoginRefused, NotFound, StateError, TokenRefused, UserInvalid
+from finetune30.errors import Busy, LoginRefused, NotFound, StateError, TokenRefused, UserInvalid
 
 PASSWORD = "correct horse battery"
 
@@ -44,6 +44,32 @@ def test_a_user_is_found_by_name_and_by_id_and_logs_in(users: Users) -> None:
     assert users.any_admin()
     with pytest.raises(NotFound):
         users.get("u_0000000000000000")
+
+
+def test_the_first_admin_is_made_once_with_a_password_nobody_else_knows(users: Users) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = [one for one in pool.map(lambda _: users.make_first_admin(), range(4)) if one]
+
+    ((admin, password),) = made
+    assert users.verify("admin", password) == admin
+    assert admin.is_admin
+    assert len(password) == 24
+    assert users.make_first_admin() is None
+
+
+def test_a_flood_of_logins_is_turned_away_and_not_computed(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana = users.add("ana", Role.USER, PASSWORD)
+    monkeypatch.setattr(passwords, "WAIT_S", 0.01)
+
+    for _ in range(passwords.AT_ONCE):
+        passwords.lanes.acquire()
+    try:
+        for name in ("ana", "nobody"):
+            with pytest.raises(Busy):
+                users.verify(name, PASSWORD)
+    finally:
+        passwords.lanes.release(passwords.AT_ONCE)
+    assert users.verify("ana", PASSWORD) == ana
 
 
 def test_a_name_is_given_once_even_to_two_at_once(users: Users) -> None:
