@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list up worker jobs data-validate data-analyze data-versions test test-v soak mutants check format bench bench-quick clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants check format bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ data-analyze: $(READY) ## Labels, lengths, telling words: make data-analyze data
 
 data-versions: $(READY) ## The versions of data that runs used
 	@$(BIN)/finetune30 data versions list
+
+audit-verify: $(READY) ## Check that no row of the audit log was changed, added or removed
+	@$(BIN)/finetune30 audit verify
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest -q

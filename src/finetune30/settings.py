@@ -124,7 +124,8 @@ class Settings(BaseSettings):
     """The operator's choices, checked.
 
     Attributes:
-        results_dir: Holds the database, its files and one folder per run; nothing else.
+        results_dir: Holds the database, its files, one folder per run, and in ``.access`` the keys a development
+            machine made; nothing else.
         data_dir: Datasets and caches.
         database_url: None means SQLite in ``results_dir``. May hold a password.
         tz: Zone of the times people read and of the date in an experiment's id.

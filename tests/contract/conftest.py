@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from finetune30 import database
+from finetune30.access import Tokens, Users
 from finetune30.experiments import ExperimentStore
 from tests.servers import PostgresServer
 
 LEASE_S = 60.0
+SECRET = b"Wm3xVtq7hJ0cRk5nY8bZs2LdPf9gAe1u"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -27,6 +30,27 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def postgres(postgres_server: PostgresServer) -> str:
     """Address of a running PostgreSQL."""
     return postgres_server.url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """An empty database with its schema, on each backend."""
+    engine = database.open_engine(url)
+    database.upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def users(engine: Engine) -> Users:
+    """Nobody yet."""
+    return Users(engine)
+
+
+@pytest.fixture
+def tokens(engine: Engine) -> Tokens:
+    """No session yet."""
+    return Tokens(engine, SECRET)
 
 
 @pytest.fixture

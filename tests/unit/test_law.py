@@ -57,6 +57,8 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     verbs = ["train", "predict", "env", "bench training", "worker", "up", "db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
+    verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
+    verbs += [f"audit {v}" for v in ("list", "verify", "export")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]
     verbs += ["data validate", "data analyze"]
     verbs += [f"data versions {v}" for v in ("list", "show", "diff", "tag", "untag", "delete", "gc")]
@@ -105,6 +107,7 @@ def test_make_help_lists_every_target() -> None:
         "data-validate",
         "data-analyze",
         "data-versions",
+        "audit-verify",
         "test",
         "test-v",
         "check",
@@ -116,7 +119,9 @@ def test_make_help_lists_every_target() -> None:
     assert [t for t in wanted if f"make {t} " not in listed] == []
 
 
-@pytest.mark.parametrize("module", ["finetune30.cli", "finetune30.config", "finetune30.experiments", "finetune30.jobs"])
+@pytest.mark.parametrize(
+    "module", ["finetune30.cli", "finetune30.config", "finetune30.experiments", "finetune30.jobs", "finetune30.access"]
+)
 def test_the_command_line_loads_no_torch_before_it_trains(module: str) -> None:
     heavy = "('torch', 'transformers', 'peft', 'datasets')"
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"

@@ -64,7 +64,7 @@ hold.succeeded({"train": {"runtime_s": 1.5}, "eval": {"accuracy": 0.75, "loss": 
 def test_an_attempt_knows_no_secret_and_sees_its_gpus_alone(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("DATABASE_URL", "BROKER_URL", "JWT_SECRET"):
+    for name in ("DATABASE_URL", "BROKER_URL", "JWT_SECRET", "AUDIT_KEY"):
         monkeypatch.setenv(name, "secret-canary")
     job = bench.submit()
     code = f"Path({str(tmp_path / 'env')!r}).write_text(repr(dict(os.environ)) + repr(order))\nhold.succeeded({{}})"

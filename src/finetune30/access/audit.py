@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +117,22 @@ class Audit:
         if end_time is not None:
             wanted = wanted.where(audit.c.at <= end_time)
         if before is not None:
-            wanted = wanted.where(audit.c.seq < min(before, 2**31 - 1))
+            wanted = wanted.where(audit.c.seq < max(0, min(before, 2**31 - 1)))
         with database.read(self._engine) as connection:
             rows = connection.execute(wanted.order_by(audit.c.seq.desc()).limit(limit)).all()
         return [_to_row(row) for row in rows]
+
+    def every(self) -> Iterator[AuditRow]:
+        """All rows, the oldest first."""
+        after = 0
+        while True:
+            wanted = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(MOST)
+            with database.read(self._engine) as connection:
+                rows = connection.execute(wanted).all()
+            if not rows:
+                return
+            yield from map(_to_row, rows)
+            after = rows[-1].seq
 
     def verify(self) -> Verdict:
         """Whether the log is whole, as far as key and anchor can tell.

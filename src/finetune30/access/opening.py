@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from finetune30 import database
 from finetune30.access import secret
 from finetune30.access.audit import Audit
+from finetune30.access.tables import audit_head
 from finetune30.access.tokens import API, Tokens
 from finetune30.access.users import Users
 from finetune30.errors import StorageError
@@ -80,9 +81,16 @@ def open_access(settings: Settings, *, create: bool = True) -> Access:
     if create or _is_there(engine):
         database.upgrade(engine)
     else:
-        engine = database.open_engine("sqlite://")
-        database.metadata.create_all(engine)
+        engine = _empty()
     return Access(settings, engine, create=create)
+
+
+def _empty() -> Engine:
+    engine = database.open_engine("sqlite://")
+    database.metadata.create_all(engine)
+    with database.write(engine) as connection:
+        connection.execute(insert(audit_head).values(id=1, seq=0, mac=""))
+    return engine
 
 
 def _is_there(engine: Engine) -> bool:

@@ -21,9 +21,9 @@ SHORTEST, LONGEST = 12, 1024
 _HASHER = Argon2Hasher(time_cost=2, memory_cost=19_456, parallelism=1)
 # Of a password that nobody knows: an unknown user costs what a wrong password costs.
 NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$Uzh4UNqoTrEYGRKEzuJjlw$iwe7Y3GrcTli4T6GHqnyUhpYBXZ3cGMYhFSIvcwsamA"
-_AT_ONCE = max(1, min(4, os.cpu_count() or 1))
-_WAIT_S = 2.0
-_lanes = threading.BoundedSemaphore(_AT_ONCE)
+AT_ONCE = max(1, min(4, os.cpu_count() or 1))
+WAIT_S = 2.0
+lanes = threading.BoundedSemaphore(AT_ONCE)
 
 
 def hash_password(password: str) -> str:
@@ -67,9 +67,9 @@ def _bytes(password: str) -> bytes | None:
 
 @contextmanager
 def _lane() -> Iterator[None]:
-    if not _lanes.acquire(timeout=_WAIT_S):
+    if not lanes.acquire(timeout=WAIT_S):
         raise Busy("too many passwords are being checked just now", hint="try again in some seconds")
     try:
         yield
     finally:
-        _lanes.release()
+        lanes.release()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-# ASCII only: look-alikes, invisible and direction characters cannot pass for another user's name.
+# ASCII only: letters that look alike, invisible and direction characters cannot pass for another user's name.
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 USER_ID = re.compile(r"u_[0-9a-f]{16}")
 

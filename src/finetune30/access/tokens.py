@@ -132,7 +132,7 @@ class Tokens:
             this = refresh_tokens.c.hash == _hash(refresh_token)
             connection.execute(update(refresh_tokens).where(this).values(used_at=now()))
             connection.execute(insert(refresh_tokens).values(hash=_hash(successor), session_id=session.session_id))
-        elif session.used_for_s > GRACE_S or _is_used(connection, _hash(successor)):
+        elif session.used_for_s > GRACE_S or not _is_unused(connection, _hash(successor)):
             return None
         return self._pair(to_user(session), session.session_id, successor)
 
@@ -175,8 +175,9 @@ def _lock(connection: Connection, hashed: str) -> Row[Any] | None:
     return row
 
 
-def _is_used(connection: Connection, hashed: str) -> bool:
-    return connection.scalar(select(refresh_tokens.c.used_at).where(refresh_tokens.c.hash == hashed)) is not None
+def _is_unused(connection: Connection, hashed: str) -> bool:
+    there = (refresh_tokens.c.hash == hashed) & refresh_tokens.c.used_at.is_(None)
+    return connection.scalar(select(refresh_tokens.c.hash).where(there)) is not None
 
 
 def _revoke(connection: Connection, session: str) -> None:

@@ -46,6 +46,18 @@ class Users:
             made = insert(users).values(**values, password_hash=hashed).returning(*USER_COLUMNS)
             return to_user(connection.execute(made).one())
 
+    def make_first_admin(self) -> tuple[User, str] | None:
+        """A user ``admin`` with a random password, which is told here and never again; None if there are users.
+
+        Of several processes at once one makes it.
+        """
+        password = secrets.token_urlsafe(18)
+        with database.write(self._engine) as connection:
+            database.one_at_a_time(connection, _ADMINS)
+            if connection.scalar(select(exists().where(users.c.id.is_not(None)))):
+                return None
+            return self.add("admin", Role.ADMIN, password), password
+
     def find(self, name_or_id: str) -> User | None:
         """The user with this name or id; None where there is none."""
         column = users.c.id if USER_ID.fullmatch(name_or_id) else users.c.name

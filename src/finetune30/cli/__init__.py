@@ -14,7 +14,23 @@ from typing import Annotated
 import typer
 
 from finetune30 import __version__
-from finetune30.cli import api, bench, config, data, db, ending, env, jobs, predict, runs, train, up, worker
+from finetune30.cli import (
+    api,
+    audit,
+    bench,
+    config,
+    data,
+    db,
+    ending,
+    env,
+    jobs,
+    predict,
+    runs,
+    train,
+    up,
+    users,
+    worker,
+)
 
 app = typer.Typer(
     name="finetune30",
@@ -34,6 +50,8 @@ app.command("env")(env.env)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(users.app, name="user")
+app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

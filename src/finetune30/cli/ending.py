@@ -17,6 +17,7 @@ import typer
 
 from finetune30.errors import Aborted, BadInput, Finetune30Error, Interrupted, RunFailed, UsageError
 
+_SERVER = {"argon2", "fastapi", "jwt", "pwdlib", "uvicorn"}
 # click's UsageError: some versions of typer bring a click of their own, and all show only this child of it.
 _Misuse = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
@@ -67,9 +68,10 @@ def _ours(cause: BaseException) -> Finetune30Error:
         return Aborted("nothing was done: nobody answered yes", hint="--yes answers for you")
     if isinstance(cause, ModuleNotFoundError):
         # The base package holds no torch; who wants to train must be told what to install.
-        return BadInput(
-            f"{cause.name} is not installed", hint="training and predicting need: pip install 'finetune30[builtin]'"
+        what, extra = (
+            ("users and tokens", "server") if cause.name in _SERVER else ("training and predicting", "builtin")
         )
+        return BadInput(f"{cause.name} is not installed", hint=f"{what} need: pip install 'finetune30[{extra}]'")
     if os.environ.get("FINETUNE30_DEBUG"):
         raise cause
     return Finetune30Error(

@@ -22,7 +22,7 @@ from finetune30.worker.desk import Desk
 from finetune30.worker.slots import Seat
 
 # An attempt needs none of these, and a configuration could print its environment.
-SECRETS = ("DATABASE_URL", "BROKER_URL", "JWT_SECRET")
+SECRETS = ("DATABASE_URL", "BROKER_URL", "JWT_SECRET", "AUDIT_KEY")
 # By this, everything an attempt started is found.
 MARKER = "FINETUNE30_ATTEMPT"
 # Where memory runs out, the kernel shall take a training and not who watches it.
