@@ -55,7 +55,7 @@ def test_s101_a_listed_origin_is_let_in_and_no_other(tmp_path: Path) -> None:
         "127.0.0.1.evil.tld",
         "localhost.evil.tld",
         "2130706433",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 - refused
         "[::ffff:7f00:1]",
     ],
 )

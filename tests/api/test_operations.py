@@ -34,7 +34,7 @@ def failing(gate: Gate, _: Services) -> Any:
 
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == "/health":
-            raise RuntimeError(f"SELECT {CANARY} FROM /var/lib/secret")
+            raise RuntimeError(f"{CANARY} in /var/lib/secret")
         await inside(scope, receive, send)
 
     gate._app = broken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import urllib.parse
 
-
 import pytest
 
 from finetune30.access import Role
@@ -86,7 +85,7 @@ def test_statistics_tell_of_all_that_is_ones_own(owner: Person) -> None:
 )
 def test_s80_s81_an_order_that_is_none_is_422(service: Service, owner: Person, value: str) -> None:
     refused(owner.get(f"/experiments?owner=me&sort_by={value}"), 422)
-    refused(owner.get(f"/experiments?owner=me&desc=asc,(select%20pg_sleep(5))"), 422)
+    refused(owner.get("/experiments?owner=me&desc=asc,(select%20pg_sleep(5))"), 422)
 
     assert service.count() >= 4
 

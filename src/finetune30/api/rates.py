@@ -140,4 +140,4 @@ def _redis(url: str | None) -> Any:
         return None
     address = f"async+{url.replace('redis+socket://', 'redis+unix://', 1)}"
     patience = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
-    return storage_from_string(address, implementation="redispy", **patience)
+    return storage_from_string(address, implementation="redispy", key_prefix="finetune30:limits", **patience)

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import secrets
 import socket
 import sys
 from types import FrameType
 
 import uvicorn
 
-from finetune30.access import Role
+from finetune30 import database
+from finetune30.access import Outcome
 from finetune30.api import journal
 from finetune30.api.app import create_app
 from finetune30.api.deeds import NOBODY
 from finetune30.api.services import Services, open_services
-from finetune30.errors import SettingsError, StorageError
+from finetune30.errors import SettingsError
 from finetune30.settings import Settings
 
 _LOG = logging.getLogger("finetune30.api")
 _LAST_S = 30
-_FIRST_ADMIN = "admin"
 _LARGEST_HEADERS = 64 * 1024
 
 
@@ -126,34 +125,28 @@ def _is_loopback(host: str) -> bool:
 
 def _first_admin(found: Services) -> None:
     """In development, where nobody can log in yet: an admin with a password that is told once, here."""
-    if found.settings.environment == "production" or found.access.users.any_admin():
+    if found.settings.environment == "production":
         return
-    from finetune30 import database
-    from finetune30.errors import StateError
-
-    password = secrets.token_urlsafe(15)
-    try:
-        with database.write(found.engine) as connection:
-            made = found.access.users.add(_FIRST_ADMIN, Role.ADMIN, password)
-            found.access.audit.record(
-                connection,
-                actor_id=None,
-                actor_name=NOBODY,
-                role="",
-                action="user.add",
-                target=made.id,
-                outcome="ok",
-                address="local",
-                request_id="",
-                detail={"name": made.name, "role": str(made.role), "first": True},
-            )
-    except StateError:  # the name is taken by somebody who is no admin, or another process was faster
-        return
-    except StorageError:
-        raise
-    print(  # noqa: T201 - to the terminal once, never to a log file of ours
-        f"the first admin was made: name {_FIRST_ADMIN}, password {password}\n"
-        "it is told only this once; change it with POST /me/password or: finetune30 user password admin",
+    with database.write(found.engine) as connection:
+        first = found.access.users.make_first_admin()
+        if first is None:
+            return
+        made, password = first
+        found.access.audit.record(
+            connection,
+            actor_id=None,
+            actor_name=NOBODY,
+            role="",
+            action="user.add",
+            target=made.id,
+            outcome=str(Outcome.OK),
+            address="",
+            request_id="",
+            detail={"name": made.name, "role": str(made.role), "first": True},
+        )
+    print(  # noqa: T201 - to the terminal once, never to a log of ours
+        f"the first admin was made: name {made.name}, password {password}\n"
+        f"it is told only this once; change it with: finetune30 user password {made.name}",
         file=sys.stderr,
         flush=True,
     )

@@ -25,7 +25,7 @@ from finetune30.jobs.telling import everything
 
 Priority = Annotated[int, BeforeValidator(digits), Query(ge=-100, le=100, description="The highest of one's own first")]
 Lines = Annotated[int, BeforeValidator(digits), Query(ge=1, le=10_000, description="So many lines from the end")]
-Key = Annotated[str, Header(alias="Idempotency-Key", description="The same key and body make one task")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key and body make one task")]
 _LONGEST_KEY = 200
 _EXAMPLE = {"experiment_name": "first", "training": {"num_train_epochs": 1}, "data": {"train_samples": 200}}
 
@@ -62,7 +62,7 @@ def train(
     queue: Search | None = None,
     priority: Priority = 0,
     max_runtime_s: Seconds | None = None,
-    idempotency_key: Key | None = None,
+    idempotency_key: Key = None,
 ) -> Submitted:
     """Submit a training. The body holds the keys of a configuration file; what it leaves out has its default.
 
