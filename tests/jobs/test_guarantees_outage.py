@@ -45,7 +45,7 @@ def digest(site: Plant, job: str) -> str:
 
 @pytest.mark.parametrize("frozen", ["attempt", "worker", "both"])
 def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant, frozen: str) -> None:
-    job = site.submit("long steps.30 ms.40")
+    job = site.submit("long steps.90 ms.30")
     sleeper = site.worker()
     line = site.until_step(job, 7)
     attempt = psutil.Process(line["pid"])
@@ -59,7 +59,7 @@ def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant,
         attempt.resume()
         before = None
     else:
-        site.until_step(job, 30, attempt=2)
+        site.until_step(job, 90, attempt=2)
         site.settle([job])
         before = digest(site, job)
         for process in reversed(processes):
@@ -68,7 +68,7 @@ def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant,
     site.until(lambda: not site.attempts_alive(), "the sleeper's attempt is gone", 10)
 
     assert row.status is Status.SUCCESS
-    assert overlaps(site, 30) == []
+    assert overlaps(site, 90) == []
     assert before in (None, digest(site, job))
     after = site.submit("after steps.2")  # both workers are of use again
     other.drain()
