@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, literal, or_, up
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from finetune30.database import now
-from finetune30.experiments.record import Status, plain_text
+from finetune30.experiments.record import Status, plain_text, portable
 from finetune30.experiments.tables import experiments, lease_expired, lease_live, row
 
 NO_LEASE: Mapping[str, None] = {"lease_owner": None, "lease_expires_at": None}
@@ -141,7 +141,7 @@ def given_back(
         "pause_requested": False,
         "failures": failures,
         "finished_at": case((ends, now())),
-        "error": case((and_(~row.cancel_requested, last), literal(dict(error), row.error.type)), else_=row.error)
+        "error": case((and_(~row.cancel_requested, last), literal(portable(error), row.error.type)), else_=row.error)
         if error is not None
         else row.error,
         "not_before": case((and_(waits, literal(delay_s > 0)), soon)),

@@ -99,6 +99,8 @@ class Queue:
             chosen = chosen.with_for_update(of=experiments, skip_locked=True)
         sent = time.monotonic()
         with database.write(self._engine) as connection:
+            if max_running is not None:
+                database.one_at_a_time(connection, "claim")  # else two could count the same running jobs at once
             head = connection.execute(chosen).first()
             if head is None or head.devices > free:
                 return None

@@ -62,7 +62,7 @@ def judge(exit_code: int, *, out_of_memory: bool = False, said: str = "") -> Ver
     if exit_code == BAD_INPUT:
         failed = RunFailed(f"the training process refused its input{said}", hint=_SEE)
         return Verdict(failed, again=False)
-    return Verdict(Crashed(f"the training process ended with exit code {exit_code}{said}", hint=_SEE), again=True)
+    return Verdict(Crashed(f"the training process ended without a last word, exit code {exit_code}{said}", hint=_SEE), again=True)
 
 
 def _signalled(number: int, out_of_memory: bool) -> Verdict:
@@ -70,7 +70,7 @@ def _signalled(number: int, out_of_memory: bool) -> Verdict:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    if out_of_memory:
+    if out_of_memory and number == signal.SIGKILL:
         error: Finetune30Error = OutOfMemory(
             "the system ran out of memory and ended the training process",
             hint="lower training.per_device_train_batch_size or data.max_length, or give the machine more memory",

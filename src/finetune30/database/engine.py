@@ -1,9 +1,10 @@
-"""Engine, transactions, clock and schema of the one database: SQLite or PostgreSQL.
+"""Engine, transactions and clock of the one database: SQLite or PostgreSQL.
 
 Promises: a transaction that was committed survives a power cut (SQLite in WAL with full
-synchronisation), a writer waits for its turn instead of failing, times come from the database's
-clock, and whatever goes wrong is a StorageError that says where and what to do, without password.
-Neighbours: ``experiments`` brings tables and statements; ``migrations`` makes the schema.
+synchronisation), a writer waits for its turn instead of failing, a server that does not answer is an
+error within seconds, times come from the database's clock, and whatever goes wrong is a StorageError
+that says where and what to do, without password.
+Neighbours: ``schema`` brings the tables up to date, ``place`` judges where a file lies.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from sqlalchemy import (
     create_engine,
     event,
     exc,
-    inspect,
     make_url,
     text,
 )
@@ -33,12 +33,19 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from finetune30.database.place import refuse_network
 from finetune30.errors import DiskFull, Finetune30Error, StorageError
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-# Our key among PostgreSQL's advisory locks: the first bytes of "finetune30".
-_UPGRADE_LOCK = 0x66696E6574756E65
 _BUSY_TIMEOUT_S = 20
+# A server that is gone without a word must not keep anybody waiting for the minutes TCP would.
+_POSTGRES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+_POOL_TIMEOUT_S = 10
 
 # Constraint names are fixed, so that later migrations can change them on both databases.
 metadata = MetaData(
@@ -78,13 +85,15 @@ def open_engine(url: str) -> Engine:
     """
     try:
         address = _address(url)
-        memory = address.get_backend_name() == "sqlite" and not address.database
-        engine = create_engine(
-            address,
-            json_serializer=_strict_json,
-            pool_pre_ping=address.get_backend_name() == "postgresql",  # servers restart
-            **({"poolclass": StaticPool} if memory else {}),
-        )
+        if address.get_backend_name() == "sqlite":
+            kind: dict[str, Any] = {} if address.database else {"poolclass": StaticPool}
+            if address.database:
+                refuse_network(Path(address.database))
+        else:
+            known = {key: value for key, value in _POSTGRES.items() if key not in address.query}
+            # pre_ping: servers restart
+            kind = {"pool_pre_ping": True, "pool_timeout": _POOL_TIMEOUT_S, "connect_args": known}
+        engine = create_engine(address, json_serializer=_strict_json, **kind)
     except exc.ArgumentError as cause:
         raise StorageError(
             "DATABASE_URL is no database address",
@@ -157,6 +166,12 @@ def write(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def one_at_a_time(connection: Connection, what: str) -> None:
+    """Until this transaction ends no other one passes here for the same ``what``."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 30))"), {"what": what})
+
+
 @contextmanager
 def _faults_explained(engine: Engine) -> Iterator[None]:
     try:
@@ -184,49 +199,3 @@ def _explained(fault: str, engine: Engine) -> Finetune30Error:
     }
     hint = next((text for part, text in hints.items() if part in fault), "check DATABASE_URL and the server")
     return StorageError(f"the database cannot be used: {fault.strip()}", where=where, hint=hint)
-
-
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision; nothing happens where it is there already.
-
-    Many processes may call it at once: one does the work, under a lock, the others wait.
-
-    Raises: StorageError if the database cannot be used or was made by a newer finetune30.
-    """
-    with read(engine) as connection:
-        found = revision(connection)
-    if found == newest_revision():
-        return  # also spares every short command the import of Alembic
-    if found is not None and found > newest_revision():
-        raise StorageError(
-            f"the database has schema {found}, this program knows up to {newest_revision()}",
-            where=engine.url.render_as_string(hide_password=True),
-            hint="it was made by a newer finetune30: upgrade this installation",
-        )
-    _migrate(engine)
-
-
-def revision(connection: Connection) -> str | None:
-    """Revision of the schema in the database, such as ``0001``; None where there is none yet."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
-
-
-def newest_revision() -> str:
-    """Revision this program works with: revisions are numbered and never branch."""
-    return max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-
-
-def _migrate(engine: Engine) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with write(engine) as connection:
-        if engine.dialect.name == "postgresql":  # SQLite is locked by BEGIN IMMEDIATE already
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
