@@ -10,7 +10,7 @@ import pytest
 from tests.data_cases import balanced, configured, jsonl, write_tsv
 
 from finetune30.data import load
-from finetune30.data.sources import glance
+from finetune30.data.naming import glance
 from finetune30.errors import DataError
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.errors import BadInput, DiskFull, StateError, StorageError
-from finetune30.experiments import Experiment, Status, Wish, open_both
+from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both
 from finetune30.jobs.bell import Bell, open_bell
 from finetune30.jobs.names import lasting
 from finetune30.jobs.place import Place, starts_in
@@ -26,7 +27,7 @@ _KEY_LENGTH = 200
 
 
 class Jobs:
-    """The queue behind one counter.
+    """The queue behind one counter. The database is opened by the first thing that needs it.
 
     Args:
         create: Make results folder and database where they are missing; without it, what is not there
@@ -36,12 +37,27 @@ class Jobs:
 
     def __init__(self, settings: Settings, *, create: bool = True, bell: Bell | None = None) -> None:
         self.settings = settings
-        self.store, self.queue = open_both(settings, create=create)
+        self._create = create
         self._bell = bell
+
+    @property
+    def store(self) -> ExperimentStore:
+        """The rows, of all runs and jobs."""
+        return self._both[0]
+
+    @property
+    def queue(self) -> Queue:
+        """What waits."""
+        return self._both[1]
+
+    @cached_property
+    def _both(self) -> tuple[ExperimentStore, Queue]:
+        return open_both(self.settings, create=self._create)
 
     def close(self) -> None:
         """Give all connections back."""
-        self.store.close()
+        if "_both" in vars(self):
+            self.store.close()
 
     def submit(self, config: ExperimentConfig, owner: str, wish: Wish | None = None) -> Experiment:
         """A job that will run, committed; the same one again for the same idempotency key.

@@ -12,8 +12,7 @@ import os
 from pathlib import Path
 
 from finetune30.config import ExperimentConfig
-from finetune30.data import glance
-from finetune30.data.sources import VERSION_PREFIX
+from finetune30.data.naming import VERSION_PREFIX, glance
 from finetune30.data.versions import VersionStore
 from finetune30.errors import ModelError
 from finetune30.modeling.source import BUILTIN, is_path, locate

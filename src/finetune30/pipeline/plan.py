@@ -12,8 +12,8 @@ from pathlib import Path
 from finetune30 import data
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits, quality
+from finetune30.data.naming import VERSION_PREFIX
 from finetune30.data.quality import QualityReport, Verdict
-from finetune30.data.sources import VERSION_PREFIX
 from finetune30.data.versions import VersionStore
 from finetune30.errors import QualityError
 from finetune30.modeling import BaseModel, Compute, Task, check_fits, choose, inspect, lora
