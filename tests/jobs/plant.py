@@ -141,10 +141,11 @@ class Plant:
         values = {name.lower(): value for name, value in (self.env | changes).items()}
         return Settings(_env_file=None, **values)  # type: ignore[call-arg]
 
-    def worker(self, concurrency: int = 1, *queues: str, **changes: object) -> Worker:
-        """Start one more worker; it is not waited for."""
+    def worker(self, concurrency: int = 1, *queues: str, real: bool = False, **changes: object) -> Worker:
+        """Start one more worker, whose attempts train if they are to be ``real``; it is not waited for."""
         log = self.home / f"worker-{len(self.workers)}.log"
-        words = ["-m", "tests.jobs.run_worker", str(self.effects_file), str(concurrency), *queues]
+        effects = "-" if real else str(self.effects_file)
+        words = ["-m", "tests.jobs.run_worker", effects, str(concurrency), *queues]
         worker = Worker(self.run(words, log, **changes), log, str(self.effects_file))
         self.workers.append(worker)
         return worker

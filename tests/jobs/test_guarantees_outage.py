@@ -7,7 +7,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from finetune30.experiments import Status
 from finetune30.jobs.app import KEY_PREFIX
 from tests.jobs.history import History, violations
 from tests.jobs.ordeal import read_jobs
-from tests.jobs.plant import LEASE_S, Plant, Servers
-from tests.servers import PostgresServer, RedisServer
+from tests.jobs.plant import LEASE_S, Plant
 
 QUEUE = f"{KEY_PREFIX}train"
 
@@ -75,20 +74,6 @@ def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant,
     assert site.settle([after])[after].status is Status.SUCCESS
 
 
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    yield server
-    server.remove()
-
-
 def test_g11_a_poisoned_queue_does_not_stop_the_worker(make_plant: Callable[..., Plant]) -> None:
     site = make_plant("R")
     assert site.servers.redis is not None
@@ -133,32 +118,26 @@ def _junk(draw: random.Random, real: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("how", ["dead", "silent"])
 def test_g17_without_its_broker_the_queue_takes_jobs_and_they_run_later(
-    tmp_path: Path, own_redis: RedisServer, make_plant: Callable[..., Plant], how: str
+    make_plant: Callable[..., Plant], how: str
 ) -> None:
-    from tests.jobs.plant import plant
+    site = make_plant("R", own=True, wires=True)
+    broker, wire = site.servers.redis, site.wires["BROKER_URL"]
+    assert broker is not None
+    site.worker(2)
+    running = site.submit("long steps.30 ms.50")
+    site.until_step(running)
+    broker.kill() if how == "dead" else wire.become("blackhole")
+    accepted = [site.submit("waits steps.2") for _ in range(4)]
+    cancelled = site.submit("never steps.2")
+    site.jobs.cancel(cancelled)
+    assert site.settle([running])[running].status is Status.SUCCESS  # nobody running needs the broker
+    broker.start() if how == "dead" else wire.become("pass")
 
-    with plant("R", tmp_path / "site", Servers(redis=own_redis), wires=True) as site:
-        site.worker(2)
-        running = site.submit("long steps.30 ms.50")
-        site.until_step(running)
-        if how == "dead":
-            own_redis.kill()
-        else:
-            site.wires["BROKER_URL"].become("blackhole")
-        accepted = [site.submit("waits steps.2") for _ in range(4)]
-        cancelled = site.submit("never steps.2")
-        site.jobs.cancel(cancelled)
-        assert site.settle([running])[running].status is Status.SUCCESS  # nobody running needs the broker
-        if how == "dead":
-            own_redis.start()
-        else:
-            site.wires["BROKER_URL"].become("pass")
+    rows = site.settle([*accepted, cancelled])
 
-        rows = site.settle([*accepted, cancelled])
-
-        assert {rows[job].status for job in accepted} == {Status.SUCCESS}
-        assert rows[cancelled].status is Status.REVOKED
-        assert {row.attempt for row in rows.values()} <= {0, 1}
+    assert {rows[job].status for job in accepted} == {Status.SUCCESS}
+    assert rows[cancelled].status is Status.REVOKED
+    assert {row.attempt for row in rows.values()} <= {0, 1}
 
 
 def test_g17_messages_that_are_lost_or_doubled_change_nothing(make_plant: Callable[..., Plant]) -> None:
@@ -177,49 +156,40 @@ def test_g17_messages_that_are_lost_or_doubled_change_nothing(make_plant: Callab
     assert {(row.status, row.attempt) for row in rows.values()} == {(Status.SUCCESS, 1)}
 
 
-def test_g18_a_running_job_survives_a_short_outage_of_its_database(
-    tmp_path: Path, redis_server: RedisServer, own_postgres: PostgresServer
-) -> None:
-    from tests.jobs.plant import plant
+def test_g18_a_running_job_survives_a_short_outage_of_its_database(make_plant: Callable[..., Plant]) -> None:
+    site = make_plant("P", own=True, LEASE_S=12, HEARTBEAT_S=0.5)
+    assert site.servers.postgres is not None
+    site.worker()
+    job = site.submit("long steps.60 ms.50")
+    site.until_step(job)
+    began = time.monotonic()
+    site.servers.postgres.kill()
+    with pytest.raises(StorageError):
+        site.submit()
+    site.servers.postgres.start()
+    assert time.monotonic() - began < 0.75 * 12, "this machine is too slow to tell"
 
-    servers = Servers(redis=redis_server, postgres=own_postgres)
-    with plant("P", tmp_path / "site", servers, LEASE_S=12, HEARTBEAT_S=0.5) as site:
-        site.worker()
-        job = site.submit("long steps.60 ms.50")
-        site.until_step(job)
-        own_postgres.kill()
-        began = time.monotonic()
-        with pytest.raises(StorageError):
-            site.submit()
-        own_postgres.start()
-        assert time.monotonic() - began < 0.75 * 12, "this machine is too slow to tell"
+    row = site.settle([job])[job]
 
-        row = site.settle([job])[job]
-
-        assert (row.status, row.attempt) == (Status.SUCCESS, 1)
+    assert (row.status, row.attempt) == (Status.SUCCESS, 1)
 
 
-def test_g3_g18_without_its_database_an_attempt_ends_before_another_begins(
-    tmp_path: Path, redis_server: RedisServer, own_postgres: PostgresServer
-) -> None:
-    from tests.jobs.plant import plant
+def test_g3_g18_without_its_database_an_attempt_ends_before_another_begins(make_plant: Callable[..., Plant]) -> None:
+    site = make_plant("P", wires=True)
+    site.worker()
+    job = site.submit("long steps.120 ms.50")
+    site.until_step(job, 6)
+    site.wires["DATABASE_URL"].become("blackhole")  # of this worker; the next one has no proxy
+    site.worker_env["DATABASE_URL"] = site.env["DATABASE_URL"]
+    site.worker()
+    site.until_step(job, 8, attempt=2)
 
-    servers = Servers(redis=redis_server, postgres=own_postgres)
-    with plant("P", tmp_path / "site", servers, wires=True) as site:
-        site.worker()
-        job = site.submit("long steps.120 ms.50")
-        site.until_step(job, 6)
-        site.wires["DATABASE_URL"].become("blackhole")  # of this worker; the next one has its own wire
-        site.worker_env["DATABASE_URL"] = site.env["DATABASE_URL"]
-        site.worker()
-        site.until_step(job, 8, attempt=2)
+    assert not [process for process in site.attempts_alive() if process.pid in _pids(site, attempt=1)]
+    site.wires["DATABASE_URL"].become("pass")
+    row = site.settle([job])[job]
 
-        assert not [line for line in site.attempts_alive() if line.pid in _pids(site, attempt=1)]
-        site.wires["DATABASE_URL"].become("pass")
-        row = site.settle([job])[job]
-
-        assert row.status is Status.SUCCESS
-        assert overlaps(site, 120) == []
+    assert row.status is Status.SUCCESS
+    assert overlaps(site, 120) == []
 
 
 def _pids(site: Plant, attempt: int) -> set[int]:

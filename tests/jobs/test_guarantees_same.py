@@ -131,7 +131,8 @@ class Transcript:
         for job in (*self.ids[:4], "nobody_20260101_000000", "", "a\x00b", "%", "x" * 500):
             for act in (self.site.store.get, self.site.jobs.cancel, self.site.jobs.pause, self.site.jobs.resume):
                 self.ask(act, job)
-            self.ask(self.site.jobs.retry, job, "ana")
+            again = self.ask(self.site.jobs.retry, job, "ana")
+            self.ids += [again.id] if again and again.id not in self.ids else []
             self.ask(self.site.store.delete, job)
 
     def _submit(self, name: str, owner: str, wish: Wish | None) -> Any:
