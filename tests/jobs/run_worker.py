@@ -8,10 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from finetune30.settings import get_settings
 from finetune30.worker.serve import TRAINER as DEFAULT_TRAINER
 from finetune30.worker.serve import serve
-
-from finetune30.settings import get_settings
 
 FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
 

@@ -13,7 +13,7 @@ import pytest
 from finetune30.errors import StateError
 from finetune30.experiments import Outcome, Status
 from tests.jobs.history import NEXT
-from tests.jobs.plant import Plant
+from tests.jobs.plant import Plant, Worker
 
 
 def steps(site: Plant, job: str) -> list[int]:
@@ -188,6 +188,26 @@ def test_g19_who_ignores_the_drain_is_ended_and_tried_again(site: Plant) -> None
 
     assert site.settle([job])[job].status is Status.SUCCESS
     assert min(line["step"] for line in site.effects(job) if line["attempt"] == 2 and line["what"] == "step") >= 6
+
+
+def test_g19_an_attempt_that_lingers_is_gone_before_the_next_begins(site: Plant) -> None:
+    job = site.submit("slow linger.1500 steps.40 ms.40 every.50")
+    first, _second = site.worker(), site.worker()
+    line = site.until_step(job, 3)
+    _tell_its_worker_to_drain(site, first, _second, line["pid"])
+
+    row = site.settle([job])[job]
+
+    assert (row.status, row.failures, row.attempt) == (Status.SUCCESS, 0, 2)
+    (left,) = [one["at"] for one in site.effects(job) if one["what"] == "left"]
+    (began,) = [one["at"] for one in site.effects(job) if one["what"] == "start" and one["attempt"] == 2]
+    assert left < began
+
+
+def _tell_its_worker_to_drain(site: Plant, first: Worker, second: Worker, attempt: int) -> None:
+    """SIGTERM to the one of two workers that runs the attempt."""
+    mine = first if psutil.Process(attempt).ppid() == first.process.pid else second
+    mine.process.terminate()
 
 
 def test_a_paused_job_waits_and_goes_on_where_it_stopped(site: Plant) -> None:

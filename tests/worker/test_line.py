@@ -79,7 +79,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[[str], Attempt]]:
 def test_what_an_attempt_says_arrives_in_order_and_is_answered(begin: Callable[[str], Attempt]) -> None:
     attempt = begin("""
 with hold:
-    note(f"{order['config']} {hold.experiment_id} {hold.attempt} {[k for k in os.environ if k.startswith('FINETUNE30')]}")
+    note(f"{order['config']} {hold.experiment_id} {hold.attempt} {[k for k in os.environ if 'FINETUNE' in k]}")
     hold.update({"step": 1, "total": 3, "loss": float("nan"), "eta_s": None})
     hold.event("checkpoint", "checkpoint-1 saved", 1)
     hold.planned({"r": 4}, "f", "d")

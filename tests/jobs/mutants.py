@@ -1,0 +1,80 @@
+"""Seeded bugs in the code that claims, keeps alive, ends, reaps, cancels and supervises: ``make mutants``.
+
+    python -m tests.jobs.mutants [WORD ...]     only the bugs whose name holds one of the words
+
+Each is put into a copy of the package by exact replacements of text; then the tests that should notice
+run against the copy. Ends with 1 if a bug goes unnoticed, or if its text is not in the code any more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import finetune30
+from tests.jobs.seeded import MUTANTS, Mutant
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(finetune30.__file__).parent
+_LIMIT_S = 240
+_FAILED = 1  # pytest: tests ran and some failed; anything else is an error of ours
+
+
+def main(words: list[str]) -> int:
+    """Try the mutants; returns the exit code."""
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    told: list[str] = []
+    print("| seeded bug | tests | noticed by | seconds |\n|---|---|---|---:|", flush=True)
+    for mutant in chosen:
+        began = time.monotonic()
+        noticed, by = _try(mutant)
+        if not noticed:
+            told.append(mutant.name)
+        tests = " ".join(test.partition("::")[2] or test for test in mutant.tests)
+        print(f"| {mutant.name} | {tests} | {by} | {time.monotonic() - began:.0f} |", flush=True)
+    print(f"\n{len(chosen) - len(told)} of {len(chosen)} seeded bugs were noticed")
+    for name in told:
+        print(f"NOT NOTICED: {name}")
+    return 1 if told else 0
+
+
+def _try(mutant: Mutant) -> tuple[bool, str]:
+    with tempfile.TemporaryDirectory(prefix="finetune30-mutant-") as home:
+        copy = Path(home) / "finetune30"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for path, old, new in mutant.edits:
+            text = (copy / path).read_text(encoding="utf-8")
+            if text.count(old) != 1:
+                return False, f"**its text is {text.count(old)} times in {path}**"
+            (copy / path).write_text(text.replace(old, new), encoding="utf-8")
+        return _noticed(home, mutant)
+
+
+def _noticed(home: str, mutant: Mutant) -> tuple[bool, str]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": home, "OMP_NUM_THREADS": "1", "FINETUNE30_PATIENCE_S": "15"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as tests:
+        try:
+            said, _ = tests.communicate(timeout=_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            tests.kill()
+            return True, "a hang"
+    failed = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if tests.returncode == _FAILED and failed:
+        return True, failed[0].split("::")[-1].split(" - ")[0]
+    return False, f"**nobody** (exit code {tests.returncode})"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
