@@ -42,7 +42,10 @@ def digest(site: Plant, job: str) -> str:
     return found.hexdigest()
 
 
-@pytest.mark.parametrize("frozen", ["attempt", "worker", "both"])
+@pytest.mark.parametrize(
+    ("kind", "frozen"),
+    [("E", "attempt"), ("E", "worker"), ("P", "worker"), ("E", "both"), ("R", "both"), ("P", "both")],
+)
 def test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it_wakes(site: Plant, frozen: str) -> None:
     job = site.submit("long steps.90 ms.30")
     sleeper = site.worker()
