@@ -62,7 +62,8 @@ def judge(exit_code: int, *, out_of_memory: bool = False, said: str = "") -> Ver
     if exit_code == BAD_INPUT:
         failed = RunFailed(f"the training process refused its input{said}", hint=_SEE)
         return Verdict(failed, again=False)
-    return Verdict(Crashed(f"the training process ended without a last word, exit code {exit_code}{said}", hint=_SEE), again=True)
+    crashed = Crashed(f"the training process ended without a last word, exit code {exit_code}{said}", hint=_SEE)
+    return Verdict(crashed, again=True)
 
 
 def _signalled(number: int, out_of_memory: bool) -> Verdict:
