@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.servers import PostgresServer, RedisServer
+
 from finetune30.config import ExperimentConfig, load
 from finetune30.experiments import Queue, Wish, open_both
 from finetune30.jobs import Jobs
 from finetune30.settings import Settings
-from tests.servers import PostgresServer, RedisServer
 
 CONFIG = Path(__file__).parents[1] / "config" / "default.yaml"
 SUBMISSIONS, CLAIMS, CLAIMERS, ROUNDS = 40, 2000, 8, 4
@@ -124,7 +125,8 @@ def _claims_per_s(database: str | None) -> float:
             for n in range(CLAIMERS)
         ]
         for one in claimers:
-            assert one.stdout and one.stdout.readline() == "ready\n"
+            assert one.stdout
+            assert one.stdout.readline() == "ready\n"
         began = time.perf_counter()
         for one in claimers:
             assert one.stdin
