@@ -348,6 +348,20 @@ def test_a_job_that_succeeded_runs_anew(site: Plant) -> None:
     assert (again.resumed_from, again.continues) == (job, False)
 
 
+def test_a_job_runs_anew_though_some_who_ran_it_before_are_forgotten(site: Plant) -> None:
+    job = ended(site, Status.SUCCESS)
+    first, second = site.jobs.retry(job, "ana"), site.jobs.retry(job, "ana")
+    site.store.delete(first.id)
+
+    third = site.jobs.retry(job, "ana")
+    site.store.delete(third.id)
+    fourth = site.jobs.retry(job, "ana")
+
+    assert third.id != second.id
+    assert fourth.id != second.id
+    assert fourth.status is Status.PENDING
+
+
 def test_two_who_retry_at_the_same_moment_get_one_job(site: Plant) -> None:
     job = ended(site, Status.FAILURE)
 

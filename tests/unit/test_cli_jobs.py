@@ -237,7 +237,7 @@ def test_a_job_waits_in_the_queue_it_was_sent_to(cli: Cli, monkeypatch: pytest.M
     assert "next in the queue" in sent.out  # of its own queue
     assert sent.err == "no worker that serves large is running; start one with: finetune30 worker --queues large\n"
     refused = cli("worker", "--queues", "small,huge")
-    assert (refused.code, "there is no queue 'huge'; there is small, large" in refused.err) == (2, True)
+    assert (refused.code, "huge, expected some of small, large" in refused.err) == (2, True)
 
 
 def test_the_database_says_its_schema_and_is_brought_up_to_date(cli: Cli) -> None:

@@ -72,9 +72,14 @@ def _look(store: ExperimentStore, experiment_id: str) -> Experiment | None:
 
 def _why_silent(experiment: Experiment) -> str | None:
     if experiment.paused:
-        return f"paused; go on with: finetune30 train --resume {experiment.id}"
+        return (
+            f"paused; go on with: finetune30 train --resume {experiment.id} (here), "
+            f"or finetune30 jobs resume {experiment.id} (a worker)"
+        )
     if experiment.status is Status.PENDING:
-        return "not started yet"
-    if not experiment.lease_live:
+        return "not started yet" if experiment.attempt == 0 else "waits for a worker to go on with it"
+    if not experiment.lease_live and (experiment.lease_owner or "").startswith("local:"):
         return f"its process is gone; go on with: finetune30 train --resume {experiment.id}"
+    if not experiment.lease_live:
+        return "its worker fell silent; another one goes on with it"
     return None

@@ -21,6 +21,8 @@ def up(
     from finetune30.settings import get_settings
 
     settings = get_settings()
-    open_store(settings, create=True).close()  # a database that cannot be used is told once, not by each part
+    if settings.database_url is None:
+        # A folder that cannot be used is told once, not by each part. For a server each part waits by itself.
+        open_store(settings, create=True).close()
     parts = [Part("worker", ("worker", *(["--concurrency", str(concurrency)] if concurrency else [])))]
     raise typer.Exit(run_together(parts, settings.drain_s + _MARGIN_S))

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from finetune30.errors import UsageError
-
 
 def worker(
     concurrency: Annotated[
@@ -19,16 +17,7 @@ def worker(
 ) -> None:
     """Run what waits in the queue; Ctrl+C or SIGTERM lets trainings write a checkpoint and ends."""
     from finetune30.settings import get_settings
-
-    settings = get_settings()
-    served = settings.queues if queues is None else tuple(dict.fromkeys(name.strip() for name in queues.split(",")))
-    unknown = [name for name in served if name not in settings.queues]
-    if unknown:
-        raise UsageError(
-            f"there is no queue {unknown[0]!r}; there is {', '.join(settings.queues)}",
-            where="--queues",
-            hint="see QUEUES",
-        )
     from finetune30.worker.serve import serve
 
-    raise typer.Exit(serve(settings, concurrency, served) or 0)
+    served = None if queues is None else [name.strip() for name in queues.split(",")]
+    raise typer.Exit(serve(get_settings(), concurrency, served))

@@ -82,6 +82,7 @@ class Jobs:
             raise _not_ended(before)
         config = from_mapping(before.config, where=f"the configuration of {before.id}")
         followers = self.store.find(resumed_from=before.id)
+        newest = followers[0].id if followers else "none"
         continues = before.status is not Status.SUCCESS and not fresh
         if continues:
             _refuse_a_second(before, followers)
@@ -89,8 +90,8 @@ class Jobs:
             queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
             priority=before.priority,
             max_runtime_s=before.max_runtime_s,
-            # Two who ask at the same moment get the same job.
-            idempotency_key=f"retry {before.id} {len(followers) + 1}",
+            # Two who ask at the same moment saw the same newest follower, and get the same job.
+            idempotency_key=f"retry {before.id} {'on' if continues else 'anew'} after {newest}",
             resumed_from=before.id,
             continues=continues,
         )
@@ -207,9 +208,14 @@ class Jobs:
         return replace(wish, devices=devices, max_runtime_s=wish.max_runtime_s or longest_s or None)
 
     def _usual_s(self) -> float | None:
-        ended = self.store.find(status=Status.SUCCESS, limit=_RECENT)
-        took = [one.train_runtime for one in ended if one.train_runtime is not None]
+        took = [_took_s(one) for one in self.store.find(status=Status.SUCCESS, limit=_RECENT)]
         return sum(took) / len(took) if took else None
+
+
+def _took_s(ended: Experiment) -> float:
+    """How long a job held its place; of one with several attempts, who knows how long it waited between them?"""
+    whole = (ended.finished_at or 0.0) - (ended.started_at or 0.0) if ended.attempt == 1 else 0.0
+    return max(whole, ended.train_runtime or 0.0)
 
 
 def _left_s(running: Experiment) -> float | None:

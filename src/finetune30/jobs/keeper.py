@@ -23,8 +23,12 @@ from finetune30.settings import Settings
 _AT_ONCE = 100
 # A round so many periods late means that this machine, or this process, stood still.
 _STOOD_STILL = 2.5
-# Goes on while the machine sleeps, unlike time.monotonic().
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def awake_or_not() -> float:
+    """Seconds that go on while the machine sleeps, unlike ``time.monotonic()``."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Keeper:
@@ -34,6 +38,7 @@ class Keeper:
         bell: Rung for jobs that wait; workers of one machine without a broker need none.
         say: Told in a sentence when something fails, and when it works again.
         sign: Notes in the database that this worker lives; None where there is no worker.
+        clock: Seconds, the time this machine is suspended included.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Keeper:
         settings: Settings,
         say: Callable[[str], None],
         sign: Callable[[], None] | None = None,
+        clock: Callable[[], float] = awake_or_not,
     ) -> None:
         self._queue = queue
         self._bell = bell if settings.broker_url is not None else None
@@ -50,6 +56,7 @@ class Keeper:
         self._ring_again_s = settings.ring_again_s
         self._say = say
         self._sign = sign
+        self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._last_round: float | None = None
@@ -78,7 +85,7 @@ class Keeper:
                 return
 
     def _stood_still(self) -> bool:
-        now, before = time.clock_gettime(_CLOCK), self._last_round
+        now, before = self._clock(), self._last_round
         late = before is not None and now - before > _STOOD_STILL * self._period_s
         # Never twice in a row: on a machine that is always late nobody would reap.
         self._last_round = None if late else now

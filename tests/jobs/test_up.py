@@ -1,0 +1,124 @@
+"""``finetune30 up`` and its parts: one log, started again when they die, and never without their parent."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.jobs.plant import PATIENCE_S, Plant
+
+REFUSING = """
+import sys
+from finetune30.cli.parts import Part, run_together
+sys.exit(run_together([Part("jobs", ("jobs", "lst"))], 5))
+"""
+
+
+class Up:
+    """``finetune30 up`` as a process of its own."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant = plant
+        self.log = plant.home / "up.log"
+        self.process = plant.run(["-m", "finetune30", "up"], self.log)
+
+    def worker(self, number: int = 1) -> psutil.Process:
+        """The worker that was started as the ``number``-th, as soon as it serves."""
+        self.plant.until(lambda: len(self._serving()) >= number, f"worker {number} serves: {self.text}", PATIENCE_S)
+        return psutil.Process(int(re.findall(r"worker runs \(process (\d+)\)", self.text)[number - 1]))
+
+    def ends(self) -> int:
+        """The exit code."""
+        return self.process.wait(PATIENCE_S)
+
+    @property
+    def text(self) -> str:
+        """The log so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def _serving(self) -> list[str]:
+        return re.findall(r"^worker \| .*queue.*$", self.text, re.MULTILINE)
+
+
+@pytest.fixture
+def up(make_plant: Callable[..., Plant]) -> Up:
+    return Up(make_plant("E"))
+
+
+def gone(process: psutil.Process) -> bool:
+    """It has ended, and is at most waited for."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_every_part_in_order_and_that_is_no_error(up: Up, number: signal.Signals) -> None:
+    worker = up.worker()
+
+    up.process.send_signal(number)
+
+    assert up.ends() == 0
+    assert gone(worker)
+    lines = up.text.splitlines()
+    assert all(line.startswith(("up     | ", "worker | ")) for line in lines)
+    assert lines[-1] == "up     | worker ended"
+    assert up.plant.queue.workers() == []
+
+
+def test_a_part_that_dies_is_started_again_and_that_is_said(up: Up) -> None:
+    first = up.worker()
+
+    first.kill()
+
+    assert not gone(up.worker(2))
+    assert "worker ended unexpectedly (signal SIGKILL); starting it again in 1 s" in up.text
+    up.process.terminate()
+    assert up.ends() == 0
+
+
+def test_g16_no_part_outlives_its_parent(up: Up) -> None:
+    worker = up.worker()
+
+    up.process.kill()
+    up.process.wait()
+
+    up.plant.until(lambda: gone(worker), "the worker ends with its parent")
+
+
+def test_g16_a_frozen_part_does_not_outlive_its_parent_either(up: Up) -> None:
+    worker = up.worker()
+    worker.suspend()
+
+    up.process.kill()
+    up.process.wait()
+
+    up.plant.until(lambda: gone(worker), "the worker ends with its parent")
+
+
+def test_a_second_signal_ends_at_once_what_does_not_end(up: Up) -> None:
+    worker = up.worker()
+    worker.suspend()
+    up.process.send_signal(signal.SIGINT)
+    up.plant.until(lambda: "stopping; " in up.text, "up is stopping")
+
+    up.process.send_signal(signal.SIGINT)
+
+    assert up.ends() == 130
+    up.plant.until(lambda: gone(worker), "the worker ends")
+
+
+def test_a_part_that_refuses_its_input_is_not_started_again(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSING], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+
+    assert done.returncode == 2
+    assert "jobs | Error: No such command 'lst'. Did you mean 'list'?" in done.stdout
+    assert "up   | jobs refuses to run, see above" in done.stdout
+    assert done.stdout.count("jobs runs (process") == 1
