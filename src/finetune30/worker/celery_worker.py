@@ -1,19 +1,22 @@
 """The bell of many machines: a Celery worker that hears "there is work".
 
-It runs in a thread of our process with Celery's thread pool of one: the task looks for one job, then
-waits while all places are taken, so that a busy worker leaves messages to idle ones (early
-acknowledgement, no prefetch). Attempts run in the shop, not in the pool: neither a lost connection
-nor Celery's own end touches them. Prefork would put a second process between the signal and the
-attempt, and fork a process with threads.
+It runs in a thread of our process, without a pool: a message is acknowledged as it comes, and the shop
+looks for the job whose turn it is. While all places are taken nothing is read from Redis, so a busy
+worker leaves messages to idle ones. Attempts are the shop's: neither a lost connection nor Celery's
+own end touches them. Celery's pools would count every message as a task that runs for hours, and a
+malformed one as a task that never ends.
 Promise: no message stops it (malformed, oversized, unknown: dropped and counted), nor any broker.
-Neighbours: ``jobs.app`` configures Celery, ``shop`` does the work.
+Neighbours: ``jobs.app`` configures Celery, ``shop`` does the work, ``teller`` says what goes wrong.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Sequence
+from queue import Empty
+from types import MethodType
 from typing import Any
 
 from celery import bootsteps, signals
@@ -23,9 +26,10 @@ from finetune30.experiments.record import ID_SHAPE
 from finetune30.jobs.app import TASK, make_app
 from finetune30.settings import Settings
 from finetune30.worker.shop import Shop
+from finetune30.worker.teller import BrokerTeller
 
 _AGAIN_S = 1.0
-_LONGEST_LINE = 300
+_LOGGER = logging.getLogger("celery.finetune30")
 
 
 class CeleryWorker:
@@ -37,108 +41,116 @@ class CeleryWorker:
 
     def __init__(self, settings: Settings, queues: Sequence[str], shop: Shop, say: Callable[[str], None]) -> None:
         self._shop = shop
-        self._say = say
         self._queues = list(queues)
         self._stopping = threading.Event()
-        self._log = _Teller(say)
+        self._rung = threading.Event()
+        self._hub: Any = None
+        self._teller = BrokerTeller(say)
         self._app = make_app(settings)
-        self._app.task(self._hear, name=TASK, ignore_result=True, typing=False)
-        self._app.steps["consumer"].add(_tolerance(self._log))
-        self._thread = threading.Thread(target=self._listen, name="celery", daemon=True)
+        self._app.task(_never, name=TASK, ignore_result=True, Strategy=self._strategy)
+        self._app.steps["consumer"].add(_manners(self._at_connection))
+        self._threads = [
+            threading.Thread(target=self._listen, name="celery", daemon=True),
+            threading.Thread(target=self._take, name="bell", daemon=True),
+        ]
 
     def start(self) -> None:
         """Listen, from a thread."""
-        signals.setup_logging.connect(_leave_logging_alone)
-        signals.worker_ready.connect(self._log.forget)
-        for name in ("celery", "kombu"):
-            logger = logging.getLogger(name)
-            logger.addHandler(self._log)
-            logger.setLevel(logging.WARNING)
-            logger.propagate = False
-        self._thread.start()
+        self._quieten()
+        signals.worker_ready.connect(self._teller.all_is_well)
+        self._shop.on_freed = self._look_up
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout_s: float) -> None:
         """Hear nothing more; a broker that hangs is not waited for."""
         self._stopping.set()
+        self._rung.set()
         state.should_stop = 0
-        self._thread.join(timeout_s)
+        self._look_up()
+        self._threads[0].join(timeout_s)
 
-    def _hear(self, *arguments: object, **_named: object) -> None:
-        """There is work, says a message; which, the database says."""
-        match arguments:
-            case (str(experiment_id),) if ID_SHAPE.fullmatch(experiment_id):
-                self._shop.take_one()
-                self._shop.wait_for_room()
-            case _:
-                self._log.count("a message without an experiment's id was dropped")
+    def _quieten(self) -> None:
+        signals.setup_logging.connect(_leave_logging_alone)
+        for name in ("celery", "kombu"):
+            logger = logging.getLogger(name)
+            logger.addHandler(self._teller)
+            logger.setLevel(logging.WARNING)
+            logger.propagate = False
+        # That root runs it (as in most containers; only JSON is read) and what Celery 6 will do.
+        warnings.filterwarnings("ignore", module=r"celery\.")
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
-            worker = self._app.Worker(
-                pool="threads",
-                concurrency=1,
-                queues=self._queues,
-                loglevel="WARNING",
-                quiet=True,
-                without_gossip=True,
-                without_mingle=True,
-                without_heartbeat=True,
-            )
             try:
+                worker = self._app.Worker(
+                    pool="solo",
+                    queues=self._queues,
+                    loglevel="WARNING",
+                    quiet=True,
+                    without_gossip=True,
+                    without_mingle=True,
+                    without_heartbeat=True,
+                )
                 worker.start()
             except (Exception, SystemExit) as fault:  # noqa: BLE001 - it must listen again, whatever it was
-                self._log.count(f"listening to the broker ended: {type(fault).__name__}: {fault}")
+                self._teller.tell(f"listening ended: {type(fault).__name__}: {fault}")
             self._stopping.wait(_AGAIN_S)
 
+    def _strategy(self, _task: Any, _app: Any, consumer: Any) -> Callable[..., None]:
+        """How a message that names our task is taken: acknowledged, and at once forgotten."""
 
-class _Teller(logging.Handler):
-    """Celery's warnings as lines of ours: no traceback, and of the same kind the 1st, 10th, 100th, …"""
+        def take(message: Any, payload: Any, acknowledge: Callable[..., None], *_: object) -> None:
+            acknowledge(_LOGGER, consumer.connection_errors)
+            arguments = (payload if payload is not None else message.payload)[0]
+            match arguments:
+                case [str(experiment_id)] if ID_SHAPE.fullmatch(experiment_id):
+                    self._rung.set()
+                case _:
+                    self._teller.tell("a message without an experiment's id was dropped")
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._say = say
-        self._times: dict[str, int] = {}
+        return take
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Tell a record, or only count it."""
-        self.count(record.getMessage(), kind=str(record.msg))
+    def _take(self) -> None:
+        # Not in Celery's thread: a database that hangs must not hang the connection to the broker.
+        while not self._stopping.is_set():
+            self._rung.wait()
+            self._shop.take_one()
+            self._rung.clear()
+            self._look_up()
 
-    def count(self, text: str, kind: str | None = None) -> None:
-        """Tell ``text`` unless its kind was told lately."""
-        times = self._times[kind or text] = self._times.get(kind or text, 0) + 1
-        if str(times).strip("0") == "1":
-            again = f" ({times} times)" if times > 1 else ""
-            self._say(f"broker: {' '.join(text.split())[:_LONGEST_LINE]}{again}")
+    def _look_up(self) -> None:
+        """Have Celery see now that there is room."""
+        if self._hub is not None:
+            self._hub.call_soon(_nothing)
 
-    def forget(self, **_: object) -> None:
-        """All is well: what happens next is news."""
-        if self._times:
-            self._say("broker: listening again")
-        self._times.clear()
+    def _at_connection(self, consumer: Any) -> None:
+        """Teach a new connection to wait for room, and to drop what is no message at all."""
+        self._hub = consumer.hub
+        channel = consumer.task_consumer.channel
+        handlers = getattr(channel, "handlers", {})
+        if "BRPOP" not in handlers:
+            return  # not Redis: there, few messages come ahead of their time, and are checked elsewhere
+        handlers["BRPOP"] = _dropping(handlers["BRPOP"], channel, self._teller)
+        may = channel.qos.can_consume
+        channel.qos.can_consume = MethodType(
+            lambda _qos: not self._shop.full and not self._rung.is_set() and may(), channel.qos
+        )
 
 
-def _leave_logging_alone(**_: object) -> None:
-    """Celery sets up no logging where somebody listens to this signal."""
+def _manners(at_connection: Callable[[Any], None]) -> type[Any]:
+    """A step of Celery's consumer, after it has subscribed to the queues."""
 
-
-def _tolerance(log: _Teller) -> type[Any]:
-    """A step of Celery's consumer: what is no message at all is dropped instead of ending the worker."""
-
-    class Tolerance(bootsteps.StartStopStep):  # type: ignore[misc]
+    class Manners(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:
-            channel = consumer.task_consumer.channel
-            handlers = getattr(channel, "handlers", {})  # Redis; others check messages themselves
-            if "BRPOP" in handlers:
-                handlers["BRPOP"] = _dropping(handlers["BRPOP"], channel, log)
+            at_connection(consumer)
 
-    return Tolerance
+    return Manners
 
 
-def _dropping(read: Callable[[], Any], channel: Any, log: _Teller) -> Callable[[], Any]:
-    from queue import Empty
-
+def _dropping(read: Callable[[], Any], channel: Any, teller: BrokerTeller) -> Callable[[], Any]:
     passing = (Empty, *channel.connection_errors, *channel.connection.channel_errors)
 
     def tolerant() -> Any:
@@ -150,7 +162,18 @@ def _dropping(read: Callable[[], Any], channel: Any, log: _Teller) -> Callable[[
         except Exception as fault:  # noqa: BLE001 - a message can be anything
             for tag in set(channel.qos._delivered) - before:
                 channel.basic_reject(tag, requeue=False)
-            log.count(f"a message was dropped: {type(fault).__name__}: {fault}", kind="dropped")
+            teller.tell(f"a message was dropped: {type(fault).__name__}: {fault}", kind="dropped")
             return True
 
     return tolerant
+
+
+def _never() -> None:
+    """The task's body: its messages never become tasks."""
+
+
+def _nothing() -> None: ...
+
+
+def _leave_logging_alone(**_: object) -> None:
+    """Celery sets up no logging where somebody listens to this signal."""

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from types import FrameType
 
 from sqlalchemy import make_url
@@ -30,6 +29,7 @@ from finetune30.worker.office import Office, Orders
 from finetune30.worker.polling import poll
 from finetune30.worker.shop import Shop
 from finetune30.worker.slots import Slots, find_gpus
+from finetune30.worker.teller import teller
 
 # -P: a calendar.py in the user's folder must not be imported instead of Python's own.
 TRAINER = (sys.executable, "-P", "-m", "finetune30.worker.attempt")
@@ -56,7 +56,7 @@ def serve(
     slots = Slots(concurrency, find_gpus())
     mine = _known(queues, settings)
     bell = open_bell(settings)
-    say = _teller(settings)
+    say = teller(settings.zone)
     orders = Orders()
     with _listening(orders):
         opened = _open(settings, orders, say)
@@ -181,18 +181,3 @@ def _introduction(settings: Settings, slots: Slots, queues: Sequence[str], name:
     database = make_url(settings.resolved_database_url).render_as_string(hide_password=True)
     places = f"GPU {', '.join(slots.gpus)}" if slots.gpus else f"{slots.total} without GPU"
     return f"{name}: bell {bell}, database {database}, slots {places}, queues {', '.join(queues)}"
-
-
-def _teller(settings: Settings) -> Callable[[str], None]:
-    lock = threading.Lock()
-
-    def say(text: str) -> None:
-        stamp = datetime.now(settings.zone).isoformat(sep=" ", timespec="seconds")
-        with lock:
-            try:
-                sys.stdout.write(f"{stamp}  {text}\n")
-                sys.stdout.flush()
-            except (OSError, ValueError):
-                pass  # nobody reads it any more; the jobs go on
-
-    return say

@@ -9,7 +9,7 @@ which, ``supervisor`` does it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from finetune30.errors import Finetune30Error
 from finetune30.experiments.record import Claimed
@@ -23,10 +23,12 @@ class Shop:
 
     Attributes:
         busy: Attempts that run.
+        on_freed: Called when a place became free.
     """
 
     def __init__(self, office: Office, slots: Slots, queues: Sequence[str]) -> None:
         self.busy = 0
+        self.on_freed: Callable[[], None] = lambda: None
         self._office = office
         self._slots = slots
         self._queues = tuple(queues)
@@ -61,12 +63,6 @@ class Shop:
             self._changed.wait_for(lambda: self._freed, timeout_s)
             freed, self._freed = self._freed, False
             return freed
-
-    def wait_for_room(self) -> None:
-        """Until a place is free, or the worker is to end."""
-        with self._changed:
-            while self.full and not self._office.orders.drain:
-                self._changed.wait(timeout=0.5)
 
     def _claim(self) -> Claimed | None:
         office = self._office
@@ -103,3 +99,4 @@ class Shop:
                 self.busy -= 1
                 self._freed = True
                 self._changed.notify_all()
+            self.on_freed()
