@@ -190,8 +190,10 @@ class Attempt:
         hold = self.hold
         if hold.loss is not None:
             raise hold.loss
-        if reason in ("interrupted", "paused"):
-            self.log.line(f"paused ({reason}); resume with: finetune30 train --resume {hold.experiment_id}")
+        if reason == "interrupted":
+            self.log.line(f"paused (interrupted); resume with: finetune30 train --resume {hold.experiment_id}")
+        elif reason == "paused":
+            self.log.line(f"paused; resume with: finetune30 jobs resume {hold.experiment_id}")
         else:
             self.log.line(reason)
         hold.stopped(reason)
