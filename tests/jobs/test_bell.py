@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -17,6 +19,19 @@ from finetune30.jobs.app import TASK, make_app
 from finetune30.settings import Settings
 from tests.proxy import Proxy
 from tests.servers import RedisServer
+
+AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from finetune30.jobs.app import make_app
+from finetune30.settings import Settings
+barrier = Barrier(30)
+def make(_):
+    barrier.wait()
+    return make_app(Settings(_env_file=None, broker_url="redis://127.0.0.1:1/0")).main
+with ThreadPoolExecutor(30) as pool:
+    assert set(pool.map(make, range(30))) == {"finetune30"}
+"""
 
 
 @pytest.fixture
@@ -46,6 +61,15 @@ def test_a_message_names_the_task_and_holds_the_id(redis_server: RedisServer, wi
     assert message["headers"]["argsrepr"] == "['job_1']"
 
 
+def test_many_who_ring_at_once_are_all_heard(redis_server: RedisServer, wire: Proxy) -> None:
+    bell = open_bell(settings(wire.port))
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(lambda number: bell.ring(f"job_{number}", "train"), range(60)))
+
+    assert heard(redis_server) == 60
+
+
 @pytest.mark.parametrize("fault", ["blackhole", "mute", "reset"])
 def test_g17_a_bell_that_failed_rings_when_the_broker_is_back(
     redis_server: RedisServer, wire: Proxy, fault: str
@@ -54,7 +78,8 @@ def test_g17_a_bell_that_failed_rings_when_the_broker_is_back(
     assert bell.ring("before", "train")
 
     wire.become(fault)
-    assert not bell.ring("meanwhile", "train")
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(lambda number: bell.ring(f"meanwhile_{number}", "train"), range(8)))
     wire.become("pass")
 
     assert bell.ring("after", "train")
@@ -103,6 +128,11 @@ def test_without_a_broker_nobody_is_told_and_that_is_well() -> None:
     assert bell.ring("job", "train")
     with pytest.raises(SettingsError, match="BROKER_URL is not set"):
         make_app(Settings(_env_file=None))
+
+
+def test_threads_may_be_the_first_to_need_celery_at_once() -> None:
+    """In a new process: Celery's import is not safe there by itself."""
+    subprocess.run([sys.executable, "-c", AT_ONCE], check=True)
 
 
 def test_the_broker_carries_hints_and_commands_nobody() -> None:

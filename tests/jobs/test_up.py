@@ -71,6 +71,17 @@ def test_a_signal_ends_every_part_in_order_and_that_is_no_error(up: Up, number: 
     assert up.plant.queue.workers() == []
 
 
+def test_a_signal_that_comes_twice_at_once_is_one(up: Up) -> None:
+    """As ``timeout`` sends it: to the process and to its group."""
+    up.worker()
+
+    for _ in range(3):
+        up.process.terminate()
+
+    assert up.ends() == 0
+    assert "at once\n" not in up.text.replace("again to stop at once", "")
+
+
 def test_a_part_that_dies_is_started_again_and_that_is_said(up: Up) -> None:
     first = up.worker()
 
@@ -107,8 +118,13 @@ def test_a_second_signal_ends_at_once_what_does_not_end(up: Up) -> None:
     up.process.send_signal(signal.SIGINT)
     up.plant.until(lambda: "stopping; " in up.text, "up is stopping")
 
-    up.process.send_signal(signal.SIGINT)
+    def heard() -> bool:
+        if "up     | stopping at once" in up.text:
+            return True
+        up.process.send_signal(signal.SIGINT)
+        return False
 
+    up.plant.until(heard, "up hears the second signal")
     assert up.ends() == 130
     up.plant.until(lambda: gone(worker), "the worker ends")
 

@@ -23,6 +23,8 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 # A part that ran so long is started again without delay growing.
 _STEADY_S = 60.0
 _LOOK_S = 0.1
+# ``timeout`` and others signal a process and its group: the same wish, twice.
+_SAME_WISH_S = 1.0
 _BAD_INPUT = 2
 _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
@@ -119,10 +121,11 @@ class _Running:
 
 
 class _Signals:
-    """Those that ask us to end, in the order they came."""
+    """Those that ask us to end, in the order they came; what comes together is one."""
 
     def __init__(self) -> None:
         self.came: list[int] = []
+        self._last = -_SAME_WISH_S
         self._before: Mapping[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> _Signals:
@@ -134,7 +137,9 @@ class _Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.came.append(number)
+        if time.monotonic() - self._last >= _SAME_WISH_S:
+            self._last = time.monotonic()
+            self.came.append(number)
 
 
 def run_together(parts: Sequence[Part], drain_s: float) -> int:

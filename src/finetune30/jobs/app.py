@@ -7,6 +7,7 @@ is acknowledged when it arrives, nobody on the broker can command a worker, and 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from finetune30.errors import SettingsError
@@ -21,6 +22,8 @@ KEY_PREFIX = "finetune30:"
 # Of a message between its arrival and its acknowledgement, moments later. One number for everybody on the
 # broker: the least one wins.
 _VISIBILITY_S = 600
+# While it is imported, Celery puts another module in its own place: two threads at once would meet half of it.
+_importing = threading.Lock()
 
 
 def make_app(settings: Settings) -> Celery:
@@ -31,8 +34,9 @@ def make_app(settings: Settings) -> Celery:
     if settings.broker_url is None:
         raise SettingsError("BROKER_URL is not set, expected an address such as redis://host:6379/0")
     try:
-        from celery import Celery
-        from kombu import Queue
+        with _importing:
+            from celery import Celery
+            from kombu import Queue
     except ModuleNotFoundError as cause:
         raise SettingsError(
             f"BROKER_URL is set, but {cause.name} is not installed",

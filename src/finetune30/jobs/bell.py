@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from finetune30.jobs.app import TASK, make_app
@@ -44,7 +43,7 @@ class CeleryBell:
     """Sends the id through the broker.
 
     A thread of its own does it: an address that is being looked up, or a connection that hangs, has no
-    other limit. While that thread still hangs, ringing fails at once.
+    other limit.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,25 +51,21 @@ class CeleryBell:
         self._wanted: queue.SimpleQueue[_Ring] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._process: int | None = None
-        self._last: _Ring | None = None
 
     def ring(self, experiment_id: str, queue_name: str) -> bool:
         """Publish; False if that failed or took longer than ``PATIENCE_S``."""
         ring = _Ring(experiment_id, queue_name)
         with self._lock:
-            until = time.monotonic() + PATIENCE_S
             self._start()
-            if self._last is not None and not self._last.over.is_set():
-                return False
-            self._last = ring
             self._wanted.put(ring)
-        return ring.over.wait(max(0.0, until - time.monotonic())) and ring.taken
+        if not ring.over.wait(PATIENCE_S):
+            ring.given_up = True  # those behind it need not wait for what nobody waits for any more
+        return ring.taken
 
     def _start(self) -> None:
         if self._process == os.getpid():
             return
-        self._process, self._last = os.getpid(), None  # a fork inherits no thread
-        self._wanted = queue.SimpleQueue()
+        self._process, self._wanted = os.getpid(), queue.SimpleQueue()  # a fork inherits no thread
         threading.Thread(target=_publish, args=(self._app, self._wanted), name="bell", daemon=True).start()
 
 
@@ -82,6 +77,7 @@ class _Ring:
         self.queue_name = queue_name
         self.over = threading.Event()
         self.taken = False
+        self.given_up = False
 
 
 def open_bell(settings: Settings) -> Bell:
@@ -104,6 +100,8 @@ def _impatient(app: Celery) -> Celery:
 def _publish(app: Celery, wanted: queue.SimpleQueue[_Ring]) -> None:
     while True:
         ring = wanted.get()
+        if ring.given_up:
+            continue
         try:
             # A connection for each message: nothing half read or half dead is met by the next one.
             with app.connection_for_write() as connection:
