@@ -72,7 +72,7 @@ def _noticed(home: str, mutant: Mutant) -> tuple[bool, str]:
     done, said = _run(home, mutant, limit_s=_LIMIT_S, patience_s=15)
     if done is None:
         return True, "a hang"
-    failed = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failed = [line for line in said.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))]
     if done == _FAILED and failed:
         return True, failed[0].split("::")[-1].split(" - ")[0]
     return False, f"**nobody** (exit code {done})"

@@ -124,7 +124,7 @@ MUTANTS = (
         "jobs/keeper.py",
         "due, silent = self._queue.due(_AT_ONCE, self._ring_again_s), False",
         "due, silent = [], False",
-        f"{_OUTAGE}::test_g17_messages_that_are_lost_or_doubled_change_nothing",
+        f"{_OUTAGE}::test_g17_an_idle_worker_hears_of_a_job_whose_message_was_lost",
         more=(
             (
                 "worker/serve.py",

@@ -19,7 +19,7 @@ from finetune30.experiments import Status
 from finetune30.jobs.app import KEY_PREFIX
 from tests.jobs.history import History, violations
 from tests.jobs.ordeal import read_jobs
-from tests.jobs.plant import LEASE_S, Plant
+from tests.jobs.plant import LEASE_S, Plant, config
 
 QUEUE = f"{KEY_PREFIX}train"
 
@@ -157,6 +157,16 @@ def test_g17_messages_that_are_lost_or_doubled_change_nothing(make_plant: Callab
     rows = site.settle(jobs)
 
     assert {(row.status, row.attempt) for row in rows.values()} == {(Status.SUCCESS, 1)}
+
+
+def test_g17_an_idle_worker_hears_of_a_job_whose_message_was_lost(make_plant: Callable[..., Plant]) -> None:
+    site = make_plant("R")
+    site.worker()
+    site.settle([site.submit("first steps.1")])  # it listens, and is idle
+    # Committed, and then the submitter died before it rang.
+    made, _ = site.queue.submit(config("unheard steps.1"), "ana", tz="UTC", ring_in_s=0.5)
+
+    assert site.settle([made.id])[made.id].status is Status.SUCCESS
 
 
 def test_g18_a_running_job_survives_a_short_outage_of_its_database(make_plant: Callable[..., Plant]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 
 import psutil
@@ -130,7 +131,8 @@ def test_g14_a_crash_costs_one_interval_at_most(site: Plant) -> None:
     assert row.progress["step"] == 20
 
 
-def test_g16_no_process_survives_its_worker(site: Plant) -> None:
+def test_g16_no_process_survives_its_worker(make_plant: Callable[..., Plant], kind: str) -> None:
+    site = make_plant(kind, LEASE_S=600, HEARTBEAT_S=0.5)  # that the lease runs out would come too late
     jobs = [site.submit("family family steps.1000"), site.submit("family family steps.1000", owner="bo")]
     worker = site.worker(2)
     for job in jobs:
