@@ -162,7 +162,8 @@ def test_g17_messages_that_are_lost_or_doubled_change_nothing(make_plant: Callab
 def test_g17_an_idle_worker_hears_of_a_job_whose_message_was_lost(make_plant: Callable[..., Plant]) -> None:
     site = make_plant("R")
     site.worker()
-    site.settle([site.submit("first steps.1")])  # it listens, and is idle
+    site.settle([site.submit("first steps.1")])
+    time.sleep(1.5)  # by now it has looked for more, found nothing, and only listens
     # Committed, and then the submitter died before it rang.
     made, _ = site.queue.submit(config("unheard steps.1"), "ana", tz="UTC", ring_in_s=0.5)
 
