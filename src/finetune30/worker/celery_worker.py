@@ -15,6 +15,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty
 from types import MethodType
 from typing import Any
@@ -47,6 +48,7 @@ class CeleryWorker:
         self._hub: Any = None
         self._teller = BrokerTeller(say)
         self._app = make_app(settings)
+        self._app.conf.worker_redirect_stdouts = False  # Celery would log what we say, and we say what it logs
         self._app.task(_never, name=TASK, ignore_result=True, Strategy=self._strategy)
         self._app.steps["consumer"].add(_manners(self._at_connection))
         self._threads = [
@@ -100,9 +102,12 @@ class CeleryWorker:
     def _strategy(self, _task: Any, _app: Any, consumer: Any) -> Callable[..., None]:
         """How a message that names our task is taken: acknowledged, and at once forgotten."""
 
-        def take(message: Any, payload: Any, acknowledge: Callable[..., None], *_: object) -> None:
-            acknowledge(_LOGGER, consumer.connection_errors)
-            arguments = (payload if payload is not None else message.payload)[0]
+        def take(message: Any, payload: Any, *_: object) -> None:
+            try:
+                arguments = (payload if payload is not None else message.payload)[0]
+            except Exception:  # noqa: BLE001 - a message can be anything
+                arguments = None
+            message.ack_log_error(_LOGGER, consumer.connection_errors)
             match arguments:
                 case [str(experiment_id)] if ID_SHAPE.fullmatch(experiment_id):
                     self._rung.set()
@@ -151,17 +156,23 @@ def _manners(at_connection: Callable[[Any], None]) -> type[Any]:
 
 
 def _dropping(read: Callable[[], Any], channel: Any, teller: BrokerTeller) -> Callable[[], Any]:
-    passing = (Empty, *channel.connection_errors, *channel.connection.channel_errors)
+    """``read`` of a Redis channel, for which an error is either the connection's or the message's."""
+    from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+
+    # Not all that kombu takes for a lost connection: a KeyError is a message without its parts.
+    connection = (Empty, OSError, ConnectionError, ResponseError, TimeoutError)
 
     def tolerant() -> Any:
         before = set(channel.qos._delivered)
         try:
             return read()
-        except passing:
+        except connection:
             raise
-        except Exception as fault:  # noqa: BLE001 - a message can be anything
+        except Exception as fault:  # noqa: BLE001 - as above
             for tag in set(channel.qos._delivered) - before:
-                channel.basic_reject(tag, requeue=False)
+                with suppress(Exception):  # its tag may be of no type that Redis takes
+                    channel.basic_reject(tag, requeue=False)
+                channel.qos._delivered.pop(tag, None)
             teller.tell(f"a message was dropped: {type(fault).__name__}: {fault}", kind="dropped")
             return True
 
