@@ -208,7 +208,7 @@ MUTANTS = (
     _mutant(
         "a message that is none ends the listener",
         "worker/celery_worker.py",
-        'handlers["BRPOP"] = _dropping(handlers["BRPOP"], channel, log)',
+        'handlers["BRPOP"] = _dropping(handlers["BRPOP"], channel, self._teller)',
         "pass",
         f"{_OUTAGE}::test_g11_a_poisoned_queue_does_not_stop_the_worker",
     ),
