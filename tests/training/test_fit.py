@@ -167,6 +167,7 @@ def test_class_weights_change_what_is_learned_and_name_unknown_labels(
         check_options(
             tiny.experiment(tiny_model("bert"), tiny_data, training__class_weights={"positve": 2.0}),
             ("negative", "positive"),
+            modeling.choose("cpu", False),
         )
 
 
@@ -188,6 +189,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_training(tiny_model, 
         check_options(
             tiny.experiment(tiny_model("bert"), tiny_data, training__report_to=["wandb"]),
             ("negative", "positive"),
+            modeling.choose("cpu", False),
         )
 
 

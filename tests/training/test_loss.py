@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from finetune30.errors import ConfigError
+from finetune30.modeling import choose
 from finetune30.training import check_options
 from finetune30.training.loss import row_loss
 from tests import tiny
@@ -63,4 +64,4 @@ def test_balanced_is_scikit_learns_where_a_row_has_one_label() -> None:
 def test_a_weight_for_a_label_that_does_not_exist_is_refused_before_training() -> None:
     config = tiny.experiment("builtin:minilm", "builtin:reviews", training__class_weights={"d": 2.0})
     with pytest.raises(ConfigError, match="no label 'd'; the labels are a, b, c"):
-        check_options(config, ("a", "b", "c"))
+        check_options(config, ("a", "b", "c"), choose("cpu", False))

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ import pytest
 
 from finetune30.experiments import Outcome, Status
 from finetune30.worker.slots import Seat
+from finetune30.worker.supervisor import Supervisor
 from tests.worker.conftest import Bench
 
 PATIENCE_S = 20.0
@@ -122,14 +124,20 @@ def test_a_worker_that_cannot_start_the_process_gives_the_job_back(bench: Bench)
     job = bench.submit()
     claimed = bench.queue.claim_next(bench.office.name, queues=("train",), free=1, total=1)
     assert claimed is not None
-    from dataclasses import replace
-
-    from finetune30.worker.supervisor import Supervisor
-
     Supervisor(replace(bench.office, trainer=("/no/such/program",)), claimed, Seat(1)).carry_out()
 
     row = bench.store.get(job)
     assert (row.status, row.failures) == (Status.PENDING, 1)
+
+
+def test_a_first_attempt_does_not_go_on_in_a_folder_of_somebody_else(bench: Bench) -> None:
+    job = bench.submit()
+    (bench.settings.results_dir / job / "artifacts").mkdir(parents=True)
+
+    bench.begin("hold.succeeded({})").join()
+
+    row = bench.store.get(job)
+    assert (row.status, (row.error or {})["code"]) == (Status.FAILURE, "state_conflict")
 
 
 def test_a_cancelled_attempt_that_listens_stops_by_itself(bench: Bench, tmp_path: Path) -> None:

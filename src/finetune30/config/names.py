@@ -1,4 +1,4 @@
-"""Which texts may be a name: of an experiment, a column, a module, a device, a tracker.
+"""Which texts may be a name: of an experiment, a column, a module, a device, a meeting place, a tracker.
 
 An experiment's name is a label for people, never a path; what only looks like a path is refused
 as well, so that no later program is fooled by it. Neighbours: schema uses the types.
@@ -87,6 +87,14 @@ Device = Annotated[
     Field(
         pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$",
         json_schema_extra=_expected("auto, cpu, mps, cuda or cuda:N"),
+    ),
+]
+# Where processes of several machines meet; an IPv6 address stands in brackets.
+Endpoint = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}$",
+        json_schema_extra=_expected("HOST:PORT"),
     ),
 ]
 Initialisation = Annotated[

@@ -119,6 +119,23 @@ def _frozen_layers(config: ExperimentConfig) -> str | None:
     return None
 
 
+def _where_nodes_meet(config: ExperimentConfig) -> str | None:
+    training = config.training
+    if training.num_nodes > 1 and training.rdzv_endpoint is None:
+        return f"is null, but training.num_nodes: {training.num_nodes} must meet somewhere; expected HOST:PORT"
+    if training.num_nodes == 1 and training.rdzv_endpoint is not None:
+        return f"is {training.rdzv_endpoint}, which needs training.num_nodes above 1"
+    return None
+
+
+def _one_device_each(config: ExperimentConfig) -> str | None:
+    training = config.training
+    processes = training.num_processes * training.num_nodes
+    if processes == 1 or training.device in ("auto", "cpu", "cuda"):
+        return None
+    return f"is {training.device}, one device for {processes} processes; expected auto, cuda or cpu"
+
+
 RULES = (
     Rule(("data.validation_rules.max_text_length", "data.validation_rules.min_text_length"), _text_lengths),
     Rule(("data.label_columns", "data.label_column", "data.label_separator"), _label_columns),
@@ -130,4 +147,6 @@ RULES = (
     Rule(("training.freeze_below", "lora.layers_to_transform", "model.dropout"), _frozen_layers),
     Rule(("training.fp16", "training.bf16"), _one_precision),
     Rule(("training.fp16", "training.device"), _float16_device),
+    Rule(("training.rdzv_endpoint", "training.num_nodes"), _where_nodes_meet),
+    Rule(("training.device", "training.num_processes", "training.num_nodes"), _one_device_each),
 )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from finetune30.config.names import Device, ExperimentName, Initialisation, ModuleName, Text, Trackers
+from finetune30.config.names import Device, Endpoint, ExperimentName, Initialisation, ModuleName, Text, Trackers
 from finetune30.config.rules import broken_rules
 
 MANY = 100_000_000
@@ -228,6 +228,17 @@ class Training(Section):
         "auto", description="bfloat16 arithmetic; auto uses it where the hardware has it"
     )
     fp16: bool = Field(False, description="float16 arithmetic, on CUDA only")
+    num_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Processes on each machine that train one adapter together, one a GPU; an optimiser step holds "
+        "per_device_train_batch_size x gradient_accumulation_steps x num_processes x num_nodes texts",
+    )
+    num_nodes: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="Machines that train one adapter together, on one shared folder of results"
+    )
+    rdzv_endpoint: Endpoint | None = Field(
+        None, description="Where the machines meet: a name of the first one and a free port; with num_nodes above 1"
+    )
 
 
 class ExperimentConfig(Section):

@@ -79,7 +79,7 @@ def prepare(config: ExperimentConfig, versions: VersionStore, note: Callable[[st
         f"data: {splits.source}: {len(splits.train.texts)} train, {len(splits.validation.texts)} validation{test} "
         f"rows{of_two}, {len(splits.label_names)} labels ({_some(splits.label_names)}){several}"
     )
-    check_options(config, splits.label_names)
+    check_options(config, splits.label_names, compute)
     report = quality.inspect(
         found, config, longer=longer_than(base.tokenizer, config.data.max_length), spoken=languages_of(base.source)
     )

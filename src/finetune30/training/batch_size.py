@@ -24,6 +24,7 @@ from finetune30.modeling.predict import Inputs
 from finetune30.modeling.tokens import encode
 from finetune30.training.lower import LowerOutputs, why_not_kept
 from finetune30.training.placing import put_engine
+from finetune30.training.processes import processes
 from finetune30.training.progress import Progress, note
 
 # Enough to find texts of middle length among.
@@ -51,7 +52,7 @@ def choose_batch_size(
     with tempfile.TemporaryDirectory() as folder:
         if encoder is not None and below is not None and why_not_kept(encoder, few) is None:
             inputs, encoder.below = LowerOutputs(encoder, few, below, Path(folder), compute.device), below
-        rows = len(train) // config.training.gradient_accumulation_steps
+        rows = len(train) // (config.training.gradient_accumulation_steps * processes(config))
         size, seen = largest_that_pays(model, inputs, rows, compute.device)
     tried = ", ".join(f"{n}: {speed:.0f}" for n, speed in seen.items()) or "too few texts to measure"
     progress(note(f"per_device_train_batch_size: auto is {size} here (tokens/s by batch size: {tried})"))

@@ -89,6 +89,20 @@ def _ends_epoch(state: TrainerState) -> bool:
     return state.epoch is not None and abs(state.epoch - round(state.epoch)) < 1e-9
 
 
+class StepClock(TrainerCallback):
+    """Says when a step's account opens and, as soon as the weights are updated, closes."""
+
+    def __init__(self, opens: Callable[[], None], closes: Callable[[], None]) -> None:
+        self.opens = opens
+        self.closes = closes
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self.opens()
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self.closes()
+
+
 class GuardedTracker(TrainerCallback):
     """One experiment tracker, switched off at its first failure: it must never stop a run.
 

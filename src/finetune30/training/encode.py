@@ -2,7 +2,8 @@
 
 The order of an epoch depends on (seed, epoch) alone, never on a random state, so a resumed
 run sees the same batches; and an optimizer step holds the same rows however its batch is cut
-into smaller ones, so halving the batch after running out of memory changes nothing else.
+into smaller ones or dealt out to processes, so neither halving the batch after running out of
+memory nor more devices change anything else.
 Neighbours: ``modeling.tokens`` reads the texts, ``trainer`` consumes.
 """
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from finetune30.modeling.predict import Inputs
 from finetune30.modeling.tokens import Tokens
+from finetune30.training.peers import ALONE, Peers
 
 # Rows are sorted by length within windows of this many optimizer steps: long enough to group
 # well, short enough that an epoch stays shuffled (transformers uses the same factor).
@@ -44,27 +46,43 @@ class LabelledRows(Dataset[int]):
         return index
 
     def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        """What the model takes, and ``labels`` as they are here: ids as int64, 0 and 1 as float32."""
+        """What the model takes, and ``labels`` as they are here: ids as int64, 0 and 1 as float32.
+
+        Of no rows, as a process may get them in the last step of an epoch, ``labels`` alone.
+        """
         labels = torch.from_numpy(self.labels[list(rows)])
-        return {**self.inputs.batch(rows), "labels": labels.float() if labels.ndim == 2 else labels.long()}
+        inputs = self.inputs.batch(rows) if rows else {}
+        return {**inputs, "labels": labels.float() if labels.ndim == 2 else labels.long()}
 
 
 class StepBatches(Sampler[list[int]]):
     """Batches of row numbers such that every ``accumulation`` of them make one optimizer step.
 
+    Each process gets every n-th row of a step, so neighbours in length are dealt out and nobody waits for
+    the one with the long texts. All get equally many batches; where rows are few, some have fewer or none.
+
     Args:
         lengths: Tokens of each row.
-        batch_size: Rows of one forward pass.
+        batch_size: Rows of one forward pass of one process.
         accumulation: Forward passes of one optimizer step.
         by_length: Group rows of similar length; otherwise shuffle only.
+        peers: Whose batches these are; a step holds the rows of all.
     """
 
     def __init__(
-        self, lengths: Sequence[int], *, batch_size: int, accumulation: int, seed: int, by_length: bool
+        self,
+        lengths: Sequence[int],
+        *,
+        batch_size: int,
+        accumulation: int,
+        seed: int,
+        by_length: bool,
+        peers: Peers = ALONE,
     ) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
-        self.step_rows = batch_size * accumulation
+        self.peers = peers
+        self.step_rows = batch_size * accumulation * peers.size
         self.seed = seed
         self.by_length = by_length
         self.epoch = 0
@@ -75,12 +93,23 @@ class StepBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.lengths), self.step_rows)
-        return whole * (self.step_rows // self.batch_size) + -(-rest // self.batch_size)
+        return whole * self._batches(self.step_rows) + self._batches(rest)
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self._steps():
-            for start in range(0, len(step), self.batch_size):
-                yield step[start : start + self.batch_size]
+            mine = [step[place] for place in self.peers.share(len(step))]
+            for number in range(self._batches(len(step))):
+                yield mine[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def rows_of(self, step: int) -> int:
+        """Rows of the optimizer step after ``step`` others, over all processes."""
+        steps_per_epoch = -(-len(self.lengths) // self.step_rows)
+        rest = len(self.lengths) % self.step_rows
+        return rest if rest and step % steps_per_epoch == steps_per_epoch - 1 else self.step_rows
+
+    def _batches(self, rows: int) -> int:
+        """Batches of a step, of the process that has most of its rows."""
+        return -(-rows // (self.batch_size * self.peers.size))
 
     def _steps(self) -> list[list[int]]:
         random = np.random.default_rng([self.seed, self.epoch])

@@ -1,8 +1,7 @@
 """One sitting: training with a given batch shape, from the start or the newest whole checkpoint to the end.
 
 Builds transformers' arguments, optimizer and trainer from the configuration; nothing here
-knows why it is called a second time. Neighbours: ``fit`` calls it and gives way when memory
-runs out, ``trainer`` is the loop.
+knows why it is called a second time. Neighbours: ``giving_way`` calls it, ``trainer`` is the loop.
 """
 
 from __future__ import annotations
@@ -19,17 +18,25 @@ from transformers import TrainerState, TrainingArguments, set_seed
 
 from finetune30.config import ExperimentConfig
 from finetune30.modeling import BaseModel, Compute, LoadedBase, Task, engine, lora, residual
+from finetune30.modeling.base import load as load_base
 from finetune30.modeling.base import quiet_transformers
-from finetune30.training import checkpoints
+from finetune30.training import checkpoints, state
 from finetune30.training.callbacks import Schedule, out_of_patience, trackers
 from finetune30.training.encode import LabelledRows, StepBatches
 from finetune30.training.loss import row_loss
 from finetune30.training.lower import LowerOutputs, why_not_kept
+from finetune30.training.peers import ALONE, Peers
 from finetune30.training.placing import put_engine
 from finetune30.training.progress import Progress, StopRequested, note
+from finetune30.training.step import StopTogether
 from finetune30.training.trainer import AdapterTrainer
 
 Load = Callable[[BaseModel, Sequence[str]], LoadedBase]
+
+
+def load_seeded(config: ExperimentConfig) -> Load:
+    """The base with a head that is initialised from the seed."""
+    return lambda base, names: load_base(base, names, seed=config.seed)
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,12 @@ class BatchShape:
 
 @dataclass(frozen=True)
 class Sitting:
-    """All a stretch of training needs; ``train`` may be called again with smaller batches."""
+    """All a stretch of training needs; ``train`` may be called again with smaller batches.
+
+    Attributes:
+        artifacts: Folder for checkpoints; of several processes only the first writes there.
+        peers: The processes that train this adapter together.
+    """
 
     base: BaseModel
     config: ExperimentConfig
@@ -81,25 +93,26 @@ class Sitting:
     compute: Compute
     stop_requested: StopRequested
     load: Load
+    peers: Peers = ALONE
 
     def train(self, shape: BatchShape) -> TrainedAdapter:
-        checkpoints.clear_staging(self.artifacts)
-        start = checkpoints.newest(self.artifacts, lambda text: self.progress(note(text)))
+        start = self._start()
         if start is not None:
             self.progress(note(f"resuming from {start.folder.name}"))
             # What did not fit into memory before will not fit now.
             while start.batch_rows and shape.rows > start.batch_rows and (smaller := shape.smaller()):
                 shape = smaller
-        steps_per_epoch = -(-len(self.train_rows) // (shape.rows * shape.accumulation))
+        steps_per_epoch = -(-len(self.train_rows) // (shape.rows * shape.accumulation * self.peers.size))
         total = self._total_steps(steps_per_epoch)
-        schedule = Schedule(self.config, self.stop_requested)
+        stop = StopTogether(self.stop_requested, self.peers)
+        schedule = Schedule(self.config, stop)
         with quiet_transformers():
-            trainer, untrained = self._trainer(shape, total, schedule, start)
+            trainer, untrained = self._trainer(shape, total, schedule, stop, start)
             if start is not None and out_of_patience(self.config, start.accuracies):
                 schedule.stopped = "early"  # killed between that decision and the end of the run
             elif start is None or start.step < total:
                 trainer.train(resume_from_checkpoint=str(start.folder) if start else None)
-            if schedule.stopped not in (None, "early"):
+            if schedule.stopped not in (None, "early") or not self.peers.first:
                 return TrainedAdapter(None, 0, schedule.stopped, {}, {})
             best = checkpoints.best(self.artifacts)
             figures = {**self._figures(trainer, shape, total), "best_step": best.step}
@@ -107,8 +120,23 @@ class Sitting:
             trainer.write_best(best.folder, folder, untrained)
         return TrainedAdapter(folder, best.step, schedule.stopped, figures, {})
 
+    def _start(self) -> checkpoints.Checkpoint | None:
+        """The checkpoint to go on from; the first process looks, for a damaged one is set aside by it."""
+        name = None
+        if self.peers.first:
+            checkpoints.clear_staging(self.artifacts)
+            found = checkpoints.newest(self.artifacts, lambda text: self.progress(note(text)))
+            name = None if found is None else found.folder.name
+        name = self.peers.told(name)
+        return None if name is None else checkpoints.read(self.artifacts / name)
+
     def _trainer(
-        self, shape: BatchShape, total: int, schedule: Schedule, start: checkpoints.Checkpoint | None
+        self,
+        shape: BatchShape,
+        total: int,
+        schedule: Schedule,
+        stop: StopTogether,
+        start: checkpoints.Checkpoint | None,
     ) -> tuple[AdapterTrainer, residual.Start | None]:
         config = self.config
         model = lora.attach(self.load(self.base, self.task.label_names), self.base, config)
@@ -119,6 +147,7 @@ class Sitting:
         train_rows, eval_rows = self._rows(encoder)
         # Attaching may have drawn more or fewer random numbers; training starts from the seed alone.
         set_seed(config.seed)
+        callbacks = [schedule, *(trackers(config, lambda text: self.progress(note(text))) if self.peers.first else [])]
         trainer = AdapterTrainer(
             model,
             self._arguments(shape, total, autocast=encoder is None),
@@ -130,19 +159,25 @@ class Sitting:
                 accumulation=shape.accumulation,
                 seed=config.seed,
                 by_length=config.training.train_sampling_strategy == "group_by_length",
+                peers=self.peers,
             ),
             task=self.task,
             loss=row_loss(config, self.train_rows.labels, self.task.label_names),
             progress=self.progress,
+            peers=self.peers,
+            stop=stop,
             clock=start.clock if start else {},
             fastest_within=config.training.fastest_within,
-            callbacks=[schedule, *trackers(config, lambda text: self.progress(note(text)))],
+            callbacks=callbacks,
             optimizers=(self._optimizer(model), None),
         )
+        if not self.peers.first:  # not before: the trainer has set all to the seed once more
+            state.seed_generators(config.seed, self.peers.rank)
         self.progress(
             note(
                 f"training {lora.trainable_parameters(model):,} of {sum(p.numel() for p in model.parameters()):,} "
-                f"parameters for {total} steps of {shape.rows * shape.accumulation} texts"
+                f"parameters for {total} steps of {shape.rows * shape.accumulation * self.peers.size} texts"
+                + (f" in {self.peers.size} processes" if self.peers.size > 1 else "")
             )
         )
         return trainer, untrained
@@ -155,9 +190,11 @@ class Sitting:
         if reason := why_not_kept(encoder, self.train_rows.tokens):
             self.progress(note(f"the {layers} lowest layers are computed at every step: {reason}"))
             return self.train_rows, self.eval_rows
+        # A mapped file is one file on one machine only.
+        near = self.peers if self.config.training.num_nodes == 1 else ALONE
         made = []
         for rows in (self.train_rows, self.eval_rows):
-            outputs = LowerOutputs(encoder, rows.tokens, layers, self.artifacts, self.compute.device)
+            outputs = LowerOutputs(encoder, rows.tokens, layers, self.artifacts, self.compute.device, near)
             made.append(LabelledRows(rows.tokens, rows.labels, outputs))
         encoder.below = layers
         self.progress(note(f"the outputs of the {layers} lowest layers are kept; only the layers above are computed"))
@@ -243,5 +280,6 @@ class Sitting:
             "epochs": float(state.epoch or 0.0),
             "per_device_train_batch_size": shape.rows,
             "gradient_accumulation_steps": shape.accumulation,
+            "processes": self.peers.size,
             "trainable_parameters": lora.trainable_parameters(trainer.model),
         }

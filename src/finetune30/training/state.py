@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from finetune30.training.peers import Peers
+
 _TENSOR = "__tensor__"
 _TUPLE = "__tuple__"
 _INT_KEYS = "__int_keys__"
@@ -70,6 +72,45 @@ def set_random_states(states: dict[str, Any], device: str) -> None:
         torch.cuda.set_rng_state(states["cuda"], device)
     elif device == "mps" and "mps" in states:
         torch.mps.set_rng_state(states["mps"])
+
+
+def gather_generators(peers: Peers, device: str) -> list[dict[str, torch.Tensor]]:
+    """What each process's dropout draws from, in their order; empty for a process that is alone."""
+    if peers.size == 1:
+        return []
+    names = ["torch", *(["cuda"] if device.startswith("cuda") else [])]
+    own = {"torch": torch.get_rng_state()}
+    if "cuda" in names:
+        own["cuda"] = torch.cuda.get_rng_state(device)
+    gathered = [peers.gather(own[name]) for name in names]
+    return [dict(zip(names, states, strict=True)) for states in zip(*gathered, strict=True)]
+
+
+def save_generators(drawn: list[dict[str, torch.Tensor]], folder: Path, device: str) -> None:
+    """Write the random states of this process, which is the first, and those that others gave it."""
+    save_state(random_states(device), folder / "rng_state")
+    for rank, states in enumerate(drawn[1:], start=1):
+        save_state(states, folder / f"rng_state_{rank}")
+
+
+def load_generators(folder: Path, peers: Peers, device: str) -> bool:
+    """Put this process's random states back; False if the checkpoint was written by fewer processes."""
+    if peers.first:
+        set_random_states(load_state(folder / "rng_state"), device)
+        return True
+    own = folder / f"rng_state_{peers.rank}"
+    if not own.with_suffix(".json").exists():
+        return False
+    states = load_state(own)
+    torch.set_rng_state(states["torch"])
+    if device.startswith("cuda") and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    return True
+
+
+def seed_generators(seed: int, rank: int, step: int = 0) -> None:
+    """Let a process draw dropout masks of its own, from a step on: equal masks would be one mask."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1))
 
 
 def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:

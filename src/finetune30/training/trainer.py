@@ -1,9 +1,10 @@
 """transformers' Trainer with our batches, loss, evaluation, checkpoints and clocks.
 
-Kept from it: gradient accumulation and clipping, schedulers, mixed precision, callbacks,
-DDP. Replaced: the order of batches (fixed by the seed), evaluation (sorted by length, draws
-no random numbers) and everything written to disk (no pickle, whole or not at all).
-Neighbours: ``fit`` builds it, ``checkpoints`` stores, ``callbacks`` decides when.
+Kept from it: gradient accumulation and clipping, schedulers, mixed precision, callbacks.
+Replaced: the order of batches (fixed by the seed), evaluation (sorted by length, draws no
+random numbers), everything written to disk (no pickle, whole or not at all), and what several
+processes exchange (``step``): each of them runs a trainer that believes it is alone.
+Neighbours: ``sitting`` builds it, ``checkpoints`` stores, ``callbacks`` decides when.
 """
 
 from __future__ import annotations
@@ -18,32 +19,24 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerControl, TrainingArguments
 
 from finetune30.errors import Diverged
 from finetune30.modeling import lora, residual
 from finetune30.modeling.adapter import load_weights
-from finetune30.modeling.predict import logits_of, probabilities_of
+from finetune30.modeling.memory import is_out_of_memory, release
+from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.task import Task
 from finetune30.training import checkpoints, state
+from finetune30.training.callbacks import StepClock
 from finetune30.training.clock import Clock
 from finetune30.training.encode import EpochLoader, LabelledRows, StepBatches
+from finetune30.training.evaluating import logits_together
 from finetune30.training.loss import RowLoss
+from finetune30.training.peers import Peers
 from finetune30.training.progress import Event, Progress
 from finetune30.training.scores import score
-
-
-class _StepClock(TrainerCallback):
-    """Closes each step's account as soon as the weights are updated."""
-
-    def __init__(self, trainer: AdapterTrainer) -> None:
-        self.trainer = trainer
-
-    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-        self.trainer.step_began = time.monotonic()
-
-    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        self.trainer.close_step()
+from finetune30.training.step import SharedStep, StopTogether
 
 
 def _diverged(what: str, learning_rate: float) -> Diverged:
@@ -57,6 +50,8 @@ class AdapterTrainer(Trainer):
         batches: The order of rows.
         task: What the labels mean, for scores.
         loss: Of a batch, summed over its rows.
+        peers: The processes that train this adapter together.
+        stop: Agreed upon at every step.
         clock: Of the checkpoint that is resumed; empty for a new run.
         fastest_within: See ``checkpoints.retain``.
     """
@@ -74,6 +69,8 @@ class AdapterTrainer(Trainer):
         task: Task,
         loss: RowLoss,
         progress: Progress,
+        peers: Peers,
+        stop: StopTogether,
         clock: dict[str, float],
         fastest_within: float | None,
         **rest: Any,
@@ -97,13 +94,15 @@ class AdapterTrainer(Trainer):
         self.step_began = time.monotonic()
         self.step_tokens = self.step_rows = 0
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.peers = peers
+        self.shared = SharedStep(peers, self.trained, stop)
         model.zero_grad = self._zero_grad  # type: ignore[method-assign]
-        self.add_callback(_StepClock(self))
+        self.add_callback(StepClock(self.open_step, self.close_step))
 
     # Batches and loss
 
     def get_train_dataloader(self) -> Any:
-        """Our batches, spread over processes by accelerate."""
+        """Our batches: those of this process, which accelerate takes for the only one."""
         loader = EpochLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)
 
@@ -112,26 +111,51 @@ class AdapterTrainer(Trainer):
         rows = num_items_in_batch if num_items_in_batch is not None else len(labels)
         return self.loss(outputs.logits, labels) / rows
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
-        """Rows: transformers would count each of a row's several labels."""
-        one_a_row = [{"labels": batch["labels"].reshape(len(batch["labels"]), -1)[:, 0]} for batch in batch_samples]
-        return super()._get_num_items_in_batch(one_a_row, device)
+    def _get_num_items_in_batch(self, _batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
+        """Rows of the whole step: transformers would count each of a row's several labels, and no others' rows."""
+        return torch.tensor(self.batches.rows_of(self.state.global_step), device=device)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One forward and backward pass; a loss that is no number ends the run."""
+        """One forward and backward pass; a loss that is no number ends the run.
+
+        Returns: The loss; of several processes that of the whole step, at its last batch, and before that 0.
+        """
+        if self.peers.size == 1:
+            loss = self._pass(model, inputs, num_items_in_batch)
+        else:
+            loss = torch.zeros((), device=self.args.device)
+            if len(inputs["labels"]) and not self.shared.no_room:
+                self._try_pass(model, inputs, num_items_in_batch)
+            if self.accelerator.sync_gradients:
+                step = self.shared.finish(self.step_tokens, self.step_rows)
+                loss += step.loss
+                self.step_tokens, self.step_rows = step.tokens, step.rows
+        if not bool(torch.isfinite(loss)):
+            raise _diverged(f"the loss is {float(loss)} at step {self.state.global_step + 1}", self.args.learning_rate)
+        return loss
+
+    def _pass(self, model: nn.Module, inputs: dict[str, Any], step_rows: Any) -> torch.Tensor:
         mask = inputs.get("attention_mask")
         first = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
         self.step_tokens += first.shape[0] * first.shape[1] if mask is None else int(mask.sum())
         self.step_rows += len(inputs["labels"])
         # What transformers does here besides is for pipelines, contexts and optimizers we do not have.
-        loss: torch.Tensor = self.compute_loss(
-            model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch
-        )
+        loss: torch.Tensor = self.compute_loss(model, self._prepare_inputs(inputs), num_items_in_batch=step_rows)
         self.accelerator.backward(loss)
-        loss = loss.detach()
-        if not bool(torch.isfinite(loss)):
-            raise _diverged(f"the loss is {float(loss)} at step {self.state.global_step + 1}", self.args.learning_rate)
-        return loss
+        return loss.detach()
+
+    def _try_pass(self, model: nn.Module, inputs: dict[str, Any], step_rows: Any) -> None:
+        """Without room for it this process still takes part in the exchange, where the others hear of it."""
+        try:
+            self.shared.add(self._pass(model, inputs, step_rows))
+            return
+        except (RuntimeError, MemoryError) as fault:
+            if not is_out_of_memory(fault):
+                raise
+        # Outside the except clause, so that the fault's frames no longer hold the tensors.
+        self.shared.no_room = True
+        self._zero_grad()
+        release()
 
     # Walking through the whole model at every step, to find the few parameters that are trained, costs as
     # much as an encoder layer.
@@ -147,6 +171,10 @@ class AdapterTrainer(Trainer):
         """Not counted: nobody reads it, and counting walks through the model."""
         return 0
 
+    def open_step(self) -> None:
+        """Where an epoch begins: what came before is no part of a step."""
+        self.step_began = time.monotonic()
+
     def close_step(self) -> None:
         """Right after the optimizer's update: books the step's tokens, rows and seconds."""
         self.clock.book(self.step_tokens, self.step_rows, time.monotonic() - self.step_began)
@@ -155,7 +183,7 @@ class AdapterTrainer(Trainer):
     def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
         super()._maybe_log_save_evaluate(*arguments, **named)
         # A step lasts from here to the next update: batching counts, evaluating and saving do not.
-        self.step_began = time.monotonic()
+        self.open_step()
 
     # Telling
 
@@ -181,9 +209,11 @@ class AdapterTrainer(Trainer):
         """Scores of the validation rows under the weights of this step."""
         rows: LabelledRows = self.eval_dataset
         with self.accelerator.autocast():
-            logits = logits_of(
+            logits = logits_together(
+                self.peers,
                 self.model,
                 rows.inputs,
+                labels=len(self.task.label_names),
                 batch_size=self.args.per_device_eval_batch_size,
                 device=str(self.args.device),
             )
@@ -211,6 +241,11 @@ class AdapterTrainer(Trainer):
 
     def _save_checkpoint(self, *_: Any) -> None:
         """Whole or not at all; then keep best, last and fastest."""
+        drawn = state.gather_generators(self.peers, str(self.args.device))
+        if self.peers.first:
+            self._write_checkpoint(drawn)
+
+    def _write_checkpoint(self, drawn: list[dict[str, torch.Tensor]]) -> None:
         step, artifacts = self.state.global_step, Path(self.args.output_dir)
         self.state.stateful_callbacks[checkpoints.CLOCK] = {
             "args": {},
@@ -218,7 +253,7 @@ class AdapterTrainer(Trainer):
         }
         # transformers restores the checkpoint's figure; ours may be smaller since memory ran out.
         self.state.train_batch_size = self.args.per_device_train_batch_size
-        checkpoints.write(artifacts, step, self._fill)
+        checkpoints.write(artifacts, step, lambda folder: self._fill(folder, drawn))
         gone = checkpoints.retain(artifacts, self.fastest_within)
         removed = f"; removed {', '.join(f'checkpoint-{s}' for s in gone)}" if gone else ""
         self.progress(Event("checkpoint", f"checkpoint-{step} saved{removed}", step=step, total=self.state.max_steps))
@@ -235,11 +270,11 @@ class AdapterTrainer(Trainer):
         shutil.rmtree(folder, ignore_errors=True)
         lora.save(model, folder, start=start)
 
-    def _fill(self, folder: Path) -> None:
+    def _fill(self, folder: Path, drawn: list[dict[str, torch.Tensor]]) -> None:
         lora.save(self.accelerator.unwrap_model(self.model), folder)
         state.save_state(self.optimizer.state_dict(), folder / "optimizer")
         state.save_state(self.lr_scheduler.state_dict(), folder / "scheduler")
-        state.save_state(state.random_states(str(self.args.device)), folder / "rng_state")
+        state.save_generators(drawn, folder, str(self.args.device))
         scaler = getattr(self.accelerator, "scaler", None)
         if scaler is not None:
             state.save_state(scaler.state_dict(), folder / "scaler")
@@ -255,8 +290,8 @@ class AdapterTrainer(Trainer):
             self.lr_scheduler.load_state_dict(state.load_state(Path(checkpoint) / "scheduler"))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            state.set_random_states(state.load_state(Path(checkpoint) / "rng_state"), str(self.args.device))
+        if checkpoint is not None and not state.load_generators(Path(checkpoint), self.peers, str(self.args.device)):
+            state.seed_generators(self.args.seed, self.peers.rank, self.state.global_step)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         scaler = getattr(self.accelerator, "scaler", None)

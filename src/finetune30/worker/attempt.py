@@ -29,6 +29,8 @@ def main() -> int:
     with hold, Standby(CHECKER) as checker:
         try:
             return _carry_out(order, hold, checker)
+        except KeyboardInterrupt:
+            return STOPPED
         except LeaseLost:
             return EXIT_CODES[LeaseLost.code]
         except Finetune30Error as error:
@@ -39,11 +41,16 @@ def _carry_out(order: dict[str, Any], hold: Line, checker: Standby) -> int:
     from finetune30.config import from_mapping
     from finetune30.pipeline import Order, execute
 
+    try:
+        config = from_mapping(order["config"], where=f"the configuration of {order['id']}")
+    except Finetune30Error as error:
+        hold.failed(error.to_dict())
+        raise
     stopped = execute(
         Order(
             experiment_id=order["id"],
             attempt=order["attempt"],
-            config=from_mapping(order["config"], where=f"the configuration of {order['id']}"),
+            config=config,
             results_dir=Path(order["results_dir"]),
             data_dir=Path(order["data_dir"]),
             tz=order["tz"],

@@ -59,20 +59,20 @@ class Desk:
 
     def receive(self, timeout_s: float) -> list[dict[str, Any]]:
         """Messages that came within ``timeout_s``; returns early with none when ``wake`` is called."""
-        sockets = [self._woken] if self.ended else [self._sock, self._woken]
-        waiting = [self._sock] if self._unsent and not self.ended else []
-        readable, writable, _ = select.select(sockets, waiting, [], max(0.0, timeout_s))
-        if self._woken in readable:
+        line = 0 if self.ended else select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        happened = self._wait(timeout_s, line)
+        if happened.get(self._woken.fileno()):
             with suppress(BlockingIOError):
                 self._woken.recv(4096)
-        if writable:
+        come = happened.get(self._sock.fileno(), 0)
+        if come & select.POLLOUT:
             self._flush()
-        return self._read() if self._sock in readable else []
+        return self._read() if come & ~select.POLLOUT else []
 
     def rest(self) -> list[dict[str, Any]]:
         """What a process that has ended had still said."""
         messages: list[dict[str, Any]] = []
-        while not self.ended and select.select([self._sock], [], [], 0)[0]:
+        while not self.ended and self._sock.fileno() in self._wait(0, select.POLLIN):
             messages += self._read()
         return messages
 
@@ -87,6 +87,14 @@ class Desk:
         for sock in (self._sock, self._wakes, self._woken):
             sock.close()
         os.close(self._keep)
+
+    def _wait(self, timeout_s: float, line: int) -> dict[int, int]:
+        """What happened, by file descriptor; ``select.select`` could not watch numbers above 1023."""
+        poller = select.poll()
+        poller.register(self._woken, select.POLLIN)
+        if line:
+            poller.register(self._sock, line)
+        return dict(poller.poll(max(0.0, timeout_s) * 1000))
 
     def _flush(self) -> None:
         try:

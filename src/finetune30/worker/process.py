@@ -84,29 +84,20 @@ class AttemptProcess:
 
     def end(self) -> int:
         """Kill whatever is left, wait for it; the exit code, negative for a signal."""
-        strays = self._strays(descendants=True)
         self.kill()
         code = self._child.wait()
         until = time.monotonic() + _GONE_S
-        while strays and time.monotonic() < until:
+        while (strays := self._strays()) and time.monotonic() < until:
             for stray in strays:
                 with suppress(psutil.Error):
                     stray.kill()
             time.sleep(0.02)
-            strays = self._strays(descendants=False)
-        self._capture.finish(timeout_s=1.0 if not strays else 0.1)
+        self._capture.finish(timeout_s=0.1 if strays else 1.0)
         return code
 
-    def _strays(self, *, descendants: bool) -> list[psutil.Process]:
-        """What it started and what still runs: of its session, with its mark, or below it."""
-        found: dict[int, psutil.Process] = {}
-        if descendants:
-            with suppress(psutil.Error):
-                found = {child.pid: child for child in psutil.Process(self.pid).children(recursive=True)}
-        for process in psutil.process_iter():
-            if process.pid not in found and process.pid != self.pid and self._is_ours(process):
-                found[process.pid] = process
-        return list(found.values())
+    def _strays(self) -> list[psutil.Process]:
+        """What it started and what still runs: of its session, or with its mark."""
+        return [process for process in psutil.process_iter() if process.pid != self.pid and self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:

@@ -76,6 +76,10 @@ def serve(
             with _hearing(settings, mine, shop, say):
                 # With a broker, too, a worker looks by itself now and then: messages are only hints.
                 poll(shop, orders, settings.poll_s if settings.broker_url is None else settings.ring_again_s)
+                if shop.busy:
+                    say(
+                        f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each (again: at once)"
+                    )
             _drain(shop, orders, settings, say)
             _take_leave(queue, office.name)
         say("the worker has ended")
@@ -151,8 +155,6 @@ def _hearing(settings: Settings, queues: Sequence[str], shop: Shop, say: Callabl
 
 
 def _drain(shop: Shop, orders: Orders, settings: Settings, say: Callable[[str], None]) -> None:
-    if shop.busy:
-        say(f"ending: {shop.busy} running, each has {settings.drain_s:g} s for a checkpoint (again to end at once)")
     until = time.monotonic() + settings.drain_s + _AFTER_S
     hurried = False
     while shop.busy and time.monotonic() < until:

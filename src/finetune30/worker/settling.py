@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from finetune30.errors import Crashed, Finetune30Error, TimedOut
+from finetune30.errors import Crashed, Finetune30Error, StateError, TimedOut
 from finetune30.experiments import Experiment, Status
 from finetune30.experiments.record import Claimed
 from finetune30.worker.clerk import Clerk
@@ -84,6 +84,9 @@ class Settlement:
 
     def not_started(self, fault: Finetune30Error | OSError) -> None:
         """This machine could not start the process; another one may, and so may this one later."""
+        if isinstance(fault, StateError):  # it would be in the way of every other one, too
+            self._finish(Status.FAILURE, error=fault.to_dict())
+            return
         if isinstance(fault, OSError):
             program = self._office.trainer[0]
             fault = Crashed(f"the training process could not be started: {fault.strerror}", where=program)

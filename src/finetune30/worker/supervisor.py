@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from finetune30.errors import Finetune30Error
+from finetune30.errors import Finetune30Error, StateError
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.experiments.record import Beat, Claimed, Note
 from finetune30.worker.clerk import Answer, Clerk
@@ -92,8 +92,15 @@ class Supervisor:
         """The process, its order sent. Raises: Finetune30Error, OSError where this machine cannot start one."""
         settings, row = self._office.settings, self._claimed.experiment
         folder = ExperimentFolder(settings.results_dir, row.id)
-        if not folder.path.exists():  # it holds the output of a process that fails while it imports
+        # It is made here: it holds the output of a process that fails while it imports.
+        if not folder.path.exists():
             folder = ExperimentFolder.create(settings.results_dir, row.id)
+        elif self._claimed.attempt == 1:
+            raise StateError(
+                "a folder with its name is there already, expected none before the first attempt",
+                where=str(folder.path),
+                hint=f"its checkpoints are another run's: move it away, then: finetune30 jobs retry {row.id}",
+            )
         mark = f"{row.id}/{self._claimed.attempt}"
         process = AttemptProcess(self._office.trainer, mark, self._seat, self._desk, folder.logs_txt)
         self._desk.send(

@@ -13,6 +13,8 @@ from contextlib import suppress
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from finetune30.monitoring.logs import one_line
+
 _LONGEST = 300
 
 
@@ -49,7 +51,7 @@ def teller(zone: ZoneInfo) -> Callable[[str], None]:
     def say(text: str) -> None:
         stamp = datetime.now(zone).isoformat(sep=" ", timespec="seconds")
         with lock, suppress(OSError, ValueError):
-            sys.stdout.write(f"{stamp}  {text}\n")
+            sys.stdout.write(f"{stamp}  {one_line(text)}\n")
             sys.stdout.flush()
 
     return say

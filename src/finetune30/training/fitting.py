@@ -2,8 +2,8 @@
 
 The story: encode, train with checkpoints, give way when memory runs out, name the best
 checkpoint. Killed at any step and called again it goes on from the newest whole checkpoint
-and ends with the same weights. Neighbours: ``sitting`` builds the trainer, ``callbacks`` the
-schedule, ``checkpoints`` the files; the pipeline keeps the record.
+and ends with the same weights. Neighbours: ``giving_way`` and ``sitting`` train in this process,
+``several`` in many; the pipeline keeps the record.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from pathlib import Path
 
 from finetune30.config import ExperimentConfig
 from finetune30.data import Splits
-from finetune30.errors import OutOfMemory
 from finetune30.modeling import BaseModel, Compute, Task
-from finetune30.modeling.base import load as load_base
-from finetune30.modeling.memory import is_out_of_memory, release
 from finetune30.modeling.tokens import Tokens, encode
+from finetune30.training import giving_way, several
 from finetune30.training.batch_size import choose_batch_size
 from finetune30.training.encode import LabelledRows
+from finetune30.training.launcher import RANK
+from finetune30.training.order import Order
+from finetune30.training.processes import processes
 from finetune30.training.progress import Progress, StopRequested, note
-from finetune30.training.sitting import BatchShape, Load, Sitting, TrainedAdapter
+from finetune30.training.sitting import Load, Sitting, TrainedAdapter, load_seeded
 
 
 def fit(
@@ -34,6 +35,7 @@ def fit(
     compute: Compute,
     stop_requested: StopRequested = lambda: None,
     load: Load | None = None,
+    rank: str = RANK,
     cache: Path | None = None,
 ) -> TrainedAdapter:
     """Train an adapter, or go on training where an earlier call stopped.
@@ -43,49 +45,25 @@ def fit(
         stop_requested: Asked after each optimizer step.
         cache: Folder for token ids, so that no text is read twice; None keeps them in memory.
         load: How the base gets into memory; ``modeling.load`` with the seed unless a test says otherwise.
-    Raises: OutOfMemory at batch 1; Diverged; CheckpointRejected; ConfigError.
+        rank: The module that each of several processes runs, where the configuration asks for several.
+    Raises: OutOfMemory at batch 1; Diverged; CheckpointRejected; ConfigError; Crashed if one of several
+        processes dies.
     """
-    load = load or (lambda base, names: load_base(base, names, seed=config.seed))
     if config.training.per_device_train_batch_size == "auto":
         config = choose_batch_size(base, splits, config, compute, progress)
     encoded = _read(base, splits, config, progress, cache)
-    sitting = Sitting(
-        base,
-        config,
-        LabelledRows(encoded["train"], splits.train.labels),
-        LabelledRows(encoded["validation"], splits.validation.labels),
-        task_of(splits, config),
-        progress,
-        artifacts,
-        compute,
-        stop_requested,
-        load,
-    )
-    shape = BatchShape(_rows(config), config.training.gradient_accumulation_steps)
-    while True:
-        try:
-            trained = sitting.train(shape)
-            return replace(trained, truncated={name: tokens.truncated for name, tokens in encoded.items()})
-        except (RuntimeError, MemoryError) as fault:
-            if not is_out_of_memory(fault):
-                raise
-            smaller = shape.smaller()
-            if smaller is None:
-                raise OutOfMemory(
-                    f"not even one text of {config.data.max_length} tokens fits into the memory of {compute.device}",
-                    where="training.per_device_train_batch_size",
-                    hint="lower data.max_length, choose a smaller model.name or lora.r, or train on a larger device",
-                ) from fault
-        # Outside the except clause, so that the fault's frames no longer hold the tensors.
-        progress(
-            note(
-                f"out of memory with batches of {shape.rows}: going on with {smaller.rows} texts x "
-                f"{smaller.accumulation} accumulation steps "
-                f"(the optimizer sees the same {shape.rows * shape.accumulation})"
-            )
+    train_rows = LabelledRows(encoded["train"], splits.train.labels)
+    eval_rows = LabelledRows(encoded["validation"], splits.validation.labels)
+    task = task_of(splits, config)
+    if processes(config) > 1:
+        order = Order(config, task, compute, train_rows, eval_rows)
+        trained = several.train(order, progress, artifacts=artifacts, stop_requested=stop_requested, rank=rank)
+    else:
+        load = load or load_seeded(config)
+        trained = giving_way.train(
+            Sitting(base, config, train_rows, eval_rows, task, progress, artifacts, compute, stop_requested, load)
         )
-        shape = smaller
-        release()
+    return replace(trained, truncated={name: tokens.truncated for name, tokens in encoded.items()})
 
 
 def task_of(splits: Splits, config: ExperimentConfig) -> Task:
@@ -110,9 +88,3 @@ def _read(
             text = f"{tokens.truncated} of {len(tokens)} {name} {what} are longer than {longest} tokens and were cut"
             progress(note(text))
     return read
-
-
-def _rows(config: ExperimentConfig) -> int:
-    size = config.training.per_device_train_batch_size
-    assert size != "auto"  # noqa: S101 - chosen above
-    return size
