@@ -59,9 +59,9 @@ class Worker:
         assert words in self.log.read_text()
 
     def end(self, *signals: signal.Signals) -> int:
-        for number in signals:
+        for count, number in enumerate(signals):
+            time.sleep(1.2 if count else 0)  # closer together they are one wish
             self.process.send_signal(number)
-            time.sleep(0.3)
         return self.process.wait(60)
 
 
@@ -93,6 +93,21 @@ def test_a_worker_introduces_itself_works_and_ends_when_told(bench: Bench, start
     assert said.rstrip().endswith("the worker has ended")
     assert bench.queue.workers() == []
     assert bench.store.get(job).status is Status.SUCCESS
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_wish(bench: Bench, start: Callable[..., Worker]) -> None:
+    """As ``timeout`` and systemd send it: to the process, and to its group."""
+    job = bench.submit()
+    stops = "import time\nwhile not hold.stop_reason: time.sleep(0.01)\ntime.sleep(1)\nhold.stopped(hold.stop_reason)"
+    worker = start(BEGIN + stops)
+    worker.until("attempt 1 begins")
+
+    worker.process.send_signal(signal.SIGTERM)
+    worker.process.send_signal(signal.SIGTERM)
+
+    assert worker.process.wait(60) == 0
+    assert "ending at once" not in worker.log.read_text()
+    assert [one.outcome for one in bench.store.attempts(job)] == [Outcome.DRAINED]
 
 
 def test_a_second_signal_does_not_wait_for_a_checkpoint(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -26,6 +27,8 @@ from finetune30.training import Event
 
 # Columns of a terminal from which on all figures fit beside the bar.
 _WIDE = 90
+# `timeout` and systemd send SIGTERM to a process and to its group at the same moment: that is one wish.
+_ONE_WISH_S = 1.0
 _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -39,6 +42,7 @@ class StopButton:
         self.console = console
         self.training = False
         self.pressed: signal.Signals | None = None
+        self._pressed_at = 0.0
 
     @property
     def exit_code(self) -> int:
@@ -53,6 +57,9 @@ class StopButton:
     def press(self, number: int, _frame: FrameType | None) -> None:
         """The signal handler."""
         again, self.pressed = self.pressed is not None, signal.Signals(number)
+        if again and number == signal.SIGTERM and time.monotonic() - self._pressed_at < _ONE_WISH_S:
+            return
+        self._pressed_at = time.monotonic()
         if again or not self.training:
             raise KeyboardInterrupt
         self.console.print("stopping after this step, with a checkpoint. Press Ctrl+C again to stop at once.")

@@ -93,7 +93,8 @@ class Queue:
         chosen = fairness.select_next(queues, total, max_running)
         if self._engine.dialect.name == "sqlite":
             with database.read(self._engine) as connection:  # a poll that finds nothing makes no writer wait
-                if connection.execute(chosen).first() is None:
+                head = connection.execute(chosen).first()
+                if head is None or head.devices > free:
                     return None
         else:
             chosen = chosen.with_for_update(of=experiments, skip_locked=True)

@@ -7,6 +7,7 @@ Neighbours: ``line`` is its hold on the row, ``pipeline.execute`` does the work.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -68,4 +69,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is said and on disk; taking torch apart would take seconds

@@ -120,8 +120,8 @@ class CeleryWorker:
         # Not in Celery's thread: a database that hangs must not hang the connection to the broker.
         while not self._stopping.is_set():
             self._rung.wait()
+            self._rung.clear()  # first: a message that comes while we look is another hint
             self._shop.take_one()
-            self._rung.clear()
             self._look_up()
 
     def _look_up(self) -> None:

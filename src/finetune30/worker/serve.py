@@ -35,6 +35,8 @@ from finetune30.worker.teller import teller
 TRAINER = (sys.executable, "-P", "-m", "finetune30.worker.attempt")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _AGAIN_S = 1.0
+# `timeout`, systemd and terminals signal a process and its group at the same moment: that is one wish.
+_ONE_WISH_S = 1.0
 _AFTER_S = 15.0  # beyond the time an attempt has to drain: it is killed and its row written
 _LAST_S = 5.0
 
@@ -77,9 +79,7 @@ def serve(
                 # With a broker, too, a worker looks by itself now and then: messages are only hints.
                 poll(shop, orders, settings.poll_s if settings.broker_url is None else settings.ring_again_s)
                 if shop.busy:
-                    say(
-                        f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each (again: at once)"
-                    )
+                    say(f"ending: {shop.busy} running, {settings.drain_s:g} s for a checkpoint each (again: at once)")
             _drain(shop, orders, settings, say)
             _take_leave(queue, office.name)
         say("the worker has ended")
@@ -123,8 +123,14 @@ def _open(settings: Settings, orders: Orders, say: Callable[[str], None]) -> tup
 def _listening(orders: Orders) -> Iterator[None]:
     """Signals become orders. A handler may run anywhere: it only notes."""
 
+    first = 0.0
+
     def note(_number: int, _frame: FrameType | None) -> None:
-        orders.drain, orders.at_once = True, orders.drain
+        nonlocal first
+        if not orders.drain:
+            orders.drain, first = True, time.monotonic()
+        elif time.monotonic() - first > _ONE_WISH_S:
+            orders.at_once = True
 
     if threading.current_thread() is not threading.main_thread():
         yield
