@@ -28,7 +28,8 @@ _FAILED = 1  # pytest: tests ran and some failed; anything else is an error of o
 
 def main(words: list[str]) -> int:
     """Try the mutants; returns the exit code."""
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    possible = [mutant for mutant in MUTANTS if mutant.needs is None or shutil.which(mutant.needs)]
+    chosen = [mutant for mutant in possible if not words or any(word in mutant.name for word in words)]
     told: list[str] = []
     sound = Mutant("none", (), tuple(dict.fromkeys(test for mutant in chosen for test in mutant.tests)))
     print("the same tests without a seeded bug ...", flush=True)

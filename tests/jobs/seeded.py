@@ -15,11 +15,16 @@ _SLEEPS = f"{_OUTAGE}::test_g3_g4_who_sleeps_past_the_lease_does_nothing_when_it
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug: (file, text, text instead) for each edit, and the tests that must notice."""
+    """A bug: (file, text, text instead) for each edit, and the tests that must notice.
+
+    Attributes:
+        needs: A program without which those tests are skipped.
+    """
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
     tests: tuple[str, ...]
+    needs: str | None = None
 
 
 def _mutant(
@@ -132,6 +137,19 @@ MUTANTS = (
                 "poll(shop, orders, 600)",
             ),
         ),
+    ),
+    Mutant(
+        "the lease is judged by a worker's own clock",
+        (
+            (
+                "experiments/tables.py",
+                "lease_expired: ColumnElement[bool] = _lease_end < now()",
+                "import time\n\nfrom sqlalchemy import bindparam\n\n"
+                "lease_expired: ColumnElement[bool] = _lease_end < bindparam('at', callable_=time.time, unique=True)",
+            ),
+        ),
+        (f"{_OUTAGE}::test_g3_a_worker_whose_clock_is_wrong_takes_no_job_from_another",),
+        needs="faketime",
     ),
     _mutant(
         "nobody reaps",

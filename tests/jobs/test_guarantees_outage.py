@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -208,3 +209,23 @@ def test_g3_g18_without_its_database_an_attempt_ends_before_another_begins(make_
 
 def _pids(site: Plant, attempt: int) -> set[int]:
     return {line["pid"] for line in site.effects() if line["attempt"] == attempt}
+
+
+@pytest.mark.parametrize("skew", ["+1h", "-1h"])
+def test_g3_a_worker_whose_clock_is_wrong_takes_no_job_from_another(
+    make_plant: Callable[..., Plant], skew: str
+) -> None:
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed")
+    site = make_plant("P", QUEUES="train,other")
+    site.worker()
+    job = site.submit("long steps.100 ms.30")
+    site.until_step(job)
+    # Its rounds look for silent workers; it takes no job, because faketime breaks sleeping.
+    site.worker(1, "other", before=["faketime", "-f", skew], DONT_FAKE_MONOTONIC=1)
+    site.until(lambda: len(site.queue.workers()) == 2, "the other worker makes its rounds")
+
+    row = site.settle([job])[job]
+
+    assert (row.status, row.attempt, row.failures) == (Status.SUCCESS, 1, 0)
+    assert [event.status for event in site.queue.events(job) if event.kind == "state"].count(Status.STARTED) == 1
