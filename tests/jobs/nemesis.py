@@ -51,6 +51,8 @@ class Nemesis:
             self.kill_attempt,
             self.freeze_attempt,
             self.freeze_worker,
+            self.freeze_worker,
+            self.freeze_both,
             self.freeze_both,
             self.drain_worker,
             self.cancel,
