@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import started
 from tests.jobs.plant import KINDS, Plant, Servers, plant
 from tests.servers import PostgresServer, RedisServer
 
@@ -21,13 +22,13 @@ def make_plant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     def make(kind: str, *, own: bool = False, **options: Any) -> Plant:
         servers = Servers()
         if kind in ("R", "P"):
-            servers.redis = started(RedisServer) if own else request.getfixturevalue("redis_server")
+            servers.redis = own_one(RedisServer) if own else request.getfixturevalue("redis_server")
         if kind == "P":
-            servers.postgres = started(PostgresServer) if own else request.getfixturevalue("postgres_server")
+            servers.postgres = own_one(PostgresServer) if own else request.getfixturevalue("postgres_server")
         return stack.enter_context(plant(kind, tmp_path / f"plant{next(numbers)}", servers, **options))
 
-    def started(program: type[Any]) -> Any:
-        server = program()
+    def own_one(program: type[Any]) -> Any:
+        server = started(program)
         stack.callback(server.remove)
         return server
 
