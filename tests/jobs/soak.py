@@ -2,7 +2,7 @@
 
     python -m tests.jobs.soak [--seeds 20] [--first 0] [--kinds P] [--trainings 40] [--table FILE]
 
-Ends with 1 if a promise was broken; the stories of the seeds that broke one lie beside the table.
+Ends with 1 if a promise was broken; the story of a seed that broke one is written beside the table, and named.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ def main(words: list[str]) -> int:
             lines.append(_row(verdict))
             print(lines[-1], flush=True)
             if verdict.found:
-                Path(f"soak-seed-{seed}.txt").write_text(verdict.story, encoding="utf-8")
+                beside = asked.table.parent if asked.table else Path(tempfile.gettempdir())
+                story = beside / f"soak-seed-{seed}.txt"
+                story.write_text(verdict.story, encoding="utf-8")
+                print(f"its story: {story}", file=sys.stderr)
         if asked.trainings:
             lines += ["", _trainings(asked.trainings, Path(home, "trainings"))]
             print(lines[-1])

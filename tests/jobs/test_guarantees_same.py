@@ -30,7 +30,7 @@ NAMES = [
     "e\u0301",
 ]
 OWNERS = ["ana", "Ana", "bo%", "ana\x00", "österreich"]
-KILLED = {"code": "killed", "message": "50 % of it was \x00 'killed'", "where": None, "hint": "try again"}
+KILLED = {"code": "killed", "message": "50 % of it was \x00 'killed'", "where": None, "hint": float("nan")}
 LEASE_S = 3600
 
 
