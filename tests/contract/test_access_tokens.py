@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import random
+import string
 import sys
 import time
 import zlib
@@ -14,7 +15,7 @@ from typing import Any
 
 import jwt
 import pytest
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, select, update
 
 from finetune30 import database
 from finetune30.access import Pair, Role, Tokens, User, Users, tables
@@ -128,7 +129,9 @@ def test_s08_every_flipped_bit_is_found(tokens: Tokens, pair: Pair) -> None:
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         refused(tokens, f"{header}.{payload}.{raw(bytes(flipped))}")
-    # All bits of the text, too: also those that base64 does not use.
+    # All bits of the text, too, and in its last letter those that base64 does not use.
+    for letter in string.ascii_letters + string.digits + "-_":
+        assert letter == pair.token[-1] or refused(tokens, pair.token[:-1] + letter)
     for place in range(len(pair.token)):
         for bit in range(7):
             letter = chr(ord(pair.token[place]) ^ 1 << bit)
@@ -230,6 +233,12 @@ def test_s17_deleted_and_disabled_users_are_refused(
 
     users.enable(ana.id)
     again = tokens.issue(users.get(ana.id))
+    assert tokens.read(again.token).id == ana.id
+    for disabled in (True, False):  # even by hand, past all that ends sessions
+        with database.write(engine) as connection:
+            connection.execute(update(tables.users).values(disabled=disabled))
+        assert disabled is False or refused(tokens, again.token)
+    assert tokens.read(again.token).id == ana.id
     with database.write(engine) as connection:
         connection.execute(delete(tables.users))
     refused(tokens, again.token)
