@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list up worker jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants check format bench bench-quick clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker api jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants check format bench bench-quick clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ up: $(READY) ## Start everything on this machine, one log; Ctrl+C ends it: make 
 
 worker: $(READY) ## Run what waits in the queue: make worker concurrency=2 queues=train
 	@$(BIN)/finetune30 worker $(if $(concurrency),--concurrency '$(concurrency)') $(if $(queues),--queues '$(queues)')
+
+api: $(READY) ## Serve the API on port 8000: make api port=8001
+	@$(BIN)/finetune30 api $(if $(port),--port '$(port)')
 
 jobs: $(READY) ## What runs, what waits in its order, what has ended
 	@$(BIN)/finetune30 jobs list

@@ -24,7 +24,6 @@ from tests.api.service import PASSWORD, Person, Service, refused, serving
 from tests.api.test_authorisation import every_route
 from tests.servers import RedisServer
 
-
 QUEUE = "finetune30:train"
 
 

@@ -54,7 +54,7 @@ def _error_codes() -> set[str]:
 
 def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    verbs = ["train", "predict", "env", "bench training", "worker", "up", "db upgrade", "db status"]
+    verbs = ["train", "predict", "env", "bench training", "worker", "api", "up", "db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
     verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
@@ -103,6 +103,7 @@ def test_make_help_lists_every_target() -> None:
         "db-list",
         "up",
         "worker",
+        "api",
         "jobs",
         "data-validate",
         "data-analyze",
