@@ -40,6 +40,7 @@ SHORT = {
     "DRAIN_S": 5,
     "MAX_ATTEMPTS": 3,
     "MAX_JOBS_PER_USER": 0,
+    "API_PORT": 0,  # any that is free
 }
 # A test of a seeded bug need not be patient.
 PATIENCE_S = float(os.environ.get("FINETUNE30_PATIENCE_S", "40"))
