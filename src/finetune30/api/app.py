@@ -10,12 +10,13 @@ Neighbours: ``serve`` runs it; tests call ``create_app`` with settings of theirs
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -62,7 +63,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
     app.state.services, app.state.figures = found, Figures()
     app.router.routes.extend(all_routes())
     _answer_errors(app)
-    _describe_problems(app)
+    _describe_problems(app, settings.queues)
     rules.enforce(app.router.routes, docs=docs)
     if settings.cors_origins:
         app.add_middleware(
@@ -104,7 +105,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    problem = _problem_of(error)
+    problem = _problem_of(request, error)
     if problem.status >= 500:
         _LOG.error("%s: %s", problem.code, type(error).__name__, extra={"request_id": request.state.request_id})
     try:
@@ -115,7 +116,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     return problem.response(request.state.request_id)
 
 
-def _problem_of(error: Exception) -> Problem:
+def _problem_of(request: Request, error: Exception) -> Problem:
     match error:
         case Problem():
             return error
@@ -123,13 +124,22 @@ def _problem_of(error: Exception) -> Problem:
             return problems.of_error(error)
         case RequestValidationError():
             return bodies.refused(error.errors())
+        case HTTPException(status_code=405):
+            return problems.of_status(405, {"Allow": ", ".join(_methods_at(request))})
         case HTTPException():
             return problems.of_status(error.status_code, error.headers)
         case _:
             return problems.unexpected()
 
 
-def _describe_problems(app: FastAPI) -> None:
+def _methods_at(request: Request) -> list[str]:
+    """All methods of this path; the framework names those of the first route it finds."""
+    found = [route for route in request.app.router.routes if isinstance(route, APIRoute)]
+    here = [route for route in found if route.path_regex.fullmatch(request.scope["path"])]
+    return sorted({method for route in here if route.path == here[0].path for method in route.methods or ()})
+
+
+def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
     """Let OpenAPI say how refusals look, for all routes at once."""
     make = app.openapi
 
@@ -150,6 +160,9 @@ def _describe_problems(app: FastAPI) -> None:
                 operation["responses"].pop("422", None)
                 for status in _statuses(path, operation):
                     operation["responses"].setdefault(status, told)
+        for one in schema["paths"]["/train"]["post"]["parameters"]:
+            if one["name"] == "queue":
+                one["schema"] = {"type": "string", "enum": list(queues)}
         for unused in ("HTTPValidationError", "ValidationError"):
             parts.pop(unused, None)
         app.openapi_schema = schema
@@ -161,5 +174,5 @@ def _describe_problems(app: FastAPI) -> None:
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += ["404", "409"] if "{" in path or path in ("/users",) else []
+    found += ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments") else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

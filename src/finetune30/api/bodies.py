@@ -62,7 +62,7 @@ def body_of(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
 
 def described(schema: dict[str, Any], example: Any) -> dict[str, Any]:
     """What OpenAPI says of a body that is read by ``json_object``."""
-    content = {"application/json": {"schema": schema, "example": example}}
+    content = {"application/json": {"schema": _inline(schema), "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -73,14 +73,16 @@ def described_as(model: type[Body], example: Any) -> dict[str, Any]:
 
 def refused(errors: Sequence[ErrorDetails], before: tuple[str, ...] = ()) -> Problem:
     """The 422 that names each fault and what was expected, and no value."""
-    faults = [
-        Fault(_printable(".".join(map(str, (*before, *error["loc"])))), _printable(error["msg"]))
-        for error in errors[:_MOST_FAULTS]
-    ]
+    faults = [_fault(error, before) for error in errors[:_MOST_FAULTS]]
     first = faults[0] if faults else Fault("", "the request is not valid")
     return Problem(
         422, "request_invalid", f"{first.where}: {first.detail}", where=first.where, hint="see /docs", faults=faults
     )
+
+
+def _fault(error: ErrorDetails, before: tuple[str, ...]) -> Fault:
+    where = ".".join(map(str, (*before, *error["loc"])))
+    return Fault(_printable(where), _printable(error["msg"].removeprefix("Value error, ")))
 
 
 def _parsed(body: bytes) -> Any:
@@ -158,3 +160,19 @@ def _is_text(text: str) -> bool:
 
 def _printable(text: str, longest: int = 300) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:longest])
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without references, which would point into another document."""
+    parts = schema.pop("$defs", {})
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return resolved(
+                    {**parts[value["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in value.items() if k != "$ref"}}
+                )
+            return {key: resolved(part) for key, part in value.items()}
+        return [resolved(part) for part in value] if isinstance(value, list) else value
+
+    return dict(resolved(schema))

@@ -37,11 +37,11 @@ def page(
 ) -> tuple[list[Experiment], bool]:
     """A page of experiments behind ``after``, and whether more follow.
 
-    Raises: Problem 422 for an ``after`` that is none of the user's.
+    Raises: Problem 404 for an ``after`` that is none of the user's.
     """
     store = services.jobs.store
     last = None if after is None else store.look_up(after)
     if after is not None and (last is None or not (user.is_admin or last.owner == user.name)):
-        raise Problem(422, "query_invalid", "expected the last id of the page before", where="query.after")
+        raise Problem(404, "not_found", "expected the last id of the page before", where="query.after")
     found = store.find(**filters, after=last, limit=limit + 1)
     return found[:limit], len(found) > limit

@@ -103,6 +103,12 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
     ("DiskFull", 503, "the server has no disk space left", "try again later"),
     ("StorageError", 503, "the server cannot reach its storage", "try again later"),
     ("SettingsError", 503, "the server is not set up for this", None),
+    (
+        "UserInvalid",
+        422,
+        "expected a name of 1 to 64 of a-z, 0-9 and . _ @ + -, and a password of 12 to 1024 characters",
+        None,
+    ),
     ("BadInput", 422, "this cannot be accepted", "GET /config/schema tells what is"),
 )
 

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
 from finetune30.api.problems import Problem
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
@@ -45,7 +45,8 @@ def digits(value: Any) -> Any:
     return value
 
 
-def _of_figures(value: Any) -> Any:
+def figures(value: Any) -> Any:
+    """Only ASCII figures make a number."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         raise ValueError("expected a number")
     return value
@@ -84,17 +85,18 @@ def _end(value: Any) -> Any:
     return moment(value, ends=True) if isinstance(value, str) else value
 
 
-Limit = Annotated[int, BeforeValidator(digits), Query(ge=1, le=1000, description="At most so many")]
-Number = Annotated[int, BeforeValidator(digits), Query(ge=0, le=2**53)]
-Share = Annotated[float, BeforeValidator(_of_figures), Query(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(_of_figures), Query(ge=0, le=1e12, allow_inf_nan=False)]
-Timestamp = Annotated[float, BeforeValidator(_of_figures), Query(ge=0, le=_LAST_MOMENT, allow_inf_nan=False)]
-Search = Annotated[str, AfterValidator(_text), Query(min_length=1, max_length=200)]
-_MOMENT_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-01-31", "2026-01-31T12:00:00Z"]}
-Start = Annotated[float, BeforeValidator(_start), Query(json_schema_extra={"description": "A date or moment (UTC)"})]
-End = Annotated[float, BeforeValidator(_end), Query(json_schema_extra={"description": "A date or moment (UTC)"})]
+# What limits a number stands next to its type: behind the check of its digits OpenAPI would not hear of it.
+Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(digits), Query(description="At most so many")]
+Number = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(digits)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(figures)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), BeforeValidator(figures)]
+Timestamp = Annotated[float, Field(ge=0, le=_LAST_MOMENT, allow_inf_nan=False), BeforeValidator(figures)]
+Search = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
+_A_MOMENT = WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]})
+Start = Annotated[float, BeforeValidator(_start), _A_MOMENT]
+End = Annotated[float, BeforeValidator(_end), _A_MOMENT]
 Id = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,80}$")]
-Cursor = Annotated[str, Query(pattern=r"^[a-z0-9_-]{1,80}$", description="The last id of the page before")]
+Cursor = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,80}$", description="The last id of the page before")]
 
 
 def in_order(start: float | None, end: float | None, where: str) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from finetune30 import database
 from finetune30.access import Outcome, Pair, User
+from finetune30.access.passwords import LONGEST, SHORTEST
 from finetune30.api import deeds, services
 from finetune30.api.answers import Person, Session
 from finetune30.api.bodies import Body, body_of, described_as
@@ -21,25 +22,27 @@ from finetune30.api.limits import address_of
 from finetune30.api.problems import Problem, unauthenticated
 from finetune30.errors import LoginRefused, TokenRefused
 
+_NO_NUL = r"^[^\x00]*$"
+
 
 class Credentials(Body):
     """A name and its password."""
 
-    username: str = Field(min_length=1, max_length=200)
-    password: str = Field(min_length=1, max_length=1024)
+    username: str = Field(min_length=1, max_length=200, pattern=_NO_NUL)
+    password: str = Field(min_length=1, max_length=1024, pattern=_NO_NUL)
 
 
 class Refresh(Body):
     """The refresh token of the last login or refresh."""
 
-    refresh_token: str = Field(min_length=1, max_length=512)
+    refresh_token: str = Field(min_length=1, max_length=512, pattern=_NO_NUL)
 
 
 class NewPassword(Body):
     """The password one has and the one one wants."""
 
-    current_password: str = Field(min_length=1, max_length=1024)
-    new_password: str = Field(min_length=1, max_length=1024)
+    current_password: str = Field(min_length=1, max_length=1024, pattern=_NO_NUL)
+    new_password: str = Field(min_length=SHORTEST, max_length=LONGEST, pattern=_NO_NUL)
 
 
 _LOGIN = {"username": "ana", "password": "correct horse battery staple"}

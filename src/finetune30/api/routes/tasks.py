@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,15 +16,18 @@ from finetune30.api.bodies import described, json_object
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.problems import Problem
-from finetune30.api.queries import Cursor, Limit, Search, Seconds, digits
+from finetune30.api.queries import Cursor, Limit, Search, digits, figures
 from finetune30.api.wanted import wanted
 from finetune30.config import json_schema
 from finetune30.errors import StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
 from finetune30.jobs.telling import everything
 
-Priority = Annotated[int, BeforeValidator(digits), Query(ge=-100, le=100, description="The highest of one's own first")]
-Lines = Annotated[int, BeforeValidator(digits), Query(ge=1, le=10_000, description="So many lines from the end")]
+Priority = Annotated[
+    int, Field(ge=-100, le=100), BeforeValidator(digits), Query(description="The highest of one's own first")
+]
+Lines = Annotated[int, Field(ge=1, le=10_000), BeforeValidator(digits), Query(description="So many lines from the end")]
+Longest = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), BeforeValidator(figures)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key and body make one task")]
 _LONGEST_KEY = 200
 _EXAMPLE = {"experiment_name": "first", "training": {"num_train_epochs": 1}, "data": {"train_samples": 200}}
@@ -43,7 +46,7 @@ def router() -> APIRouter:
         methods=["POST"],
         name="task.submit",
         status_code=202,
-        openapi_extra=described(_inline(schema), _EXAMPLE),
+        openapi_extra=described(schema, _EXAMPLE),
     )
     add("/tasks", tasks, methods=["GET"], name="task.list")
     add("/task/{task_id}", task, methods=["GET"], name="task.show")
@@ -61,7 +64,7 @@ def train(
     values: Annotated[dict[str, Any], Depends(json_object)],
     queue: Search | None = None,
     priority: Priority = 0,
-    max_runtime_s: Seconds | None = None,
+    max_runtime_s: Longest | None = None,
     idempotency_key: Key = None,
 ) -> Submitted:
     """Submit a training. The body holds the keys of a configuration file; what it leaves out has its default.
@@ -72,9 +75,10 @@ def train(
     key = _checked_key(idempotency_key)
     queue = _checked_queue(queue, found.settings.queues)
     longest_s = found.settings.max_runtime_s
-    if max_runtime_s is not None and (max_runtime_s == 0 or (longest_s and max_runtime_s > longest_s)):
-        most = f" and at most {longest_s:g}" if longest_s else ""
-        raise Problem(422, "query_invalid", f"expected more than 0{most}", where="query.max_runtime_s")
+    if max_runtime_s is not None and longest_s and max_runtime_s > longest_s:
+        raise Problem(
+            422, "query_invalid", f"expected at most {longest_s:g} (MAX_RUNTIME_S)", where="query.max_runtime_s"
+        )
     config = wanted(values, user, found)
     wish = Wish(queue=queue, priority=priority, max_runtime_s=max_runtime_s, idempotency_key=key)
     with deeds.deed(request, user) as deed:
@@ -186,19 +190,3 @@ def _checked_queue(queue: str | None, known: tuple[str, ...]) -> str:
     if queue not in known:
         raise Problem(422, "query_invalid", f"expected one of {', '.join(known)}", where="query.queue")
     return queue
-
-
-def _inline(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema without references, which would point into another document."""
-    parts = schema.pop("$defs")
-
-    def resolved(value: Any) -> Any:
-        if isinstance(value, dict):
-            if "$ref" in value:
-                return resolved(
-                    {**parts[value["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in value.items() if k != "$ref"}}
-                )
-            return {key: resolved(part) for key, part in value.items()}
-        return [resolved(part) for part in value] if isinstance(value, list) else value
-
-    return dict(resolved(schema))

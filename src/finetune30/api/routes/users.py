@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from finetune30.access import Role, User
+from finetune30.access.passwords import LONGEST, SHORTEST
 from finetune30.api import deeds, services
 from finetune30.api.answers import People, Person
 from finetune30.api.bodies import Body, body_of, described_as
@@ -23,9 +24,9 @@ RoleName = Annotated[Role, Field(strict=False)]
 class NewUser(Body):
     """A user to be made."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,63}$")
     role: RoleName = Role.USER
-    password: str = Field(min_length=1, max_length=1024)
+    password: str = Field(min_length=SHORTEST, max_length=LONGEST)
 
 
 class NewRole(Body):
@@ -37,7 +38,7 @@ class NewRole(Body):
 class Password(Body):
     """A password an admin sets."""
 
-    password: str = Field(min_length=1, max_length=1024)
+    password: str = Field(min_length=SHORTEST, max_length=LONGEST)
 
 
 def router() -> APIRouter:
