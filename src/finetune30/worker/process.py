@@ -35,7 +35,7 @@ class AttemptProcess:
 
     Args:
         command: The program and its arguments.
-        mark: Names the attempt; no other process of this machine has it.
+        mark: Names the attempt; no other one of this machine has it, of whatever database.
         log: Where its output goes.
     Raises: OSError if it cannot be started.
     """

@@ -9,6 +9,7 @@ the row, ``settling`` finds the last word for an attempt that found none.
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any
 
@@ -101,7 +102,8 @@ class Supervisor:
                 where=str(folder.path),
                 hint=f"its checkpoints are another run's: move it away, then: finetune30 jobs retry {row.id}",
             )
-        mark = f"{row.id}/{self._claimed.attempt}"
+        # Two databases may give the same id in the same second: a name alone would not be its own.
+        mark = f"{row.id}/{self._claimed.attempt}/{secrets.token_hex(8)}"
         process = AttemptProcess(self._office.trainer, mark, self._seat, self._desk, folder.logs_txt)
         self._desk.send(
             "order",

@@ -1,0 +1,47 @@
+"""What two attempts, two databases, or an attempt and a canceller do to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from finetune30.experiments import Status
+from tests.worker.conftest import Bench
+from tests.worker.test_supervisor import gone, pid_in
+
+CALM = {"lease_s": 60.0, "heartbeat_s": 20.0}  # no heartbeat comes between
+
+
+def writing_its_pid(tmp_path: Path) -> str:
+    return f"Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+
+
+def waiting_for(file: Path) -> str:
+    return f"while not Path({str(file)!r}).exists(): time.sleep(0.01)\n"
+
+
+def same_name(one: Bench, other: Bench) -> str:
+    """An id that waits in both databases: both were submitted to in one second."""
+    for _ in range(50):
+        first, second = one.submit(), other.submit()
+        if first == second:
+            return first
+        one.store.cancel(first)
+        other.store.cancel(second)
+    raise AssertionError("no two ids were the same")
+
+
+def test_a_job_of_another_database_with_the_same_name_is_left_alone(
+    make_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    one, other = make_bench(), make_bench(results_dir=tmp_path / "elsewhere")
+    job = same_name(one, other)
+    thread = one.begin(writing_its_pid(tmp_path) + waiting_for(tmp_path / "go") + "hold.succeeded({})")
+    pid = pid_in(tmp_path / "pid")
+
+    other.begin("hold.succeeded({})").join()
+
+    assert not gone(pid)
+    (tmp_path / "go").touch()
+    thread.join()
+    assert (one.store.get(job).status, other.store.get(job).status) == (Status.SUCCESS, Status.SUCCESS)
