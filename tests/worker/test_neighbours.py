@@ -45,3 +45,24 @@ def test_a_job_of_another_database_with_the_same_name_is_left_alone(
     (tmp_path / "go").touch()
     thread.join()
     assert (one.store.get(job).status, other.store.get(job).status) == (Status.SUCCESS, Status.SUCCESS)
+
+
+def test_an_attempt_whose_training_process_was_killed_is_tried_again(bench: Bench) -> None:
+    error = {"code": "killed", "message": "process 1 of 2 was killed", "where": None, "hint": "go on"}
+    row = bench.run(f"hold.failed({error!r}); sys.exit(1)")
+
+    assert (row.status, row.failures, row.error) == (Status.PENDING, 1, None)
+    (attempt,) = bench.store.attempts(row.id)
+    assert attempt.error == error
+
+
+def test_a_cancelled_attempt_whose_training_process_was_killed_is_cancelled(bench: Bench, tmp_path: Path) -> None:
+    job = bench.submit()
+    error = {"code": "killed", "message": "process 1 of 2 was killed", "where": None, "hint": None}
+    thread = bench.begin(writing_its_pid(tmp_path) + waiting_for(tmp_path / "go") + f"hold.failed({error!r})")
+    pid_in(tmp_path / "pid")
+    bench.store.cancel(job)
+    (tmp_path / "go").touch()
+    thread.join()
+
+    assert (bench.store.get(job).status, bench.store.get(job).failures) == (Status.REVOKED, 0)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from finetune30.errors import Crashed, Finetune30Error, StateError, TimedOut
+from finetune30.errors import Crashed, Finetune30Error, Killed, StateError, TimedOut
 from finetune30.experiments import Experiment, Status
 from finetune30.experiments.record import Claimed
 from finetune30.worker.clerk import Clerk
@@ -66,7 +66,7 @@ class Settlement:
             self._again(Crashed(f"the training process sent no message this version knows: {ended.fault}"))
         elif ended.word and word == "succeeded":
             self._finish(Status.SUCCESS, metrics=ended.word["metrics"])
-        elif ended.word and word == "failed":
+        elif ended.word and not gives_back(ended.word):
             self._finish(Status.FAILURE, error=ended.word["error"])
         elif ended.stop_reason == "cancelled":
             self._finish(Status.REVOKED)
@@ -74,7 +74,10 @@ class Settlement:
             self._finish(Status.FAILURE, error=self._timed_out().to_dict())
         elif ended.stop_reason or word == "stopped" or ended.late:
             # No fault of its own: drained, paused, or this machine could not reach the database.
-            self._give_back(ended.stop_reason or ("stopped" if word else "the database could not be reached in time"))
+            stopped = "stopped" if word == "stopped" else "the database could not be reached in time"
+            self._give_back(ended.stop_reason or stopped)
+        elif ended.word:
+            self._again(_as_killed(ended.word["error"]))
         else:
             self._judge(ended)
 
@@ -140,6 +143,19 @@ class Settlement:
 
     def _say(self, text: str) -> None:
         self._office.say(f"{self._key[0]}: attempt {self._key[1]} {text}")
+
+
+def gives_back(word: dict[str, Any]) -> bool:
+    """Whether a last word leaves the row to others: it stopped, or a process it trains with was killed."""
+    error = word.get("error")
+    killed = isinstance(error, dict) and error.get("code") == Killed.code
+    return word["kind"] == "stopped" or (word["kind"] == "failed" and killed)
+
+
+def _as_killed(told: dict[str, Any]) -> Killed:
+    return Killed(
+        str(told.get("message", "a training process was killed")), where=told.get("where"), hint=told.get("hint")
+    )
 
 
 def _reason(ended: Ended) -> str:

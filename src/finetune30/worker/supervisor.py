@@ -21,7 +21,7 @@ from finetune30.worker.desk import Desk
 from finetune30.worker.line import GIVE_UP
 from finetune30.worker.office import Office
 from finetune30.worker.process import AttemptProcess
-from finetune30.worker.settling import Ended, Settlement
+from finetune30.worker.settling import Ended, Settlement, gives_back
 from finetune30.worker.slots import Seat
 from finetune30.worker.stopping import Stopping
 from finetune30.worker.verdict import memory_kills
@@ -153,7 +153,7 @@ class Supervisor:
     @property
     def _finishing(self) -> bool:
         """The process has said how the row ends."""
-        return self._word is not None and self._word["kind"] != "stopped"
+        return self._word is not None and not gives_back(self._word)
 
     @property
     def _overstays(self) -> bool:
@@ -181,6 +181,9 @@ class Supervisor:
     def _answer(self, kind: str, message: dict[str, Any]) -> None:
         store = self._office.store
         match kind:
+            case "failed" | "stopped" if gives_back(message):
+                # Given back only when it is gone: who takes it next must not meet it.
+                self._desk.send("ok")
             case "planned":
                 plan = {name: message[name] for name in ("config", "fingerprint", "dataset_hash")}
                 self._clerk.write(kind, lambda: store.record_plan(*self._key, **plan), self._fence)
@@ -198,9 +201,6 @@ class Supervisor:
                 self._clerk.write(
                     kind, lambda: store.finish(*self._key, Status.FAILURE, **end), self._fence, Status.FAILURE
                 )
-            case "stopped":
-                # Given back only when it is gone: who takes it next must not meet it.
-                self._desk.send("ok")
 
     def _learn(self, answer: Answer) -> None:
         if answer.wish == "beat":
