@@ -66,3 +66,18 @@ def test_a_cancelled_attempt_whose_training_process_was_killed_is_cancelled(benc
     thread.join()
 
     assert (bench.store.get(job).status, bench.store.get(job).failures) == (Status.REVOKED, 0)
+
+
+def test_a_row_that_another_has_by_the_end_is_called_lost(make_bench: Callable[..., Bench], tmp_path: Path) -> None:
+    """As after a worker that was frozen past its lease wakes, and finds its attempt dead."""
+    bench = make_bench(**CALM)
+    job = bench.submit()
+    thread = bench.begin(writing_its_pid(tmp_path) + waiting_for(tmp_path / "go") + "os.kill(os.getpid(), 9)")
+    pid_in(tmp_path / "pid")
+    bench.queue.drain(job, 1, bench.office.name)  # as the reaper would
+    assert bench.queue.claim_next("worker:other:1:x", queues=("train",), free=1, total=1)
+    (tmp_path / "go").touch()
+    thread.join()
+
+    assert f"{job}: attempt 1 lost, its process was ended: " in bench.said[-1]
+    assert "could not be written" not in " ".join(bench.said)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from finetune30.errors import Crashed, Finetune30Error, Killed, StateError, TimedOut
+from finetune30.errors import Crashed, Finetune30Error, Killed, LeaseLost, StateError, TimedOut
 from finetune30.experiments import Experiment, Status
 from finetune30.experiments.record import Claimed
 from finetune30.worker.clerk import Clerk
@@ -61,7 +61,7 @@ class Settlement:
         if ended.settled:
             self._tell(Status.SUCCESS if word == "succeeded" else Status.FAILURE, _reason(ended))
         elif self._clerk.loss is not None:
-            self._say(f"lost, its process was ended: {self._clerk.loss.message}")
+            self._lost(self._clerk.loss)
         elif ended.fault:
             self._again(Crashed(f"the training process sent no message this version knows: {ended.fault}"))
         elif ended.word and word == "succeeded":
@@ -127,6 +127,9 @@ class Settlement:
     def _write(self, call: Callable[[], Experiment], done: Status, why: str = "") -> None:
         until = self._clerk.sent + self._office.settings.lease_s
         answer = self._clerk.finally_write("end", call, until, done)
+        if isinstance(answer.error, LeaseLost):
+            self._lost(answer.error)
+            return
         if not isinstance(answer.value, Experiment):
             fault = answer.error.message if answer.error else "no answer"
             self._say(f"ended, but its row could not be written; it is found when its lease is over: {fault}")
@@ -140,6 +143,9 @@ class Settlement:
         word = "waits again" if status is Status.PENDING else str(status)
         spent = time.monotonic() - self._began
         self._say(f"{word} after {spent:.1f} s{': ' if why else ''}{why}")
+
+    def _lost(self, loss: LeaseLost) -> None:
+        self._say(f"lost, its process was ended: {loss.message}")
 
     def _say(self, text: str) -> None:
         self._office.say(f"{self._key[0]}: attempt {self._key[1]} {text}")
