@@ -68,6 +68,38 @@ def test_a_cancelled_attempt_whose_training_process_was_killed_is_cancelled(benc
     assert (bench.store.get(job).status, bench.store.get(job).failures) == (Status.REVOKED, 0)
 
 
+def test_a_wish_to_stop_reaches_an_attempt_before_the_answer_to_its_check(
+    make_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    bench = make_bench(**CALM)
+    job = bench.submit()
+    thread = bench.begin(
+        writing_its_pid(tmp_path)
+        + waiting_for(tmp_path / "go")
+        + "hold.check()\nhold.stopped(hold.stop_reason) if hold.stop_reason else hold.succeeded({})"
+    )
+    pid_in(tmp_path / "pid")
+    bench.store.cancel(job)
+    (tmp_path / "go").touch()
+    thread.join()
+
+    row = bench.store.get(job)
+    assert (row.status, row.metrics) == (Status.REVOKED, None)
+
+
+def test_what_is_told_of_an_end_is_what_the_row_says(make_bench: Callable[..., Bench], tmp_path: Path) -> None:
+    """A wish to cancel that comes after the last question, and before the last word."""
+    bench = make_bench(**CALM)
+    job = bench.submit()
+    thread = bench.begin(writing_its_pid(tmp_path) + waiting_for(tmp_path / "go") + "hold.succeeded({})")
+    pid_in(tmp_path / "pid")
+    bench.store.cancel(job)
+    (tmp_path / "go").touch()
+    thread.join()
+
+    assert f"{job}: attempt 1 {bench.store.get(job).status} after" in bench.said[-1]
+
+
 def test_a_row_that_another_has_by_the_end_is_called_lost(make_bench: Callable[..., Bench], tmp_path: Path) -> None:
     """As after a worker that was frozen past its lease wakes, and finds its attempt dead."""
     bench = make_bench(**CALM)

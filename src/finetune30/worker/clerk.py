@@ -151,4 +151,6 @@ class Clerk:
             found = self._store.get(self._claimed.experiment.id)
         except Finetune30Error:
             return None
-        return found if found.attempt == self._claimed.attempt and found.status is done else None
+        # One that somebody had asked to cancel ends so, whatever its attempt says.
+        ends = (done, Status.REVOKED) if done is Status.SUCCESS else (done,)
+        return found if found.attempt == self._claimed.attempt and found.status in ends else None

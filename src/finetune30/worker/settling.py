@@ -29,7 +29,8 @@ class Ended:
     Attributes:
         code: Of its exit; negative for a signal.
         said: The last line of its output.
-        word: Its last message, if it said a last word; ``settled`` if that is in the row.
+        word: Its last message, if it said a last word.
+        settled: The row, if that word is in it.
         stop_reason: Why it was asked to stop.
         fault: What it sent that was no message.
         late: The lease may have run out before it ended.
@@ -39,7 +40,7 @@ class Ended:
     said: str
     out_of_memory: bool
     word: dict[str, Any] | None
-    settled: bool
+    settled: Experiment | None
     stop_reason: str | None
     fault: str | None
     late: bool
@@ -59,7 +60,7 @@ class Settlement:
         """Write what is still to be written, and tell the operator."""
         word = ended.word["kind"] if ended.word else None
         if ended.settled:
-            self._tell(Status.SUCCESS if word == "succeeded" else Status.FAILURE, _reason(ended))
+            self._tell(ended.settled.status, _reason(ended))  # not its own word: somebody may have cancelled it
         elif self._clerk.loss is not None:
             self._lost(self._clerk.loss)
         elif ended.fault:

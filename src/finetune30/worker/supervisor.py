@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from finetune30.errors import Finetune30Error, StateError
-from finetune30.experiments import ExperimentFolder, Status
+from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.experiments.record import Beat, Claimed, Note
 from finetune30.worker.clerk import Answer, Clerk
 from finetune30.worker.desk import Desk
@@ -50,7 +50,7 @@ class Supervisor:
         self._news = False
         self._word: dict[str, Any] | None = None
         self._word_at = 0.0
-        self._settled = False
+        self._settled: Experiment | None = None
         self._beaten = _awake()
         self._began = time.monotonic()
         self._complained = False
@@ -206,8 +206,10 @@ class Supervisor:
         if answer.wish == "beat":
             self._after_beat(answer)
         elif answer.error is None:
+            if isinstance(answer.value, Beat):  # who asks before it publishes hears of a wish to stop first
+                self._heed(answer.value)
+            self._settled = answer.value if isinstance(answer.value, Experiment) else None
             self._desk.send("ok")
-            self._settled = self._finishing
         else:
             self._desk.send("lost", message=answer.error.message)
         if self._finishing:
@@ -218,14 +220,17 @@ class Supervisor:
             del self._events[: self._carried]
             self._desk.send("beat", sent=self._clerk.sent)
             self._complain(None)
-            settings = self._office.settings
-            if answer.value.cancel_requested:
-                self._stop("cancelled", settings.stop_grace_s)
-            if answer.value.pause_requested:
-                self._stop("paused", settings.drain_s)
+            self._heed(answer.value)
         else:
             self._news = True  # what it carried is to be carried again
             self._complain(self._clerk.silent)
+
+    def _heed(self, beat: Beat) -> None:
+        settings = self._office.settings
+        if beat.cancel_requested:
+            self._stop("cancelled", settings.stop_grace_s)
+        if beat.pause_requested:
+            self._stop("paused", settings.drain_s)
 
     def _complain(self, fault: Finetune30Error | None) -> None:
         """Say once that the database is away, and once that it is back."""
