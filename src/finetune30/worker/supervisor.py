@@ -15,7 +15,7 @@ from typing import Any
 
 from finetune30.errors import Finetune30Error, StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status
-from finetune30.experiments.record import Beat, Claimed, Note
+from finetune30.experiments.record import Beat, Claimed
 from finetune30.worker.clerk import Answer, Clerk
 from finetune30.worker.desk import Desk
 from finetune30.worker.line import GIVE_UP
@@ -28,7 +28,6 @@ from finetune30.worker.verdict import memory_kills
 
 _TICK_S = 0.1
 _OFTEN_S = 1.0  # progress and events reach the row at most so often
-_MOST_EVENTS = 1000
 _LEAVE_S = 10.0  # from the last word to the exit
 _LAST_WORDS = ("succeeded", "failed", "stopped")
 
@@ -44,10 +43,6 @@ class Supervisor:
         self._desk = Desk()
         self._clerk = Clerk(office.store, claimed, self._desk.wake)
         self._stopping = Stopping()
-        self._progress: dict[str, object] | None = None
-        self._events: list[Note] = []
-        self._carried = 0  # events on their way with the heartbeat
-        self._news = False
         self._word: dict[str, Any] | None = None
         self._word_at = 0.0
         self._settled: Experiment | None = None
@@ -163,13 +158,10 @@ class Supervisor:
     def _hear(self, message: dict[str, Any]) -> None:
         match message:
             case {"kind": "progress"}:
-                self._progress = {key: value for key, value in message.items() if key != "kind"}
-                self._news = True
+                self._clerk.news.progress({key: value for key, value in message.items() if key != "kind"})
             case {"kind": "event", "event": str(kind), "message": str(text)}:
                 step = message.get("step")
-                if len(self._events) < _MOST_EVENTS:
-                    self._events.append((kind, text, step if isinstance(step, int) else None))
-                self._news = True
+                self._clerk.news.event((kind, text, step if isinstance(step, int) else None))
             case {"kind": str(kind)} if self._word is None:
                 if kind in _LAST_WORDS:
                     self._word, self._word_at = message, time.monotonic()
@@ -190,13 +182,11 @@ class Supervisor:
             case "check":
                 self._clerk.write(kind, lambda: store.heartbeat(*self._key), self._fence)
             case "succeeded":
-                self._beat()
                 end = {"metrics": message["metrics"]}
                 self._clerk.write(
                     kind, lambda: store.finish(*self._key, Status.SUCCESS, **end), self._fence, Status.SUCCESS
                 )
             case "failed":
-                self._beat()
                 end = {"error": message["error"]}
                 self._clerk.write(
                     kind, lambda: store.finish(*self._key, Status.FAILURE, **end), self._fence, Status.FAILURE
@@ -217,12 +207,10 @@ class Supervisor:
 
     def _after_beat(self, answer: Answer) -> None:
         if isinstance(answer.value, Beat):
-            del self._events[: self._carried]
             self._desk.send("beat", sent=self._clerk.sent)
             self._complain(None)
             self._heed(answer.value)
         else:
-            self._news = True  # what it carried is to be carried again
             self._complain(self._clerk.silent)
 
     def _heed(self, beat: Beat) -> None:
@@ -241,14 +229,10 @@ class Supervisor:
 
     def _keep_alive(self) -> None:
         heartbeat_s = self._office.settings.heartbeat_s
-        due_s = min(_OFTEN_S, heartbeat_s) if self._news or self._clerk.silent else heartbeat_s
+        due_s = min(_OFTEN_S, heartbeat_s) if self._clerk.news or self._clerk.silent else heartbeat_s
         if not self._clerk.busy and not self._finishing and _awake() - self._beaten >= due_s:
-            self._beat()
-
-    def _beat(self) -> None:
-        self._beaten, self._carried = _awake(), len(self._events)
-        self._clerk.beat(self._progress if self._news else None, list(self._events))
-        self._news = False
+            self._beaten = _awake()
+            self._clerk.beat()
 
     def _ask_to_stop(self) -> None:
         settings, orders = self._office.settings, self._office.orders
