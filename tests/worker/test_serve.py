@@ -34,10 +34,11 @@ class Worker:
 
     def __init__(self, bench: Bench, code: str) -> None:
         settings = bench.settings
-        self.log = settings.results_dir.parent / "worker.log"
+        home = settings.results_dir.parent
+        self.log = home / "worker.log"
         env = {
-            "RESULTS_DIR": settings.results_dir,
-            "DATA_DIR": settings.data_dir,
+            "RESULTS_DIR": settings.results_dir.relative_to(home),  # attempts run elsewhere
+            "DATA_DIR": settings.data_dir.relative_to(home),
             "LEASE_S": settings.lease_s,
             "HEARTBEAT_S": settings.heartbeat_s,
             "DRAIN_S": settings.drain_s,
@@ -48,6 +49,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", RUN, code],
                 env={**os.environ, **{name: str(value) for name, value in env.items()}},
+                cwd=home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
