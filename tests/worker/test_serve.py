@@ -166,7 +166,7 @@ def test_a_real_training_is_drained_and_finished_by_another_worker(tmp_path: Pat
     model, data = tiny.save_model(tmp_path / "model", "distilbert"), tiny.write_dataset(tmp_path / "rows")
     settings = Settings(_env_file=None, results_dir=tmp_path / "results", data_dir=tmp_path / "data", tz="UTC")  # type: ignore[call-arg]
     store, queue = open_both(settings)
-    job, _ = queue.submit(tiny.experiment(model, data, training__num_train_epochs=16), "ana", tz="UTC")
+    job, _ = queue.submit(tiny.experiment(model, data, training__num_train_epochs=80), "ana", tz="UTC")
     site = Bench(tmp_path, lease_s=60.0, heartbeat_s=1.0, drain_s=60.0)
     first = Worker(site, "")
     try:
