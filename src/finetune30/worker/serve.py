@@ -74,6 +74,7 @@ def serve(
         def sign() -> None:
             queue.seen(office.name, host=socket.gethostname(), slots=slots.total, busy=shop.busy, queues=mine)
 
+        shop.look_over()  # before any message is heard
         with ExitStack() as stack:
             stack.callback(store.close)
             stack.enter_context(Keeper(queue, bell, settings, say, sign))

@@ -92,9 +92,11 @@ class Settlement:
             self._finish(Status.FAILURE, error=fault.to_dict())
             return
         if isinstance(fault, OSError):
-            program = self._office.trainer[0]
-            fault = Crashed(f"the training process could not be started: {fault.strerror}", where=program)
-        self._again(fault)
+            where, what = fault.filename or self._office.trainer[0], fault.strerror or str(fault)
+        else:
+            where, what = fault.where, fault.message
+        # Not counted: one sick machine must not cost all jobs their attempts. The shop waits before the next.
+        self._give_back(f"the training process could not be started here: {f'{where}: ' if where else ''}{what}")
 
     def _judge(self, ended: Ended) -> None:
         verdict = judge(ended.code, out_of_memory=ended.out_of_memory, said=ended.said)

@@ -33,9 +33,16 @@ _LAST_WORDS = ("succeeded", "failed", "stopped")
 
 
 class Supervisor:
-    """Carries out one claimed row."""
+    """Carries out one claimed row.
+
+    Attributes:
+        running: Something of the attempt may run.
+        unfit: This machine could not start it, through no fault of the job.
+    """
 
     def __init__(self, office: Office, claimed: Claimed, seat: Seat) -> None:
+        self.running = False
+        self.unfit = False
         self._office = office
         self._claimed = claimed
         self._seat = seat
@@ -61,13 +68,14 @@ class Supervisor:
             try:
                 process = self._start()
             except (Finetune30Error, OSError) as fault:
+                self.unfit = not isinstance(fault, StateError)
                 settlement.not_started(fault)
                 return
             try:
                 self._watch(process)
             finally:
                 # Before anything else, whatever happened: from here on nothing of it runs.
-                code = process.end()
+                code = self._end(process)
             settlement.settle(
                 Ended(
                     code=code,
@@ -100,6 +108,21 @@ class Supervisor:
         # Two databases may give the same id in the same second: a name alone would not be its own.
         mark = f"{row.id}/{self._claimed.attempt}/{secrets.token_hex(8)}"
         process = AttemptProcess(self._office.trainer, mark, self._seat, self._desk, folder.logs_txt)
+        self.running = True
+        try:
+            self._send_order()
+        except BaseException:
+            self._end(process)
+            raise
+        return process
+
+    def _end(self, process: AttemptProcess) -> int:
+        code = process.end()
+        self.running = False
+        return code
+
+    def _send_order(self) -> None:
+        settings, row = self._office.settings, self._claimed.experiment
         self._desk.send(
             "order",
             id=row.id,
@@ -113,7 +136,6 @@ class Supervisor:
             dataset_hash=row.dataset_hash,
             sent=self._claimed.sent,
         )
-        return process
 
     def _watch(self, process: AttemptProcess) -> None:
         """Return when the process has ended, or has to."""
