@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 # Tiny models: a second thread only waits, and on a busy machine it waits long. Before torch is imported,
 # and for the processes the tests start.
@@ -18,6 +19,7 @@ from tests import tiny
 from tests.servers import PostgresServer, RedisServer
 
 ROOT = Path(__file__).parents[1]
+Server = TypeVar("Server")
 
 # No test asserts a time; the examples are the same on every machine.
 hypothesis.settings.register_profile("unhurried", deadline=None, derandomize=True)
@@ -70,7 +72,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL; it is stopped and removed at the end."""
-    server = PostgresServer()
+    server = started(PostgresServer)
     yield server
     server.remove()
 
@@ -78,6 +80,14 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A running Redis; it is stopped and removed at the end."""
-    server = RedisServer()
+    server = started(RedisServer)
     yield server
     server.remove()
+
+
+def started(program: Callable[[], Server]) -> Server:
+    """The running server; skips the test where this machine has no such program."""
+    try:
+        return program()
+    except FileNotFoundError as lack:
+        pytest.skip(str(lack))

@@ -58,11 +58,11 @@ class Proxy:
     async def _close(self) -> None:
         for writer in list(self._writers):
             writer.transport.abort()
+        self._listener.close()
         for task in list(self._tasks):
             task.cancel()
-        self._listener.close()
-        await asyncio.sleep(0)
-        self._loop.call_later(0.05, self._loop.stop)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._loop.call_soon(self._loop.stop)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -74,16 +74,15 @@ class Proxy:
             return
         self._writers.add(writer)
         far: asyncio.StreamWriter | None = None
+        pumps: list[asyncio.Task[None]] = []
         try:
             answers, far = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers.add(far)
-            await asyncio.wait(
-                [
-                    asyncio.ensure_future(self._pump(reader, far, answer=False)),
-                    asyncio.ensure_future(self._pump(answers, writer, answer=True)),
-                ],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            pumps = [
+                asyncio.create_task(self._pump(reader, far, answer=False)),
+                asyncio.create_task(self._pump(answers, writer, answer=True)),
+            ]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except (OSError, asyncio.CancelledError):
             pass  # the server is away, or the test is over: the client sees a closed connection
         finally:
@@ -91,6 +90,9 @@ class Proxy:
                 if end is not None:
                     self._writers.discard(end)
                     end.transport.abort()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answer: bool) -> None:
         try:

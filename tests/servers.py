@@ -116,7 +116,11 @@ class PostgresServer:
     def __init__(self, programs: Path | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="finetune30-postgres-"))
         self._user = _other_user()
-        self._programs = programs or self._find_programs()
+        try:
+            self._programs = programs or self._find_programs()
+        except FileNotFoundError:
+            self.home.rmdir()
+            raise
         self.port = free_port()
         self._data = self.home / "data"
         if self._user:

@@ -15,6 +15,7 @@ workers append to; the checks read who did what when. The experiment's name says
     stubborn        ignores wishes to stop, and SIGTERM
     flood           prints so many megabytes at its first step
     family          starts a child process that outlives it, if nobody ends it
+    linger          stays so many milliseconds after it has said that it stopped
     garble          sends what is no message
 """
 
@@ -126,6 +127,8 @@ def _train(
         if stop and step < total:
             hold.stopped(stop)
             effects.add("stopped", time.monotonic(), reason=stop)
+            time.sleep(behaves("linger") / 1000)
+            effects.add("left", time.monotonic())
             return 75
     at = time.monotonic()
     hold.check()

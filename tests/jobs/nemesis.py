@@ -20,6 +20,7 @@ import redis
 from finetune30.errors import Finetune30Error
 from finetune30.jobs.app import KEY_PREFIX
 from tests.jobs.plant import LEASE_S, Plant, Worker
+from tests.proxy import Mode
 
 QUEUE = f"{KEY_PREFIX}train"
 # Long enough that the reaper has given the job to somebody else.
@@ -50,6 +51,8 @@ class Nemesis:
             self.kill_attempt,
             self.freeze_attempt,
             self.freeze_worker,
+            self.freeze_worker,
+            self.freeze_both,
             self.freeze_both,
             self.drain_worker,
             self.cancel,
@@ -59,7 +62,7 @@ class Nemesis:
             self.faults += [self.redis_kill, self.redis_flush, self.redis_restart, self.redis_cut]
             self.faults += [self.drop_message, self.double_message, self.garbage]
         if plant.kind == "P":
-            self.faults += [self.postgres_restart, self.postgres_restart, self.database_cut]
+            self.faults += [self.postgres_restart, self.postgres_restart, self.database_cut, self.database_cut]
 
     def strike(self) -> None:
         """One fault."""
@@ -129,9 +132,10 @@ class Nemesis:
             self._outage("redis", "blackhole", lambda: wire.become("blackhole"), lambda: wire.become("pass"))
 
     def database_cut(self) -> None:
-        """No worker reaches the database until after the lease."""
+        """No worker reaches the database for a while, or it hears no answer: was that committed?"""
         if wire := self._plant.wires.get("DATABASE_URL"):
-            self._outage("postgres", "blackhole", lambda: wire.become("blackhole"), lambda: wire.become("pass"))
+            mode: Mode = self._draw.choice(["blackhole", "mute", "reset"])
+            self._outage("postgres", mode, lambda: wire.become(mode), lambda: wire.become("pass"))
 
     def redis_flush(self) -> None:
         """Redis forgets every message."""

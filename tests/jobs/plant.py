@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,8 @@ SHORT = {
     "MAX_ATTEMPTS": 3,
     "MAX_JOBS_PER_USER": 0,
 }
-PATIENCE_S = 40.0
+# A test of a seeded bug need not be patient.
+PATIENCE_S = float(os.environ.get("FINETUNE30_PATIENCE_S", "40"))
 ROOT = Path(__file__).parents[2]
 
 
@@ -141,15 +142,30 @@ class Plant:
         values = {name.lower(): value for name, value in (self.env | changes).items()}
         return Settings(_env_file=None, **values)  # type: ignore[call-arg]
 
-    def worker(self, concurrency: int = 1, *queues: str, **changes: object) -> Worker:
-        """Start one more worker; it is not waited for."""
+    def worker(
+        self,
+        concurrency: int = 1,
+        *queues: str,
+        real: bool = False,
+        before: Sequence[str] = (),
+        **changes: object,
+    ) -> Worker:
+        """Start one more worker; it is not waited for.
+
+        Args:
+            real: Its attempts train.
+            before: Words before its command, of a program that becomes it.
+        """
         log = self.home / f"worker-{len(self.workers)}.log"
-        words = ["-m", "tests.jobs.run_worker", str(self.effects_file), str(concurrency), *queues]
-        worker = Worker(self.run(words, log, **changes), log, str(self.effects_file))
+        effects = "-" if real else str(self.effects_file)
+        words = ["-m", "tests.jobs.run_worker", effects, str(concurrency), *queues]
+        worker = Worker(self.run(words, log, before, **changes), log, str(self.effects_file))
         self.workers.append(worker)
         return worker
 
-    def run(self, words: list[str], log: Path, **changes: object) -> subprocess.Popen[bytes]:
+    def run(
+        self, words: Sequence[str], log: Path, before: Sequence[str] = (), **changes: object
+    ) -> subprocess.Popen[bytes]:
         """A Python process with a worker's environment."""
         clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "BROKER_URL")}
         # Whichever copy of the package runs here, the processes run the same one.
@@ -157,7 +173,7 @@ class Plant:
         env = {**clean, **{name: str(value) for name, value in (self.worker_env | changes).items()}}
         with log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, *words],
+                [*before, sys.executable, *words],
                 env={**env, "PYTHONPATH": packages, "PYTHONUNBUFFERED": "1"},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

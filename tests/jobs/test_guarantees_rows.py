@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from finetune30 import database
 from finetune30.errors import LeaseLost, StateError
 from finetune30.experiments import Queue, Status, Wish
 from tests.jobs.plant import Plant, config
@@ -213,3 +215,14 @@ def test_g17_a_bell_that_nobody_heard_is_rung_again(rows: Plant) -> None:
 
     assert rows.queue.due(10, 60) == [(job, "train")]
     assert rows.queue.due(10, 60) == []
+
+
+def test_g16_a_started_job_without_a_lease_is_found(rows: Plant) -> None:
+    job = rows.submit()
+    claim(rows)
+    with database.write(rows.queue._engine) as connection:
+        connection.execute(text("UPDATE experiments SET lease_expires_at = NULL"))  # as if it died before its lease
+
+    reap_after_the_lease(rows, job)
+
+    assert (rows.get(job).status, rows.get(job).failures) == (Status.PENDING, 1)

@@ -30,7 +30,7 @@ NAMES = [
     "e\u0301",
 ]
 OWNERS = ["ana", "Ana", "bo%", "ana\x00", "österreich"]
-KILLED = {"code": "killed", "message": "50 % of it was \x00 'killed'", "where": None, "hint": "try again"}
+KILLED = {"code": "killed", "message": "50 % of it was \x00 'killed'", "where": None, "hint": float("nan")}
 LEASE_S = 3600
 
 
@@ -59,7 +59,7 @@ class Transcript:
         for chapter in (self.submissions, self.claims, self.changes, self.searches, self.histories, self.refusals):
             self.lines.append(f"== {chapter.__name__}")
             chapter()
-        return self.lines
+        return [self._anonymous(line) for line in self.lines]
 
     def ask(self, act: Callable[..., Any], *words: Any, **more: Any) -> Any:
         """Do it, and note the answer or the refusal."""
@@ -115,7 +115,7 @@ class Transcript:
     def searches(self) -> None:
         find = self.site.store.find
         for text in [*NAMES, "%", "_", "\\", "A", "\x00", "nothing like it"]:
-            self.ask(lambda text=text: sorted(row.id for row in find(search=text)))
+            self.ask(lambda text=text: sorted(self.ids.index(row.id) for row in find(search=text)))
         for column in ("name", "status", "eval_accuracy", "train_runtime"):
             for order in ("asc", "desc"):
                 self.ask(lambda c=column, o=order: [row.id for row in find(sort_by=c, order=o)])
@@ -131,7 +131,8 @@ class Transcript:
         for job in (*self.ids[:4], "nobody_20260101_000000", "", "a\x00b", "%", "x" * 500):
             for act in (self.site.store.get, self.site.jobs.cancel, self.site.jobs.pause, self.site.jobs.resume):
                 self.ask(act, job)
-            self.ask(self.site.jobs.retry, job, "ana")
+            again = self.ask(self.site.jobs.retry, job, "ana")
+            self.ids += [again.id] if again and again.id not in self.ids else []
             self.ask(self.site.store.delete, job)
 
     def _submit(self, name: str, owner: str, wish: Wish | None) -> Any:
@@ -144,11 +145,13 @@ class Transcript:
 
     def _note(self, answer: object) -> None:
         told = answer.to_dict() if hasattr(answer, "to_dict") else answer
-        text = json.dumps(told, default=_plain, ensure_ascii=False, sort_keys=True)
+        self.lines.append(json.dumps(told, default=_plain, ensure_ascii=False, sort_keys=True))
+
+    def _anonymous(self, line: str) -> str:
+        """Ids hold the second they were made in; the rest of them is the same on both."""
         for number, job in sorted(enumerate(self.ids), key=lambda pair: -len(pair[1])):
-            text = text.replace(job, f"<job {number}>")
-        text = re.sub(r"\b1[78]\d{8}\.\d+", "<time>", text)
-        self.lines.append(re.sub(r"_\d{8}_\d{6}", "_<date>", text))
+            line = line.replace(job, f"<job {number}>")
+        return re.sub(r"_\d{8}_\d{6}", "_<date>", re.sub(r"\b1[78]\d{8}\.\d+", "<time>", line))
 
 
 def _plain(value: Any) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 
 import psutil
@@ -13,7 +14,7 @@ import pytest
 from finetune30.errors import StateError
 from finetune30.experiments import Outcome, Status
 from tests.jobs.history import NEXT
-from tests.jobs.plant import Plant
+from tests.jobs.plant import Plant, Worker
 
 
 def steps(site: Plant, job: str) -> list[int]:
@@ -38,6 +39,7 @@ def test_g6_a_poisoned_job_ends_after_three_tries_and_those_behind_it_finish(sit
         assert [one.outcome for one in tries] == [Outcome.FAILURE] * 3
 
 
+@pytest.mark.parametrize("kind", ["E"])
 def test_g6_what_will_not_pass_is_not_tried_again(site: Plant) -> None:
     job = site.submit("bad fail_at.2")
     site.worker()
@@ -59,7 +61,9 @@ def test_g7_every_sighting_is_a_path_of_the_state_machine(site: Plant) -> None:
     over = threading.Event()
 
     def poll() -> None:
-        while not over.wait(0.02):
+        ended = False
+        while not ended:
+            ended = over.wait(0.02)  # a last look after that
             for row in site.store.find():
                 states = seen.setdefault(row.id, [])
                 states += [str(row.status)] if states[-1:] != [str(row.status)] else []
@@ -100,6 +104,7 @@ def test_g10_a_running_job_is_stopped_and_its_place_is_free_again(site: Plant) -
         site.jobs.cancel(kind)
 
 
+@pytest.mark.parametrize("kind", ["E", "P"])
 def test_g10_a_cancel_while_no_worker_lives_is_kept(site: Plant) -> None:
     job = site.submit("long steps.1000")
     worker = site.worker()
@@ -128,7 +133,8 @@ def test_g14_a_crash_costs_one_interval_at_most(site: Plant) -> None:
     assert row.progress["step"] == 20
 
 
-def test_g16_no_process_survives_its_worker(site: Plant) -> None:
+def test_g16_no_process_survives_its_worker(make_plant: Callable[..., Plant], kind: str) -> None:
+    site = make_plant(kind, LEASE_S=600, HEARTBEAT_S=0.5)  # that the lease runs out would come too late
     jobs = [site.submit("family family steps.1000"), site.submit("family family steps.1000", owner="bo")]
     worker = site.worker(2)
     for job in jobs:
@@ -141,6 +147,7 @@ def test_g16_no_process_survives_its_worker(site: Plant) -> None:
     site.until(lambda: not [p for p in worker.family if _runs(p)], "the worker's own processes are gone", 10)
 
 
+@pytest.mark.parametrize("kind", ["E"])
 def test_g16_an_attempt_that_is_killed_leaves_no_child(site: Plant) -> None:
     job = site.submit("family family steps.40 kill_at.3 kills.1")
     site.worker()
@@ -167,6 +174,7 @@ def test_g19_sigterm_lets_attempts_stop_at_a_checkpoint_and_another_worker_goes_
     assert Counter(steps(site, job)).most_common(1)[0][1] == 1  # no step was done twice
 
 
+@pytest.mark.parametrize("kind", ["R"])
 def test_g19_an_idle_worker_ends_at_once(site: Plant) -> None:
     worker = site.worker()
     job = site.submit("short steps.1")
@@ -175,6 +183,7 @@ def test_g19_an_idle_worker_ends_at_once(site: Plant) -> None:
     assert worker.drain() == 0
 
 
+@pytest.mark.parametrize("kind", ["E"])
 def test_g19_who_ignores_the_drain_is_ended_and_tried_again(site: Plant) -> None:
     job = site.submit("deaf stubborn steps.30 ms.100")
     first = site.worker(DRAIN_S=0.5, STOP_GRACE_S=0.5)
@@ -190,6 +199,28 @@ def test_g19_who_ignores_the_drain_is_ended_and_tried_again(site: Plant) -> None
     assert min(line["step"] for line in site.effects(job) if line["attempt"] == 2 and line["what"] == "step") >= 6
 
 
+@pytest.mark.parametrize("kind", ["R"])
+def test_g19_an_attempt_that_lingers_is_gone_before_the_next_begins(site: Plant) -> None:
+    job = site.submit("slow linger.1500 steps.40 ms.40 every.50")
+    first, _second = site.worker(), site.worker()
+    line = site.until_step(job, 3)
+    _tell_its_worker_to_drain(site, first, _second, line["pid"])
+
+    row = site.settle([job])[job]
+
+    assert (row.status, row.failures, row.attempt) == (Status.SUCCESS, 0, 2)
+    (left,) = [one["at"] for one in site.effects(job) if one["what"] == "left"]
+    (began,) = [one["at"] for one in site.effects(job) if one["what"] == "start" and one["attempt"] == 2]
+    assert left < began
+
+
+def _tell_its_worker_to_drain(site: Plant, first: Worker, second: Worker, attempt: int) -> None:
+    """SIGTERM to the one of two workers that runs the attempt."""
+    mine = first if psutil.Process(attempt).ppid() == first.process.pid else second
+    mine.process.terminate()
+
+
+@pytest.mark.parametrize("kind", ["P"])
 def test_a_paused_job_waits_and_goes_on_where_it_stopped(site: Plant) -> None:
     job = site.submit("long steps.30 every.50")
     site.worker()
@@ -214,6 +245,7 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.parametrize("kind", ["E"])
 def test_a_job_that_runs_too_long_is_ended_even_if_it_is_deaf(site: Plant) -> None:
     job = site.submit("deaf stubborn steps.1000", max_runtime_s=1.0)
     site.worker()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.proxy import Proxy
 from tests.servers import PostgresServer, RedisServer
@@ -64,7 +66,7 @@ def test_postgres_keeps_what_was_committed_when_it_crashes(source: str) -> None:
 
 def test_the_wire_is_cut_muted_and_mended(redis_server: RedisServer) -> None:
     proxy = Proxy(redis_server.port)
-    client = redis.Redis(port=proxy.port, socket_timeout=0.3)
+    client = redis.Redis(port=proxy.port, socket_timeout=0.3, retry=Retry(NoBackoff(), 0))
     try:
         assert client.ping()
         proxy.become("blackhole")
