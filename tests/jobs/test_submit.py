@@ -17,7 +17,7 @@ import pytest
 
 import finetune30
 from finetune30.errors import BadInput, DataError, IdempotencyConflict, ModelError, NotFound, QuotaExceeded, StateError
-from finetune30.experiments import Status, Wish
+from finetune30.experiments import ExperimentFolder, Status, Wish
 from finetune30.jobs import Jobs
 from tests.jobs.plant import Plant, config
 from tests.proxy import Proxy
@@ -311,11 +311,19 @@ def test_the_longest_runtime_is_what_the_operator_allows_unless_less_is_asked(ma
 # Again --------------------------------------------------------------------------------------------------
 
 
-def ended(plant: Plant, status: Status) -> str:
+def ended(plant: Plant, status: Status, *, checkpoint: bool = True) -> str:
     """A job that a worker has run to this end."""
-    job = plant.submit(priority=4, max_runtime_s=99.0)
+    return end(plant, plant.submit(priority=4, max_runtime_s=99.0), status, checkpoint=checkpoint)
+
+
+def end(plant: Plant, job: str, status: Status, *, checkpoint: bool = True) -> str:
+    """Run the only job that waits to this end, with a checkpoint or without."""
     taken = plant.queue.claim_next("w1", queues=("train",), free=1, total=1)
     assert taken is not None
+    assert taken.experiment.id == job
+    folder = ExperimentFolder.create(plant.settings.results_dir, job)
+    if checkpoint:
+        (folder.artifacts / "checkpoint-8").mkdir()
     plant.store.finish(job, taken.attempt, "w1", status)
     return job
 
@@ -337,6 +345,41 @@ def test_a_failed_job_goes_on_as_a_new_one_which_others_may_not_do_at_once(site:
     for row in site.store.find(resumed_from=job, status=Status.PENDING):
         site.jobs.cancel(row.id)
     assert site.jobs.retry(job, "ana").id != again.id
+
+
+def test_a_retry_of_a_retry_goes_on_from_where_the_checkpoints_are(site: Plant) -> None:
+    first = ended(site, Status.FAILURE)
+    second = end(site, site.jobs.retry(first, "ana").id, Status.FAILURE, checkpoint=False)
+    third = end(site, site.jobs.retry(second, "ana").id, Status.FAILURE, checkpoint=False)
+
+    again = site.jobs.retry(second, "ana")
+
+    assert (site.get(third).resumed_from, site.get(third).continues) == (first, True)
+    assert (again.resumed_from, again.continues, again.status) == (first, True, Status.PENDING)
+    for one in (first, second, third):  # they share their checkpoints
+        with pytest.raises(StateError, match=f"{one} is already continued by {again.id}"):
+            site.jobs.retry(one, "bob")
+
+
+def test_what_left_no_checkpoint_begins_anew_and_says_so(site: Plant) -> None:
+    job = ended(site, Status.FAILURE, checkpoint=False)
+
+    again = site.jobs.retry(job, "ana")
+
+    assert (again.resumed_from, again.continues) == (job, False)
+    with pytest.raises(StateError, match=f"{job} is already run again by {again.id}"):
+        site.jobs.retry(job, "bob")
+    end(site, again.id, Status.FAILURE, checkpoint=False)
+    assert site.jobs.retry(again.id, "ana").resumed_from == again.id
+
+
+def test_a_retry_outlives_the_job_whose_checkpoints_are_deleted(site: Plant) -> None:
+    first = ended(site, Status.FAILURE)
+    second = end(site, site.jobs.retry(first, "ana").id, Status.FAILURE, checkpoint=False)
+    site.store.delete(first)
+    ExperimentFolder(site.settings.results_dir, first).delete()
+
+    assert not site.jobs.retry(second, "ana").continues
 
 
 def test_a_job_that_succeeded_runs_anew(site: Plant) -> None:

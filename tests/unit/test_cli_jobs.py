@@ -118,11 +118,27 @@ def test_pause_resume_cancel_and_retry_say_what_happens_next(cli: Cli) -> None:
     assert cli("jobs", "cancel", job).out == f"{job} is REVOKED\n"
 
     again = cli("jobs", "retry", job, "--json").json
-    assert (again["resumed_from"], again["continues"], again["status"]) == (job, True, "PENDING")
+    assert (again["resumed_from"], again["continues"], again["status"]) == (job, False, "PENDING")
     twice = cli("jobs", "retry", job)
     assert twice.code == 2
-    assert f"already continued by {again['task_id']}" in twice.err
+    assert f"already run again by {again['task_id']}" in twice.err
     assert cli("jobs", "retry", job, "--fresh", "--json").json["continues"] is False
+
+
+def test_a_retry_says_from_where_it_begins(cli: Cli) -> None:
+    first = submitted(cli)
+    cli("jobs", "cancel", first)
+    anew = cli("jobs", "retry", first).out
+    assert f"; begins at step 0: {first} left no checkpoint to go on from" in anew
+    second = anew.split()[0]
+    cli("jobs", "cancel", second)
+
+    (ExperimentFolder.create(get_settings().results_dir, second).artifacts / "checkpoint-3").mkdir()
+
+    on = cli("jobs", "retry", second).out
+    assert f"; goes on from the checkpoints of {second}" in on
+    cli("jobs", "cancel", on.split()[0])
+    assert cli("jobs", "retry", second, "--fresh").out.endswith("; begins at step 0\n")
 
 
 def test_a_running_job_is_paused_at_its_next_checkpoint_and_goes_on_if_resumed_before(cli: Cli, queue: Jobs) -> None:

@@ -165,7 +165,10 @@ def retry(
     """Run an ended job again as a new one: a failed or cancelled one goes on from its checkpoints."""
     jobs = _open(get_settings())
     before = jobs.store.match(job_id)
-    _tell(jobs, jobs.retry(before.id, local_user(), fresh=fresh), as_json)
+    job = jobs.retry(before.id, local_user(), fresh=fresh)
+    from finetune30.cli import jobs_shown
+
+    _tell(jobs, job, as_json, jobs_shown.begins(job, before, fresh=fresh))
 
 
 @app.command()
@@ -183,12 +186,12 @@ def _open(settings: Settings, *, create: bool = False) -> Jobs:
     return Jobs(settings, create=create)
 
 
-def _tell(jobs: Jobs, job: Experiment, as_json: bool) -> None:
-    """The job somebody has just set on its way."""
+def _tell(jobs: Jobs, job: Experiment, as_json: bool, more: str = "") -> None:
+    """The job somebody has just set on its way, and what ``more`` there is to say of it."""
     from finetune30.cli import jobs_shown
 
     place = jobs.place(job.id)
-    _answer(jobs, job, f"{job.id}  {jobs_shown.standing(job, place)}", as_json)
+    _answer(jobs, job, f"{job.id}  {jobs_shown.standing(job, place)}{more}", as_json)
     _note_missing_workers(jobs, {job.queue} if place else set())
 
 

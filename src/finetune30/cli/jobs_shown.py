@@ -90,6 +90,14 @@ def standing(job: Experiment, place: Place | None) -> str:
     return f"{turn}{_starts(place, ', starts ')}"
 
 
+def begins(job: Experiment, before: Experiment, *, fresh: bool) -> str:
+    """From where a job begins that runs another one again, to be added to a line."""
+    if job.continues:
+        return f"; goes on from the checkpoints of {job.resumed_from}"
+    left_none = not fresh and before.status is not Status.SUCCESS
+    return "; begins at step 0" + (f": {before.id} left no checkpoint to go on from" if left_none else "")
+
+
 def queue_details(job: Experiment, place: Place | None) -> Table:
     """What the queue knows of a job, key and value."""
     found = Table(box=None, pad_edge=False, show_header=False)

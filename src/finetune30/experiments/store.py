@@ -48,6 +48,7 @@ class ExperimentStore:
         *,
         tz: str,
         resumed_from: str | None = None,
+        continues: bool = True,
         claimed_by: str | None = None,
     ) -> Experiment:
         """A new row with an id of its own, however many are made in the same second.
@@ -55,12 +56,14 @@ class ExperimentStore:
         Args:
             owner: Who asked for it.
             tz: Zone of date and time in the id.
-            resumed_from: Id of the finished experiment whose checkpoints it goes on from.
+            resumed_from: Id of the finished experiment it goes on from or runs again.
+            continues: It takes over the checkpoints of ``resumed_from``.
             claimed_by: The process that runs it at once: the row is STARTED, attempt 1, before any worker
                 can see it waiting. None leaves it PENDING.
         """
         with database.write(self._engine) as connection:
-            values: dict[str, Any] = {"resumed_from": resumed_from, "continues": resumed_from is not None}
+            continues = continues and resumed_from is not None
+            values: dict[str, Any] = {"resumed_from": resumed_from, "continues": continues}
             made = making.make(connection, config, owner, tz, values)
             history.note_state(connection, made, 0, Status.PENDING, "made")
             if claimed_by is not None:

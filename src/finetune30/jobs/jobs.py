@@ -14,7 +14,7 @@ from functools import cached_property
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.errors import BadInput, DiskFull, StateError, StorageError
-from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both
+from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both, with_checkpoints
 from finetune30.jobs.bell import Bell, open_bell
 from finetune30.jobs.names import lasting
 from finetune30.jobs.place import Place, starts_in
@@ -73,6 +73,9 @@ class Jobs:
     def retry(self, experiment_id: str, owner: str, *, fresh: bool = False) -> Experiment:
         """Run an ended job again, as a new one: a failed or cancelled one from its checkpoints on.
 
+        Where it has none, from those it was to go on from itself; where there are none either, the new
+        one begins at step 0 and does not say that it ``continues``.
+
         Args:
             fresh: From the beginning all the same. One that succeeded always begins anew.
         Raises: StateError if it has not ended, or another job already goes on from it; else as ``submit``.
@@ -81,19 +84,20 @@ class Jobs:
         if not before.status.is_terminal:
             raise _not_ended(before)
         config = from_mapping(before.config, where=f"the configuration of {before.id}")
-        followers = self.store.find(resumed_from=before.id)
+        wants_on = before.status is not Status.SUCCESS and not fresh
+        source = with_checkpoints(self.store, before, self.settings.results_dir) if wants_on else None
+        followers = self._followers(before, source)
         newest = followers[0].id if followers else "none"
-        continues = before.status is not Status.SUCCESS and not fresh
-        if continues:
+        if wants_on:
             _refuse_a_second(before, followers)
         wish = Wish(
             queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
             priority=before.priority,
             max_runtime_s=before.max_runtime_s,
             # Two who ask at the same moment saw the same newest follower, and get the same job.
-            idempotency_key=f"retry {before.id} {'on' if continues else 'anew'} after {newest}",
-            resumed_from=before.id,
-            continues=continues,
+            idempotency_key=f"retry {before.id} {'on' if wants_on else 'anew'} after {newest}",
+            resumed_from=(source or before).id,
+            continues=source is not None,
         )
         return self._submit(lasting(config, self.settings), owner, self._granted(config, wish))
 
@@ -150,6 +154,12 @@ class Jobs:
     def slots(self, queue: str) -> int:
         """Attempts that the living workers of a queue can run at once."""
         return sum(one.slots for one in self.queue.workers() if one.alive and queue in one.queues)
+
+    def _followers(self, *ended: Experiment | None) -> list[Experiment]:
+        """Who was made to continue one of these or to run it again, the newest first."""
+        ids = dict.fromkeys(one.id for one in ended if one is not None)
+        found = [row for one in ids for row in self.store.find(resumed_from=one)]
+        return sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)
 
     def _submit(self, config: ExperimentConfig, owner: str, wish: Wish) -> Experiment:
         bell = self._opened_bell()  # before anything is made: it may be misconfigured
@@ -236,7 +246,8 @@ def _refuse_a_second(ended: Experiment, followers: list[Experiment]) -> None:
     """
     for other in followers:
         if not other.status.is_terminal:
+            done = "continued" if other.continues else "run again"
             raise StateError(
-                f"{ended.id} is already continued by {other.id} ({other.status})",
+                f"{ended.id} is already {done} by {other.id} ({other.status})",
                 hint=f"finetune30 jobs show {other.id}; to begin anew: finetune30 jobs retry {ended.id} --fresh",
             )
