@@ -361,6 +361,21 @@ def test_a_retry_of_a_retry_goes_on_from_where_the_checkpoints_are(site: Plant) 
             site.jobs.retry(one, "bob")
 
 
+def test_who_goes_on_is_held_to_the_rows_that_the_checkpoints_were_trained_on(site: Plant) -> None:
+    first = site.submit()
+    taken = site.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    assert taken is not None
+    plan = {"config": taken.experiment.config, "fingerprint": taken.experiment.fingerprint, "dataset_hash": "f" * 64}
+    site.store.record_plan(first, 1, "w1", **plan)
+    (ExperimentFolder.create(site.settings.results_dir, first).artifacts / "checkpoint-8").mkdir()
+    site.store.finish(first, 1, "w1", Status.FAILURE)
+    second = end(site, site.jobs.retry(first, "ana").id, Status.FAILURE, checkpoint=False)
+
+    assert site.get(second).dataset_hash == "f" * 64
+    assert site.jobs.retry(second, "ana").dataset_hash == "f" * 64
+    assert site.jobs.retry(second, "ana", fresh=True).dataset_hash is None
+
+
 def test_what_left_no_checkpoint_begins_anew_and_says_so(site: Plant) -> None:
     job = ended(site, Status.FAILURE, checkpoint=False)
 

@@ -73,6 +73,7 @@ class Queue:
                 "submission": submission,
                 "resumed_from": wish.resumed_from,
                 "continues": wish.continues,
+                "dataset_hash": wish.dataset_hash if wish.continues else None,
                 "ring_at": database.now() + ring_in_s,
             }
             made = making.make(connection, config, owner, tz, values)

@@ -98,6 +98,7 @@ class Jobs:
             idempotency_key=f"retry {before.id} {'on' if wants_on else 'anew'} after {newest}",
             resumed_from=(source or before).id,
             continues=source is not None,
+            dataset_hash=source.dataset_hash if source else None,
         )
         return self._submit(lasting(config, self.settings), owner, self._granted(config, wish))
 
