@@ -306,6 +306,8 @@ def test_the_longest_runtime_is_what_the_operator_allows_unless_less_is_asked(ma
     assert plant.get(plant.submit(max_runtime_s=60.0)).max_runtime_s == 60
     with pytest.raises(BadInput, match="at most 600"):
         plant.submit(max_runtime_s=601.0)
+    with pytest.raises(BadInput, match="at least 10"):
+        plant.submit(max_runtime_s=9.0)
 
 
 # Again --------------------------------------------------------------------------------------------------
@@ -418,6 +420,34 @@ def test_a_job_runs_anew_though_some_who_ran_it_before_are_forgotten(site: Plant
     assert third.id != second.id
     assert fourth.id != second.id
     assert fourth.status is Status.PENDING
+
+
+def test_a_retry_may_ask_for_more_time_another_priority_and_another_queue(make_plant: MakePlant) -> None:
+    plant = make_plant("E", QUEUES="train,large")
+    job = ended(plant, Status.FAILURE)
+
+    again = plant.jobs.retry(job, "ana", max_runtime_s=7200.0, priority=-3, queue="large")
+
+    assert (again.max_runtime_s, again.priority, again.queue, again.continues) == (7200, -3, "large", True)
+    with pytest.raises(BadInput, match="there is no queue 'huge'"):
+        plant.jobs.retry(job, "ana", fresh=True, queue="huge")
+
+
+def test_two_who_retry_at_the_same_moment_with_other_wishes_do_not_both_go_on(site: Plant) -> None:
+    job = ended(site, Status.FAILURE)
+
+    def retry(number: int) -> str:
+        try:
+            return site.jobs.retry(job, "ana", priority=number).id
+        except StateError as refused:
+            assert f"{job} is already continued by" in refused.message
+            return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(retry, range(8)))
+
+    assert len(made - {""}) == 1
+    assert len(site.store.find(resumed_from=job)) == 1
 
 
 def test_two_who_retry_at_the_same_moment_get_one_job(site: Plant) -> None:

@@ -141,6 +141,17 @@ def test_a_retry_says_from_where_it_begins(cli: Cli) -> None:
     assert cli("jobs", "retry", second, "--fresh").out.endswith("; begins at step 0\n")
 
 
+def test_a_job_that_timed_out_can_be_given_more_time(cli: Cli, queue: Jobs) -> None:
+    job = submitted(cli, "--max-runtime", "10m")
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    queue.store.finish(job, 1, "w1", Status.FAILURE)
+
+    again = cli("jobs", "retry", job, "--max-runtime", "2h", "--priority", "5", "--queue", "train", "--json").json
+
+    assert (again["max_runtime_s"], again["priority"], again["resumed_from"]) == (7200, 5, job)
+    assert "--max-runtime is 'long'" in cli("jobs", "retry", job, "--max-runtime", "long").err
+
+
 def test_a_running_job_is_paused_at_its_next_checkpoint_and_goes_on_if_resumed_before(cli: Cli, queue: Jobs) -> None:
     job = submitted(cli)
     queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
@@ -190,6 +201,7 @@ def test_the_log_of_a_job_is_that_of_its_run(cli: Cli) -> None:
         (["submit", "--queue", "large"], "there is no queue 'large'; there is train"),
         (["submit", "--max-runtime", "soon"], "--max-runtime is 'soon', expected seconds"),
         (["submit", "--max-runtime", "0"], "--max-runtime is '0'"),
+        (["submit", "--max-runtime", "5s"], "the longest runtime is 5 s, expected at least 10"),
         (["submit", "--idempotency-key", ""], "has 0 characters, expected 1 to 200"),
         (["submit", "--idempotency-key", "x" * 201], "has 201 characters"),
         (["submit", "--set", "lora.rr=2"], "did you mean lora.r?"),

@@ -160,12 +160,18 @@ def resume(job_id: Id, as_json: AsJson = False) -> None:
 def retry(
     job_id: Id,
     fresh: Annotated[bool, typer.Option("--fresh", help="From the beginning, not from its checkpoints.")] = False,
+    priority: Annotated[int | None, typer.Option(help="Another priority than before, -100 to 100.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Another of QUEUES than before.")] = None,
+    max_runtime: Annotated[
+        str | None, typer.Option("--max-runtime", help="Another longest time of an attempt: 90, 30m, 2h.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run an ended job again as a new one: a failed or cancelled one goes on from its checkpoints."""
+    longest_s = wanted.seconds(max_runtime, "--max-runtime")
     jobs = _open(get_settings())
     before = jobs.store.match(job_id)
-    job = jobs.retry(before.id, local_user(), fresh=fresh)
+    job = jobs.retry(before.id, local_user(), fresh=fresh, queue=queue, priority=priority, max_runtime_s=longest_s)
     from finetune30.cli import jobs_shown
 
     _tell(jobs, job, as_json, jobs_shown.begins(job, before, fresh=fresh))

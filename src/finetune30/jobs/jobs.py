@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from finetune30.config import ExperimentConfig, from_mapping
-from finetune30.errors import BadInput, DiskFull, StateError, StorageError
+from finetune30.errors import BadInput, DiskFull, IdempotencyConflict, StateError, StorageError
 from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both, with_checkpoints
 from finetune30.jobs.bell import Bell, open_bell
 from finetune30.jobs.names import lasting
@@ -24,6 +24,8 @@ from finetune30.settings import Settings
 _RECENT = 20
 _PRIORITIES = range(-100, 101)
 _KEY_LENGTH = 200
+# Below it an attempt would be ended while it still reads its model.
+_LEAST_RUNTIME_S = 10.0
 
 
 class Jobs:
@@ -70,7 +72,16 @@ class Jobs:
         wish = self._granted(config, wish or Wish(queue=self.settings.queues[0]))
         return self._submit(lasting(config, self.settings), owner, wish)
 
-    def retry(self, experiment_id: str, owner: str, *, fresh: bool = False) -> Experiment:
+    def retry(
+        self,
+        experiment_id: str,
+        owner: str,
+        *,
+        fresh: bool = False,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_runtime_s: float | None = None,
+    ) -> Experiment:
         """Run an ended job again, as a new one: a failed or cancelled one from its checkpoints on.
 
         Where it has none, from those it was to go on from itself; where there are none either, the new
@@ -78,6 +89,7 @@ class Jobs:
 
         Args:
             fresh: From the beginning all the same. One that succeeded always begins anew.
+            queue, priority, max_runtime_s: What it asks for now; None asks for what it asked before.
         Raises: StateError if it has not ended, or another job already goes on from it; else as ``submit``.
         """
         before = self.store.get(experiment_id)
@@ -90,17 +102,23 @@ class Jobs:
         newest = followers[0].id if followers else "none"
         if wants_on:
             _refuse_a_second(before, followers)
+        known = self.settings.queues
         wish = Wish(
-            queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
-            priority=before.priority,
-            max_runtime_s=before.max_runtime_s,
+            queue=queue if queue is not None else before.queue if before.queue in known else known[0],
+            priority=before.priority if priority is None else priority,
+            max_runtime_s=before.max_runtime_s if max_runtime_s is None else max_runtime_s,
             # Two who ask at the same moment saw the same newest follower, and get the same job.
             idempotency_key=f"retry {before.id} {'on' if wants_on else 'anew'} after {newest}",
             resumed_from=(source or before).id,
             continues=source is not None,
             dataset_hash=source.dataset_hash if source else None,
         )
-        return self._submit(lasting(config, self.settings), owner, self._granted(config, wish))
+        wish = self._granted(config, wish)
+        try:
+            return self._submit(lasting(config, self.settings), owner, wish)
+        except IdempotencyConflict:  # somebody asked for something else at this moment
+            _refuse_a_second(before, self._followers(before, source))
+            raise
 
     def cancel(self, experiment_id: str) -> Experiment:
         """Stop a job: at once if nobody runs it, else at its next heartbeat.
@@ -200,9 +218,10 @@ class Jobs:
             raise BadInput(
                 f"the priority is {wish.priority}, expected {_PRIORITIES[0]} to {_PRIORITIES[-1]}", where="priority"
             )
-        if wish.max_runtime_s is not None and not wish.max_runtime_s > 0:
+        least_s = min(_LEAST_RUNTIME_S, longest_s or _LEAST_RUNTIME_S)
+        if wish.max_runtime_s is not None and not wish.max_runtime_s >= least_s:
             raise BadInput(
-                f"the longest runtime is {wish.max_runtime_s:g} s, expected more than 0", where="max_runtime"
+                f"the longest runtime is {wish.max_runtime_s:g} s, expected at least {least_s:g}", where="max_runtime"
             )
         if longest_s and wish.max_runtime_s is not None and wish.max_runtime_s > longest_s:
             raise BadInput(
