@@ -245,8 +245,10 @@ def test_a_retry_waits_a_little_and_others_go_first(queue: Queue) -> None:
     assert row.not_before is not None
     assert nothing_for(queue)
     other = submit(queue)
+    assert list(queue.delays()) == [id]
     assert take(queue).experiment.id == other
     _set(queue, "not_before = not_before - 2000", id)
+    assert queue.delays() == {}
     again = take(queue, W2)
     assert (again.experiment.id, again.attempt, again.experiment.not_before) == (id, 2, None)
 

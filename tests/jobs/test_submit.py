@@ -439,8 +439,7 @@ def test_two_who_retry_at_the_same_moment_with_other_wishes_do_not_both_go_on(si
     def retry(number: int) -> str:
         try:
             return site.jobs.retry(job, "ana", priority=number).id
-        except StateError as refused:
-            assert f"{job} is already continued by" in refused.message
+        except StateError:  # and no IdempotencyConflict: nobody gave a key
             return ""
 
     with ThreadPoolExecutor(8) as pool:

@@ -93,6 +93,42 @@ def test_a_person_is_told_when_a_job_will_start(cli: Cli, queue: Jobs) -> None:
     assert "place 2 in the queue, starts in about 10m 00s" in cli("jobs", "submit").out
 
 
+def test_a_job_that_is_tried_again_in_a_while_says_so(cli: Cli, queue: Jobs) -> None:
+    queue.queue.seen("w1", host="here", slots=1, busy=0, queues=["train"])
+    job = submitted(cli)
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    error = {"code": "killed", "message": "ended by signal 9", "where": None, "hint": None}
+    queue.queue.release(job, 1, "w1", error=error, delay_s=600)
+
+    assert "is tried again in about" in cli("jobs", "show", job).out
+    listed = cli("jobs", "list").out
+    assert "tried again in about" in listed
+    assert "as soon as a worker looks" not in listed
+    shown = cli("jobs", "show", job, "--json").json
+    assert shown["position"] == 1
+    assert shown["starts_in_s"] > 60
+    other = cli("jobs", "submit")  # it need not wait for that
+    assert "next in the queue, starts as soon as a worker looks" in other.out
+    assert [one["position"] for one in cli("jobs", "list", "--json").json["jobs"]] == [1, 2]
+    assert cli("jobs", "list", "--json").json["jobs"][1]["task_id"] == job
+
+
+def test_a_job_that_no_worker_has_the_devices_for_says_so(cli: Cli, queue: Jobs) -> None:
+    queue.queue.seen("w1", host="here", slots=1, busy=0, queues=["train"])
+    told = cli("jobs", "submit", "--set", "training.num_processes=2")
+
+    assert "no worker has 2 devices" in told.out
+    assert "as soon as a worker looks" not in told.out
+    assert "no worker has 2 devices" in told.err
+    job = told.out.split()[0]
+    assert cli("jobs", "show", job, "--json").json["starts_in_s"] is None
+    assert "no worker has 2 devices" in cli("jobs", "list").err
+
+    queue.queue.seen("w2", host="there", slots=2, busy=0, queues=["train"])
+    assert "next in the queue, starts as soon as a worker looks" in cli("jobs", "show", job).out
+    assert cli("jobs", "list").err == ""
+
+
 def test_the_list_shows_what_runs_then_what_waits_in_its_order(cli: Cli, queue: Jobs) -> None:
     running = submitted(cli)
     queue.queue.claim_next("w1", queues=("train",), free=1, total=1)

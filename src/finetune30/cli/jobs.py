@@ -6,6 +6,7 @@ A mere look makes nothing. Neighbours: ``finetune30.jobs`` does the work, ``jobs
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from finetune30.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from finetune30.experiments import Experiment
-    from finetune30.jobs import Jobs
+    from finetune30.jobs import Jobs, Place
 
 app = typer.Typer(help="Submit trainings to a queue; workers run them.", no_args_is_help=True)
 
@@ -97,7 +98,7 @@ def list_jobs(
     shown.console().print(jobs_shown.table(found, places, settings.zone))
     if not found:
         _note("no jobs")
-    _note_missing_workers(jobs, {one.queue for one in found if one.id in places})
+    _note_missing_workers(jobs, ((one, places.get(one.id)) for one in found))
 
 
 @app.command()
@@ -127,7 +128,7 @@ def show(job_id: Id, as_json: AsJson = False) -> None:
     if events:
         screen.print()
         screen.print(jobs_shown.events_table(events, settings.zone))
-    _note_missing_workers(jobs, {found.queue} if place else set())
+    _note_missing_workers(jobs, [(found, place)])
 
 
 @app.command()
@@ -198,7 +199,7 @@ def _tell(jobs: Jobs, job: Experiment, as_json: bool, more: str = "") -> None:
 
     place = jobs.place(job.id)
     _answer(jobs, job, f"{job.id}  {jobs_shown.standing(job, place)}{more}", as_json)
-    _note_missing_workers(jobs, {job.queue} if place else set())
+    _note_missing_workers(jobs, [(job, place)])
 
 
 def _answer(jobs: Jobs, job: Experiment, told: str, as_json: bool) -> None:
@@ -210,13 +211,17 @@ def _answer(jobs: Jobs, job: Experiment, told: str, as_json: bool) -> None:
         typer.echo(told)
 
 
-def _note_missing_workers(jobs: Jobs, queues: set[str]) -> None:
+def _note_missing_workers(jobs: Jobs, waiting: Iterable[tuple[Experiment, Place | None]]) -> None:
     """Say so where something waits that nobody will take."""
-    for queue in sorted(queues):
-        if not jobs.slots(queue):
-            serves = "" if queue == jobs.settings.queues[0] else f" that serves {queue}"
-            command = "finetune30 worker" + (f" --queues {queue}" if serves else "")
-            _note(f"no worker{serves} is running; start one with: {command}")
+    from finetune30.cli import jobs_shown
+
+    placed = [(job, place) for job, place in waiting if place is not None]
+    for queue in sorted({job.queue for job, place in placed if not place.slots}):
+        serves = "" if queue == jobs.settings.queues[0] else f" that serves {queue}"
+        command = "finetune30 worker" + (f" --queues {queue}" if serves else "")
+        _note(f"no worker{serves} is running; start one with: {command}")
+    for job in {(job.queue, job.devices): job for job, place in reversed(placed) if place.too_large}.values():
+        _note(f"{job.id}: {jobs_shown.lacking(job)}")  # of many that are alike, the first
 
 
 def _print(value: Any) -> None:

@@ -227,6 +227,13 @@ class Queue:
             }
             return fairness.in_turn([(one.id, one.owner) for one in connection.execute(jobs)], shares)
 
+    def delays(self) -> dict[str, float]:
+        """Seconds until jobs that failed a moment ago may be taken again, by id; only those that must wait."""
+        left = (row.not_before - database.now()).label("left")
+        waiting = select(row.id, left).where(row.status == Status.PENDING, row.not_before > database.now())
+        with database.read(self._engine) as connection:
+            return {one.id: float(one.left) for one in connection.execute(waiting)}
+
     def ahead(self, experiment_id: str) -> int | None:
         """Jobs that will start before this one; None where it does not wait."""
         order = self.order()

@@ -8,6 +8,7 @@ Neighbours: ``experiments.queue`` keeps the rows, ``names`` makes what they say 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -145,9 +146,8 @@ class Jobs:
         return found
 
     def waiting(self) -> list[Experiment]:
-        """The jobs that wait for a worker, in the order they will start."""
-        found = {one.id: one for one in self.store.find(status=Status.PENDING)}
-        return [found[one] for one in self.queue.order() if one in found]
+        """The jobs that wait for a worker, in the order they would start now: those that may not yet come last."""
+        return self._waiting(self.queue.delays())
 
     def place(self, experiment_id: str) -> Place | None:
         """Where a job stands in its queue; None where it does not wait.
@@ -158,21 +158,35 @@ class Jobs:
 
     def places(self) -> dict[str, Place]:
         """The place of every job that waits, by id."""
-        waiting, usual_s = self.waiting(), self._usual_s()
+        delays, usual_s = self.queue.delays(), self._usual_s()
+        waiting = self._waiting(delays)
         running = [one for one in self.store.find(status=Status.STARTED) if one.lease_live]
-        slots = {name: self.slots(name) for name in {one.queue for one in waiting}}
-        busy = {name: [_left_s(one) for one in running if one.queue == name] for name in slots}
+        names = {one.queue for one in waiting}
+        workers = {name: self._workers(name) for name in names} if names else {}
+        busy = {name: [_left_s(one) for one in running if one.queue == name] for name in names}
         found: dict[str, Place] = {}
-        counts = dict.fromkeys(slots, 0)
+        counts = dict.fromkeys(names, 0)
         for one in waiting:
             ahead, counts[one.queue] = counts[one.queue], counts[one.queue] + 1
-            starts = starts_in(ahead, slots[one.queue], busy[one.queue], usual_s)
-            found[one.id] = Place(ahead + 1, starts, slots[one.queue])
+            offers, delay_s = workers[one.queue], delays.get(one.id, 0.0)
+            too_large = bool(offers) and one.devices > max(offers)
+            starts = None if too_large else starts_in(ahead, sum(offers), busy[one.queue], usual_s)
+            starts = None if starts is None else max(starts, delay_s)
+            found[one.id] = Place(ahead + 1, starts, sum(offers), delay_s, too_large)
         return found
 
     def slots(self, queue: str) -> int:
         """Attempts that the living workers of a queue can run at once."""
-        return sum(one.slots for one in self.queue.workers() if one.alive and queue in one.queues)
+        return sum(self._workers(queue))
+
+    def _workers(self, queue: str) -> list[int]:
+        """What each living worker of a queue can run at once."""
+        return [one.slots for one in self.queue.workers() if one.alive and queue in one.queues]
+
+    def _waiting(self, delays: Mapping[str, float]) -> list[Experiment]:
+        found = {one.id: one for one in self.store.find(status=Status.PENDING)}
+        order = sorted(self.queue.order(), key=lambda one: delays.get(one, 0.0))  # else as it is
+        return [found[one] for one in order if one in found]
 
     def _followers(self, *ended: Experiment | None) -> list[Experiment]:
         """Who was made to continue one of these or to run it again, the newest first."""
