@@ -229,6 +229,30 @@ def test_the_log_of_a_job_is_that_of_its_run(cli: Cli) -> None:
     assert cli("jobs", "logs", job, "-f").out == "began\n"
 
 
+def test_a_job_that_ended_without_a_log_says_so_and_why(cli: Cli, queue: Jobs) -> None:
+    cancelled, failed = submitted(cli), submitted(cli)
+    cli("jobs", "cancel", cancelled)
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    error = {"code": "crashed", "message": "no such program", "where": "python9", "hint": "install it"}
+    queue.store.finish(failed, 1, "w1", Status.FAILURE, error=error)
+
+    for more in ((), ("-f",)):
+        told = cli("jobs", "logs", failed, *more)
+        assert (told.code, told.out) == (0, "")
+        assert told.err == f"{failed} ended as FAILURE without a log: python9: no such program; install it\n"
+        assert cli("jobs", "logs", cancelled, *more).err == f"{cancelled} ended as REVOKED before it began: no log\n"
+
+
+def test_who_would_resume_what_a_worker_runs_is_told_of_the_queue(cli: Cli, queue: Jobs) -> None:
+    job = submitted(cli)
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+
+    refused = cli("train", "--resume", job, "--json")
+
+    assert (refused.code, refused.json["error"]["code"]) == (2, "already_claimed")
+    assert f"finetune30 jobs pause {job}" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
