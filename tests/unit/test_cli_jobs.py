@@ -9,6 +9,7 @@ import pytest
 from tests.cli_cases import Cli, run_here
 
 from finetune30.cli.user import local_user
+from finetune30.config import ExperimentConfig
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.jobs import Jobs
 from finetune30.settings import Settings, get_settings
@@ -143,6 +144,32 @@ def test_the_list_shows_what_runs_then_what_waits_in_its_order(cli: Cli, queue: 
     assert len(cli("jobs", "list", "--limit", "2", "--json").json["jobs"]) == 2
     revoked = cli("jobs", "list", "--status", "revoked", "--json").json["jobs"]
     assert [job["task_id"] for job in revoked] == [ended]
+
+
+def test_the_list_for_people_ends_with_the_newest_that_ended(cli: Cli, queue: Jobs) -> None:
+    def make() -> str:
+        return queue.submit(ExperimentConfig(), "ana").id
+
+    ended = [make() for _ in range(23)]
+    for one in [*ended[1:], ended[0]]:  # the first one made is the last one to end
+        queue.cancel(one)
+    waiting = [make() for _ in range(2)]
+
+    listed = cli("jobs", "list")
+    shown = [line.split()[0] for line in listed.out.splitlines()[1:]]
+    newest = [one.id for one in queue.store.find(ended=True, sort_by="finished_at")]
+    assert shown == [*waiting, *newest[:20]]
+    assert ended[0] in shown
+    last = "3 older ones are not shown; see all with: finetune30 jobs list --all, or some with --limit N\n"
+    assert listed.err.endswith(last)
+
+    assert len(cli("jobs", "list", "--all").out.splitlines()) == 26
+    assert "not shown" not in cli("jobs", "list", "--all").err + cli("jobs", "list", "--limit", "25").err
+    assert len(cli("jobs", "list", "--json").json["jobs"]) == 25
+    few = cli("jobs", "list", "--status", "revoked", "--limit", "2")
+    assert [line.split()[0] for line in few.out.splitlines()[1:]] == newest[:2]
+    assert few.err.startswith("21 more are not shown")
+    assert "--all and --limit" in cli("jobs", "list", "--all", "--limit", "3").err
 
 
 def test_pause_resume_cancel_and_retry_say_what_happens_next(cli: Cli) -> None:

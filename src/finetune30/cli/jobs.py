@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from finetune30.experiments import Experiment
     from finetune30.jobs import Jobs, Place
 
+# Of those that have ended, unless more are asked for.
+_ENDED_SHOWN = 20
+
 app = typer.Typer(help="Submit trainings to a queue; workers run them.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -79,19 +82,25 @@ def list_jobs(
         str | None, typer.Option(help="PENDING, STARTED, SUCCESS, FAILURE or REVOKED.", case_sensitive=False)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what ended before the newest 20.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs: what runs, what waits in the order it will start, what has ended."""
+    """List jobs: what runs, what waits in the order it will start, what has ended (the newest 20)."""
     wanted_status = runs.status_of(status)
     from finetune30.cli import jobs_shown, shown
     from finetune30.errors import UsageError
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}, expected at least 1")
+    if limit is not None and everything:
+        raise UsageError("both --all and --limit were given, expected one of them")
     settings = get_settings()
     jobs = _open(settings)
     places = jobs.places()
-    found = jobs_shown.in_turn(jobs.store.find(status=wanted_status), places)[:limit]
+    ended = _ENDED_SHOWN if limit is None and not everything and not as_json else limit
+    found = jobs.store.find(status=wanted_status, ended=False)
+    found += jobs.store.find(status=wanted_status, ended=True, sort_by="finished_at", limit=ended)
+    found = jobs_shown.in_turn(found, places)[:limit]
     if as_json:
         _print({"jobs": [jobs_shown.summary(one, places.get(one.id)) for one in found]})
         return
@@ -99,6 +108,10 @@ def list_jobs(
     if not found:
         _note("no jobs")
     _note_missing_workers(jobs, ((one, places.get(one.id)) for one in found))
+    if (rest := jobs.store.count(status=wanted_status) - len(found)) > 0:
+        which = "more" if limit else "older one" if rest == 1 else "older ones"
+        verb = "is" if rest == 1 else "are"
+        _note(f"{rest} {which} {verb} not shown; see all with: finetune30 jobs list --all, or some with --limit N")
 
 
 @app.command()

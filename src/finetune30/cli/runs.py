@@ -28,7 +28,9 @@ def list_runs(
     ] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy, 0 to 1.")] = None,
     max_runtime: Annotated[float | None, typer.Option(help="Longest training, seconds.")] = None,
-    sort_by: Annotated[str, typer.Option(help="created_at, name, train_runtime or eval_accuracy.")] = "created_at",
+    sort_by: Annotated[
+        str, typer.Option(help="created_at, finished_at, name, train_runtime or eval_accuracy.")
+    ] = "created_at",
     desc: Annotated[bool, typer.Option("--desc/--asc", help="Largest or newest first.")] = True,
     limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
     as_json: AsJson = False,

@@ -18,7 +18,7 @@ from finetune30.errors import StateError
 from finetune30.experiments import history, making, moves, refusals
 from finetune30.experiments.record import Attempt, Beat, Experiment, Note, Outcome, Status, plain_text, portable
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.search import Filters, select_matching
+from finetune30.experiments.search import Filters, count_matching, select_matching
 from finetune30.experiments.tables import row, to_experiment
 
 if TYPE_CHECKING:
@@ -108,6 +108,12 @@ class ExperimentStore:
         """
         with database.read(self._engine) as connection:
             return [to_experiment(found) for found in connection.execute(select_matching(filters))]
+
+    def count(self, **filters: Unpack[Filters]) -> int:
+        """How many pass all filters; ``limit`` does not matter."""
+        with database.read(self._engine) as connection:
+            found: int = connection.execute(count_matching(filters)).scalar_one()
+            return found
 
     def attempts(self, experiment_id: str) -> list[Attempt]:
         """Who ran the experiment and how each attempt ended, the first one first."""
