@@ -205,7 +205,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(token=consumes(tokens), status=st.sampled_from([Status.SUCCESS, Status.FAILURE, Status.REVOKED]))
     def finish(self, token: Token, status: Status) -> None:
         if job := self.acts(token, lambda: self.store.finish(*token, status)):
-            job.become(status)
+            job.become(Status.REVOKED if job.cancel and status is Status.SUCCESS else status)
 
     @rule(token=tokens, status=st.sampled_from([Status.SUCCESS, Status.FAILURE]))
     def finish_and_live_on(self, token: Token, status: Status) -> None:

@@ -415,6 +415,15 @@ def test_a_run_whose_process_is_gone_is_cancelled_at_once(store: ExperimentStore
     assert history(store, id) == [(1, W1, Outcome.LOST)]
 
 
+def test_g10_what_is_being_cancelled_does_not_end_in_success(store: ExperimentStore) -> None:
+    id = create(store)
+    attempt = store.claim(id, W1)
+    store.cancel(id)
+
+    assert store.finish(id, attempt, W1, Status.SUCCESS).status is Status.REVOKED
+    assert history(store, id) == [(1, W1, Outcome.REVOKED)]
+
+
 def test_a_run_asked_to_stop_is_not_taken_over(store: ExperimentStore) -> None:
     id = create(store)
     store.claim(id, W1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from finetune30.config import from_mapping
 from finetune30.experiments import Status, open_store
@@ -133,18 +135,29 @@ def _wait_for_step_in(folder: Path, process) -> None:
         time.sleep(0.02)
 
 
-def test_a_run_does_not_go_on_with_other_data_than_it_began_with(workplace: Workplace) -> None:
-    process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=300")
+def test_a_run_does_not_go_on_with_other_data_or_another_base_than_it_began_with(
+    workplace: Workplace, tiny_model
+) -> None:
+    base = shutil.copytree(tiny_model("distilbert"), workplace.path / "base")
+    given = ("--set", "training.num_train_epochs=300", "--set", f"model.name={base}")
+    process = workplace.start("train", str(workplace.config), *given)
     folder = _wait_for_step(workplace, process, 3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    train = workplace.path / "reviews" / "train.csv"
-    train.write_text(train.read_text().replace("the ", "thee "))
+    train, weights = workplace.path / "reviews" / "train.csv", base / "model.safetensors"
+    rows, tensors = train.read_text(), load_file(weights)
 
+    train.write_text(rows.replace("the ", "thee "))
     ended = workplace.call("train", "--resume", folder.name, "--json")
-
     assert ended.code == 2
+    assert "the dataset" in ended.err
     assert "has changed since" in ended.err
+
+    train.write_text(rows)
+    save_file({name: tensor * 3 for name, tensor in tensors.items()}, weights, metadata={"format": "pt"})
+    ended = workplace.call("train", "--resume", folder.name, "--json")
+    assert ended.code == 2
+    assert f"the base model {base} has changed since" in ended.err
     assert workplace.row(folder.name).status == "STARTED"
 
 

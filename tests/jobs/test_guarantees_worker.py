@@ -61,7 +61,9 @@ def test_g7_every_sighting_is_a_path_of_the_state_machine(site: Plant) -> None:
     over = threading.Event()
 
     def poll() -> None:
-        while not over.wait(0.02):
+        ended = False
+        while not ended:
+            ended = over.wait(0.02)  # a last look after that
             for row in site.store.find():
                 states = seen.setdefault(row.id, [])
                 states += [str(row.status)] if states[-1:] != [str(row.status)] else []

@@ -17,7 +17,7 @@ from finetune30.errors import ConfigError
 from finetune30.modeling import engine
 from finetune30.modeling.predict import logits_of
 from finetune30.modeling.tokens import encode
-from finetune30.training import batch_size, choose_batch_size, lower
+from finetune30.training import batch_size, checkpoints, choose_batch_size, lower
 from finetune30.training.encode import StepBatches
 from finetune30.training.lower import LowerOutputs
 from tests import tiny
@@ -253,7 +253,8 @@ def test_lower_layers_are_not_kept_where_padding_comes_first(
 def test_nothing_of_kept_outputs_stays(tiny_model: Callable[[str], Path], tiny_data: Path, tmp_path: Path) -> None:
     Bench().fit(tiny.experiment(tiny_model("bert"), tiny_data, training__freeze_below=1), tmp_path)
 
-    assert {path.name for path in tmp_path.iterdir()} == {".staging-final_model", "checkpoint-6", "checkpoint-12"}
+    final = checkpoints.staging_for(tmp_path, "final_model").name
+    assert {path.name for path in tmp_path.iterdir()} == {final, "checkpoint-6", "checkpoint-12"}
 
 
 def test_an_adapter_outside_the_layers_alone_trains(

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune30.errors import CheckpointRejected
-from finetune30.training import checkpoints, state
+from finetune30 import data, modeling
+from finetune30.errors import CheckpointRejected, LeaseLost
+from finetune30.training import Event, checkpoints, fit, state
 from tests import tiny
 from tests.training.conftest import Bench
 
@@ -211,6 +212,33 @@ def test_leftovers_of_a_killed_process_are_removed_files_and_folders(
 
     assert not (tmp_path / ".staging-eval_predictions.parquet").exists()
     assert not (tmp_path / ".staging-checkpoint-3").exists()
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_g4_who_lost_the_run_puts_no_checkpoint_into_place_and_removes_none(
+    tiny_model, tiny_data: Path, tmp_path: Path, nth: int
+) -> None:
+    """Asked before the rename, and before others are removed."""
+    asked: list[int] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "saving":
+            asked.append(event.step)
+            if len(asked) == 4 + nth:  # twice a checkpoint, and three are kept
+                raise LeaseLost("another attempt has it")
+
+    config = tiny.experiment(tiny_model("bert"), tiny_data, training__eval_strategy="steps", training__eval_steps=1)
+    with pytest.raises(LeaseLost):
+        fit(
+            modeling.inspect(config.model.name),
+            data.load(config),
+            config,
+            listen,
+            artifacts=tmp_path,
+            compute=modeling.choose("cpu", False),
+        )
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"checkpoint-{step}" for step in range(1, 2 + nth)]
 
 
 def test_a_run_killed_after_its_last_step_keeps_its_figures(

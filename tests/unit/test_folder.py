@@ -50,6 +50,23 @@ def test_a_folder_that_exists_is_refused(results: Path) -> None:
     assert folder.config_yaml.read_text() == "seed: 1\n"
 
 
+def test_a_later_attempt_goes_on_in_its_folder_and_no_other_run_does(results: Path) -> None:
+    ExperimentFolder.claim(results, ID, 1_790_000_000.125, attempt=1)
+    mine = ExperimentFolder.claim(results, ID, 1_790_000_000.125, attempt=1)
+    assert mine.artifacts.is_dir()
+
+    for attempt in (1, 2):  # the same id in another database, made in the same second
+        with pytest.raises(StorageError, match="belongs to another run"):
+            ExperimentFolder.claim(results, ID, 1_790_000_000.5, attempt)
+
+
+def test_a_folder_from_before_folders_were_marked_is_its_runs(results: Path) -> None:
+    a_run(results)
+    with pytest.raises(StorageError, match="belongs to another run"):
+        ExperimentFolder.claim(results, ID, 1.0, attempt=1)
+    assert ExperimentFolder.claim(results, ID, 1.0, attempt=2).config_yaml.is_file()
+
+
 @pytest.mark.parametrize("id", ["../x", "..", "", "a/b", "/abs", "A", "a\n", "a" * 81, "a\0"])
 def test_s63_no_user_string_becomes_a_path(results: Path, id: str) -> None:
     with pytest.raises(NotFound):

@@ -74,6 +74,24 @@ def test_a_second_owner_is_noticed(store: ExperimentStore, id: str) -> None:
     assert store.get(id).lease_owner == "w2"
 
 
+def test_g4_who_wakes_up_late_asks_before_it_does_anything(store: ExperimentStore, id: str) -> None:
+    """Stopped with Ctrl+Z, or suspended: no heartbeat was sent meanwhile, and none is due yet."""
+    with hold(store, id, heartbeat_s=300) as lease:
+        store.claim(id, "w2", dead_owner="w1")
+        assert lease.loss is None
+        time.sleep(0.8 * store.lease_s)
+
+        assert "attempt 2 on w2 has it" in str(lease.loss)
+
+
+def test_who_wakes_up_late_and_finds_all_well_goes_on(store: ExperimentStore, id: str) -> None:
+    with hold(store, id, heartbeat_s=300) as lease:
+        time.sleep(1.2 * store.lease_s)
+
+        assert lease.loss is None
+        assert store.get(id).lease_live
+
+
 def test_a_wish_to_cancel_is_noticed(store: ExperimentStore, id: str) -> None:
     with hold(store, id) as lease:
         assert lease.stop_reason is None

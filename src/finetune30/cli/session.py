@@ -77,6 +77,8 @@ class Screen:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        if event.kind == "saving":
+            return
         if event.kind == "experiment":
             self.experiment_id = event.message
             self.console.print(f"experiment {event.message}", markup=False, highlight=False)

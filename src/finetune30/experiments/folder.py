@@ -26,6 +26,7 @@ from finetune30.errors import DiskFull, Finetune30Error, NotFound, StorageError
 from finetune30.experiments.record import ID_PATTERN, ID_SHAPE, portable
 
 TRASH = ".trash-"
+MARK = ".made"  # says which row a folder belongs to
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -55,6 +56,32 @@ class ExperimentFolder:
             folder.path.mkdir()
             folder.artifacts.mkdir()
             flush(results_dir)
+        return folder
+
+    @classmethod
+    def claim(cls, results_dir: Path, experiment_id: str, made_at: float, attempt: int) -> ExperimentFolder:
+        """Make the folder, or go on in the one that an earlier attempt made.
+
+        Args:
+            made_at: When the row was made: a folder of the same name that belongs to a row of another
+                database, whose checkpoints would be somebody else's, is refused.
+            attempt: Of the row; the folder of a run that began before folders were marked is taken by a later one.
+        Raises: StorageError if it is somebody else's or cannot be made; DiskFull.
+        """
+        folder, mine = cls(results_dir, experiment_id), f"{made_at!r}\n"
+        with storage_faults(folder.path):
+            if not folder.path.exists():
+                cls.create(results_dir, experiment_id)
+                folder.write_text(folder.path / MARK, mine)
+                return folder
+            folder.artifacts.mkdir(exist_ok=True)
+            marked = (folder.path / MARK).read_text("utf-8") if (folder.path / MARK).is_file() else None
+        if marked != mine and not (marked is None and attempt > 1):
+            raise StorageError(
+                "exists already and belongs to another run",
+                where=str(folder.path),
+                hint="move it away, or set RESULTS_DIR: two databases must not share one results folder",
+            )
         return folder
 
     @property

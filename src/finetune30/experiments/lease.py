@@ -28,6 +28,8 @@ from finetune30.experiments.store import ExperimentStore
 _PROGRESS_S = 1.0
 # Share of the lease after which a process that cannot reach the database stops by itself.
 _GIVE_UP = 0.75
+# A heartbeat that has not been answered for most of a lease is not waited for longer than this.
+_HANGS_S = 0.5
 # Events that wait for a database that is away; the oldest give way.
 _MOST_UNSENT = 100
 
@@ -51,7 +53,7 @@ class Lease:
         self._heartbeat_s = heartbeat_s
         self._answer = Beat(cancel_requested=False, pause_requested=False)
         self._loss: LeaseLost | None = None
-        self._trying_since: float | None = None
+        self._answered = _awake()  # when the last heartbeat that was answered was sent
         self._progress: dict[str, object] | None = None
         self._events: deque[Note] = deque(maxlen=_MOST_UNSENT)
         self._sending = threading.Lock()
@@ -68,16 +70,21 @@ class Lease:
 
     @property
     def loss(self) -> LeaseLost | None:
-        """Why the experiment is no longer ours, None while it is."""
-        # Counted from the first heartbeat without an answer, which may hang in a dead connection.
-        # Not from the last good one: a process that was stopped (Ctrl+Z) may find all well.
-        patience_s = _GIVE_UP * self._store.lease_s - self._heartbeat_s
-        since = self._trying_since
-        if self._loss is None and since is not None and time.monotonic() - since > patience_s:
-            self._loss = LeaseLost(
-                f"{self.experiment_id}: no heartbeat could be written, the run may be taken over",
-                hint=f"when the database is back: finetune30 train --resume {self.experiment_id}",
-            )
+        """Why the experiment is no longer ours, None while it is.
+
+        Asks the database where the last answer is old: a process that was stopped (Ctrl+Z) or slept may
+        find all well, or its row taken over, and must know before it does anything more.
+        """
+        if self._loss is None and _awake() - self._answered > _GIVE_UP * self._store.lease_s:
+            try:
+                self._send(_HANGS_S)
+            except LeaseLost as loss:
+                self._loss = loss
+            except (StorageError, DiskFull):
+                self._loss = LeaseLost(
+                    f"{self.experiment_id}: no heartbeat could be written, the run may be taken over",
+                    hint=f"when the database is back: finetune30 train --resume {self.experiment_id}",
+                )
         return self._loss
 
     def update(self, progress: Mapping[str, object]) -> None:
@@ -135,24 +142,33 @@ class Lease:
             if self._stop.wait(min(_PROGRESS_S, self._heartbeat_s) if self._wake.is_set() else 0):
                 return
             self._wake.clear()
-            self._trying_since = self._trying_since or time.monotonic()
             try:
                 self._send()
             except LeaseLost as loss:
                 self._loss = loss
             except (StorageError, DiskFull):
                 continue  # may pass; ``loss`` knows how long to be patient
-            self._trying_since = None
 
-    def _send(self) -> None:
-        with self._sending:  # else two threads could tell an event twice
-            events = tuple(self._events)
+    def _send(self, patience_s: float = -1) -> None:
+        # One at a time: else two threads could tell an event twice.
+        if not self._sending.acquire(timeout=patience_s):
+            raise StorageError("the database does not answer")
+        try:
+            events, sent = tuple(self._events), _awake()
             self._answer = self._store.heartbeat(self.experiment_id, self.attempt, self.worker, self._progress, events)
+            self._answered = sent
             for _ in events:
                 self._events.popleft()
+        finally:
+            self._sending.release()
 
     def _finish(self, status: Status, **rest: Any) -> None:
         self._store.finish(self.experiment_id, self.attempt, self.worker, status, **rest)
+
+
+def _awake() -> float:
+    """Seconds that also pass while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def this_worker() -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from sqlalchemy import Connection, Engine, literal, select
+from sqlalchemy import Connection, Engine, case, literal, select
 
 from finetune30 import database
 from finetune30.errors import StateError
@@ -200,6 +200,8 @@ class ExperimentStore:
     ) -> Experiment:
         """End the experiment for good: SUCCESS, FAILURE or REVOKED.
 
+        What somebody was told is being cancelled does not end in SUCCESS but in REVOKED.
+
         Args:
             error: ``code``, ``message``, ``where``, ``hint`` of what went wrong.
             metrics: The content of ``metrics.json``; its ``train.runtime_s`` and ``eval.accuracy``
@@ -208,7 +210,8 @@ class ExperimentStore:
         """
         if not status.is_terminal:
             raise StateError(f"{experiment_id} cannot end as {status}, expected SUCCESS, FAILURE or REVOKED")
-        values: dict[str, Any] = {"status": status, "finished_at": database.now(), **moves.NO_LEASE}
+        ends = case((row.cancel_requested, Status.REVOKED.value), else_=status) if status is Status.SUCCESS else status
+        values: dict[str, Any] = {"status": ends, "finished_at": database.now(), **moves.NO_LEASE}
         if error is not None:
             values["error"] = portable(error)
         if metrics is not None:

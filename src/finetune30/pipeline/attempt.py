@@ -28,13 +28,17 @@ _MONITOR_INTERVAL_S = 0.5
 _VERSIONS = ("finetune30", "torch", "transformers", "peft")
 
 
+class Cancelled(Exception):
+    """Somebody cancelled while the result was made ready; nothing of it is published."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A claimed row and all that is needed to carry it out.
 
     Attributes:
         takes_over: Id of the ended run whose checkpoints this one goes on from.
-        makes_folder: Nobody has made the folder yet, unless an earlier attempt did.
+        made_at: When the row was made, by which its folder is known; None where the folder is there already.
         token_cache: Folder for what was read once.
     """
 
@@ -42,7 +46,7 @@ class Attempt:
     plan: Plan
     hold: Hold
     takes_over: str | None
-    makes_folder: bool
+    made_at: float | None
     log: RunLog
     watch: Progress
     stop_requested: Callable[[], str | None]
@@ -76,11 +80,11 @@ class Attempt:
                 return None
         except (KeyboardInterrupt, SystemExit):
             return self._stop("interrupted")
+        except Cancelled:
+            return self._stop("cancelled")
         except LeaseLost as loss:
             loss.experiment_id = self.hold.experiment_id
-            with suppress(OSError):
-                self.log.line(f"stopped: {loss.message}")
-            raise
+            raise  # not a line more: the log is another's by now
         except Exception as fault:  # the boundary: the row must end, whatever was raised
             raise fail(self.hold, self.log, fault) from fault
         finally:
@@ -89,7 +93,7 @@ class Attempt:
     def _finish(self, trained: TrainedAdapter, adapter: Path, monitor: PerformanceMonitor) -> None:
         self._note("evaluating the saved adapter and reloading it in a fresh process")
         versions = {k: v for k, v in environment_report()["versions"].items() if k in _VERSIONS and v}
-        published = publish(self.plan, adapter, self.folder, versions, self.hold.check, self.checker)
+        published = publish(self.plan, adapter, self.folder, versions, self._before_publishing, self.checker)
         self._note(f"reloaded: probabilities differ by at most {published.worst_difference:.1e}")
         metrics = {
             "train": trained.figures,
@@ -116,9 +120,8 @@ class Attempt:
 
     def _open_folder(self) -> None:
         """Make the folder, or go on in the one there is; note what this attempt runs with."""
-        if self.makes_folder and (self.hold.attempt == 1 or not self.folder.path.exists()):
-            # A first attempt refuses a folder that exists: its checkpoints would be somebody else's.
-            ExperimentFolder.create(self.folder.results_dir, self.folder.id)
+        if self.made_at is not None:
+            ExperimentFolder.claim(self.folder.results_dir, self.folder.id, self.made_at, self.hold.attempt)
         self.folder.write_text(self.folder.config_yaml, self.plan.config.to_yaml())
         self.log.open(self.folder.logs_txt)
         self._write_environment()
@@ -128,6 +131,10 @@ class Attempt:
             copied = copy_checkpoints(source, self.folder.artifacts) if source.is_dir() else []
             if copied:
                 self._note(f"checkpoints taken over from {self.takes_over}: {', '.join(copied)}")
+            elif self.hold.attempt == 1:
+                told = f"{self.takes_over} has left no checkpoints to go on from: training begins at step 0"
+                self._note(told)
+                self.hold.event("warning", told)
 
     def _keep_data(self) -> None:
         """Store the exact rows as a version of the data, and what was wrong with them."""
@@ -156,12 +163,17 @@ class Attempt:
                     "public_name": source.public_name,
                     "revision": source.revision,
                 },
+                # Weights that nothing pins may change under the same name; who resumes compares.
+                "base_model_sha256": None if source.revision else self.plan.base.weights_sha256,
                 "dataset_sha256": self.plan.splits.fingerprint,
             },
         )
 
     def _hear(self, event: Event) -> None:
-        """Progress goes to the journal, the log, the row (by the lease) and the screen."""
+        """Progress goes to the journal, the log, the row (by the hold) and the screen."""
+        if event.kind == "saving":
+            self._hold_on()
+            return
         if event.kind in ("step", "evaluation"):
             values = {k: v for k, v in asdict(event).items() if k != "message" and v not in (None, {})}
             self.folder.append_json(self.folder.progress_jsonl, values)
@@ -181,15 +193,24 @@ class Attempt:
     def _note(self, text: str) -> None:
         self._hear(Event("note", text))
 
-    def _why_stop(self) -> str | None:
+    def _hold_on(self) -> None:
+        """Nothing is written by who lost the row. Raises: LeaseLost."""
         if self.hold.loss is not None:
-            return "lost its lease"
+            raise self.hold.loss
+
+    def _why_stop(self) -> str | None:
+        self._hold_on()
         return self.hold.stop_reason or self.stop_requested()
+
+    def _before_publishing(self) -> None:
+        """Ask once more whose row it is, and whether somebody cancelled. Raises: LeaseLost; Cancelled."""
+        self.hold.check()
+        if self.hold.stop_reason == "cancelled":
+            raise Cancelled
 
     def _stop(self, reason: str) -> str:
         hold = self.hold
-        if hold.loss is not None:
-            raise hold.loss
+        self._hold_on()
         if reason == "interrupted":
             self.log.line(f"paused (interrupted); resume with: finetune30 train --resume {hold.experiment_id}")
         elif reason == "paused":
@@ -201,8 +222,14 @@ class Attempt:
 
 
 def fail(hold: Hold, log: RunLog, fault: Exception) -> RunFailed:
-    """Say in log and row that the attempt failed, and why; the error to raise."""
-    failure = as_run_failure(fault)
+    """Say in log and row that the attempt failed, and why; the error to raise.
+
+    Where the row is another's by now nothing is said: what failed was perhaps only that.
+    """
+    failure = hold.loss or as_run_failure(fault)
+    if isinstance(failure, LeaseLost):
+        failure.experiment_id = hold.experiment_id
+        return failure
     failure.experiment_id = hold.experiment_id
     if isinstance(failure, DiskFull):
         failure.hint = (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.data.versions import VersionStore
-from finetune30.errors import LeaseLost, StateError
+from finetune30.errors import DiskFull, LeaseLost, StateError, StorageError
 from finetune30.experiments import (
     Experiment,
     ExperimentFolder,
@@ -97,8 +97,9 @@ def execute(order: Order, hold: Hold, checker: Standby | None = None) -> str | N
         try:
             log.open(folder.logs_txt)
             plan = prepare(order.config, VersionStore(order.data_dir), log.line)
-            _same_inputs(order.experiment_id, order.dataset_hash, plan, order.results_dir)
-            check_results_dir(order.results_dir, plan.disk_bytes)
+            for before in filter(None, (order.experiment_id, order.takes_over)):
+                _same_inputs(before, order.dataset_hash, plan, order.results_dir)
+            _check_space(order.results_dir, plan)
         except LeaseLost:
             raise
         except Exception as fault:  # as in ``Attempt``: the row must end
@@ -108,7 +109,7 @@ def execute(order: Order, hold: Hold, checker: Standby | None = None) -> str | N
             plan=plan,
             hold=hold,
             takes_over=order.takes_over,
-            makes_folder=False,
+            made_at=None,
             log=log,
             watch=lambda _: None,
             stop_requested=lambda: None,
@@ -221,7 +222,7 @@ def _attempt(
         plan=plan,
         hold=lease,
         takes_over=experiment.resumed_from if experiment.continues else None,
-        makes_folder=True,
+        made_at=experiment.created_at,
         log=log,
         watch=door.watch,
         stop_requested=door.stop_requested,
@@ -230,9 +231,10 @@ def _attempt(
     )
     with lease:
         stopped = attempt.carry_out()
-    if stopped is not None:
-        raise Stopped(store.get(experiment.id))
-    return store.get(experiment.id)
+    ended = store.get(experiment.id)
+    if stopped is not None or ended.status is not Status.SUCCESS:  # cancelled while it ended
+        raise Stopped(ended)
+    return ended
 
 
 def _way_on(ended: Experiment, source: Experiment | None) -> str:
@@ -274,6 +276,18 @@ def _same_inputs(experiment_id: str, dataset_hash: str | None, plan: Plan, resul
                 where="model.name",
                 hint=again,
             )
+
+
+def _check_space(results_dir: Path, plan: Plan) -> None:
+    """Refuse a disk on which the run would only fail later.
+
+    Raises: DiskFull; StorageError for a folder that cannot be used.
+    """
+    check_results_dir(results_dir, needed_bytes=0)
+    try:
+        check_results_dir(results_dir, plan.disk_bytes)
+    except StorageError as short:
+        raise DiskFull(short.message, where=short.where, hint=short.hint) from short
 
 
 def _claim(store: ExperimentStore, experiment: Experiment, heartbeat_s: float) -> Lease:

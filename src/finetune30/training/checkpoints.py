@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ TRAINER_STATE = "trainer_state.json"
 STAGING = ".staging-"
 REJECTED = ".rejected-"
 CLOCK = "TrainingClock"
+# Names what this process makes.
+_MINE = secrets.token_hex(4)
 _NAME = re.compile(r"^checkpoint-(\d+)$")
 
 
@@ -48,23 +51,32 @@ class Checkpoint:
     accuracies: tuple[float, ...] = ()
 
 
-def write(artifacts: Path, step: int, fill: Callable[[Path], None]) -> Path:
+def staging_for(artifacts: Path, name: str) -> Path:
+    """Where this process makes ``name``: another one that was thought dead cannot touch it by accident."""
+    return artifacts / f"{STAGING}{_MINE}-{name}"
+
+
+def write(
+    artifacts: Path, step: int, fill: Callable[[Path], None], still_ours: Callable[[], object] = lambda: None
+) -> Path:
     """Make ``checkpoint-<step>`` durable: all of it or nothing.
 
     Args:
         fill: Writes the checkpoint's files into the folder it is given.
+        still_ours: Asked before it is put into place; raises where the run is another's by now.
     Returns: The finished folder. One that is already there is left alone.
     Raises: OSError (ENOSPC and others) with every earlier checkpoint untouched.
     """
     final = artifacts / f"checkpoint-{step}"
     if final.exists():  # whole: ``newest`` has set damaged ones aside
         return final
-    staging = artifacts / f"{STAGING}checkpoint-{step}"
+    staging = staging_for(artifacts, f"checkpoint-{step}")
     remove(staging)
     staging.mkdir(parents=True)
     try:
         fill(staging)
         _seal(staging, step)
+        still_ours()
         put_in_place(staging, final)
     finally:
         remove(staging)

@@ -17,7 +17,8 @@ class Event:
 
     Attributes:
         kind: ``note`` (a sentence), ``experiment`` (its id is the message: the row now exists),
-            ``step`` (every logging step), ``evaluation``, ``checkpoint``.
+            ``step`` (every logging step), ``evaluation``, ``checkpoint``, ``saving`` (files are about to be
+            put into place: raise to prevent that).
         message: For people; empty for ``step``.
         step: Optimizer steps done, of ``total``.
         loss: Mean training loss since the last ``step`` event.
@@ -27,7 +28,7 @@ class Event:
         metrics: Of an ``evaluation``: accuracy, f1_macro, loss.
     """
 
-    kind: Literal["note", "experiment", "step", "evaluation", "checkpoint"]
+    kind: Literal["note", "experiment", "step", "evaluation", "checkpoint", "saving"]
     message: str = ""
     step: int = 0
     total: int = 0

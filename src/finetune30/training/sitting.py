@@ -116,7 +116,7 @@ class Sitting:
                 return TrainedAdapter(None, 0, schedule.stopped, {}, {})
             best = checkpoints.best(self.artifacts)
             figures = {**self._figures(trainer, shape, total), "best_step": best.step}
-            folder = self.artifacts / f"{checkpoints.STAGING}final_model"
+            folder = checkpoints.staging_for(self.artifacts, "final_model")
             trainer.write_best(best.folder, folder, untrained)
         return TrainedAdapter(folder, best.step, schedule.stopped, figures, {})
 

@@ -245,6 +245,10 @@ class AdapterTrainer(Trainer):
         if self.peers.first:
             self._write_checkpoint(drawn)
 
+    def _still_ours(self) -> None:
+        """Whoever listens raises here when the run is another's by now, and nothing more is written."""
+        self.progress(Event("saving", step=self.state.global_step, total=self.state.max_steps))
+
     def _write_checkpoint(self, drawn: list[dict[str, torch.Tensor]]) -> None:
         step, artifacts = self.state.global_step, Path(self.args.output_dir)
         self.state.stateful_callbacks[checkpoints.CLOCK] = {
@@ -253,7 +257,8 @@ class AdapterTrainer(Trainer):
         }
         # transformers restores the checkpoint's figure; ours may be smaller since memory ran out.
         self.state.train_batch_size = self.args.per_device_train_batch_size
-        checkpoints.write(artifacts, step, lambda folder: self._fill(folder, drawn))
+        checkpoints.write(artifacts, step, lambda folder: self._fill(folder, drawn), self._still_ours)
+        self._still_ours()
         gone = checkpoints.retain(artifacts, self.fastest_within)
         removed = f"; removed {', '.join(f'checkpoint-{s}' for s in gone)}" if gone else ""
         self.progress(Event("checkpoint", f"checkpoint-{step} saved{removed}", step=step, total=self.state.max_steps))
