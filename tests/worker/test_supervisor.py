@@ -208,6 +208,7 @@ def test_a_run_past_its_time_fails_and_says_so(bench: Bench) -> None:
     row = bench.run(f"{IGNORES}{FOREVER}", max_runtime_s=0.5)
 
     assert (row.status, (row.error or {})["code"]) == (Status.FAILURE, "timed_out")
+    assert f"finetune30 jobs retry {row.id} --max-runtime" in (row.error or {})["hint"]
     assert "0.5 s" in (row.error or {})["message"]
 
 

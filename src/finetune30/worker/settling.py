@@ -110,7 +110,7 @@ class Settlement:
         limit = min(limit for limit in (row.max_runtime_s, settings.max_runtime_s) if limit)
         return TimedOut(
             f"it ran longer than the {limit:g} s an attempt may take",
-            hint=f"go on from its last checkpoint with more time: finetune30 train --resume {row.id}",
+            hint=f"with more time: finetune30 jobs retry {row.id} --max-runtime {max(60.0, 2 * limit):.0f}",
         )
 
     def _finish(self, status: Status, **values: Any) -> None:
