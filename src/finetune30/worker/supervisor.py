@@ -95,16 +95,8 @@ class Supervisor:
     def _start(self) -> AttemptProcess:
         """The process, its order sent. Raises: Finetune30Error, OSError where this machine cannot start one."""
         settings, row = self._office.settings, self._claimed.experiment
-        folder = ExperimentFolder(settings.results_dir, row.id)
         # It is made here: it holds the output of a process that fails while it imports.
-        if not folder.path.exists():
-            folder = ExperimentFolder.create(settings.results_dir, row.id)
-        elif self._claimed.attempt == 1:
-            raise StateError(
-                "a folder with its name is there already, expected none before the first attempt",
-                where=str(folder.path),
-                hint=f"its checkpoints are another run's: move it away, then: finetune30 jobs retry {row.id}",
-            )
+        folder = ExperimentFolder.claim(settings.results_dir, row.id, row.created_at, self._claimed.attempt)
         # Two databases may give the same id in the same second: a name alone would not be its own.
         mark = f"{row.id}/{self._claimed.attempt}/{secrets.token_hex(8)}"
         process = AttemptProcess(self._office.trainer, mark, self._seat, self._desk, folder.logs_txt)
