@@ -1,7 +1,7 @@
 """``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
 
-``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, scale, faults,
-validation, training.
+``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, login, scale,
+faults, validation, training.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks import faults, jobs, scale, startup, validation, whole_run
+from benchmarks import faults, jobs, login, scale, startup, validation, whole_run
 from finetune30.bench.training import FULL, run
 from finetune30.monitoring import environment_report
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "startup": startup.measure,
     "whole_run": whole_run.measure,
     "jobs": jobs.measure,
+    "login": login.measure,
     "scale": scale.measure,
     "faults": faults.measure,
     "validation": validation.measure,

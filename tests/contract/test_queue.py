@@ -123,6 +123,17 @@ def test_g20_a_quota_holds_against_submissions_at_once(queue: Queue, store: Expe
     assert len(store.find()) == 3
 
 
+def test_who_goes_on_from_another_is_held_to_its_data(queue: Queue, store: ExperimentStore) -> None:
+    origin = {"resumed_from": "a_20260101_000000", "dataset_hash": "f" * 64}
+
+    assert store.get(submit(queue, continues=True, **origin)).dataset_hash == "f" * 64
+    assert store.get(submit(queue, continues=False, **origin)).dataset_hash is None
+    wish = Wish(idempotency_key="k1", continues=True, **origin)  # type: ignore[arg-type]
+    first, _ = queue.submit(ExperimentConfig(), "ana", tz="UTC", wish=wish)
+    again = Wish(idempotency_key="k1", continues=True, resumed_from=origin["resumed_from"])
+    assert queue.submit(ExperimentConfig(), "ana", tz="UTC", wish=again) == (first, False)  # no part of what is said
+
+
 # Whose turn --------------------------------------------------------------------------------------
 
 
@@ -234,8 +245,10 @@ def test_a_retry_waits_a_little_and_others_go_first(queue: Queue) -> None:
     assert row.not_before is not None
     assert nothing_for(queue)
     other = submit(queue)
+    assert list(queue.delays()) == [id]
     assert take(queue).experiment.id == other
     _set(queue, "not_before = not_before - 2000", id)
+    assert queue.delays() == {}
     again = take(queue, W2)
     assert (again.experiment.id, again.attempt, again.experiment.not_before) == (id, 2, None)
 

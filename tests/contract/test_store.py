@@ -510,6 +510,9 @@ def test_filters_narrow_and_sorting_orders_alike_everywhere(store: ExperimentSto
     assert names(store, min_accuracy=0.8) == ["alpha"]
     assert names(store, max_runtime=10) == ["alpha"]
     assert names(store, status=Status.PENDING) == ["ÄPFEL"]
+    assert names(store, ended=False) == ["ÄPFEL"]
+    assert names(store, ended=True, sort_by="finished_at", limit=2) == ["gamma_x", "Beta 1.0"]
+    assert (store.count(), store.count(ended=True, limit=1), store.count(status=Status.FAILURE)) == (4, 3, 0)
     assert names(store, name="BETA") == ["Beta 1.0"]
     assert names(store, name="äpf") == ["ÄPFEL"]
     assert names(store, name="%") == []

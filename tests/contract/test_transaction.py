@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from finetune30 import database
-from finetune30.access import Role, Users
+from finetune30.access import Audit, Role, Users
+from finetune30.config import ExperimentConfig
 from finetune30.errors import StateError
+from finetune30.experiments import ExperimentStore, Queue, Status, Wish
 
 PASSWORD = "correct horse battery"
 
@@ -77,6 +81,48 @@ def test_work_for_after_the_commit_is_done_then_and_not_after_a_roll_back(engine
     outer_and_inner(fails=False)
     assert done == ["outer", "inner"]
     assert not database.in_transaction(engine)
+
+
+def test_a_job_and_its_audit_row_are_made_and_cancelled_together_or_not_at_all(engine: Engine, tmp_path: Path) -> None:
+    """As the API does it: one transaction around two rooms that do not know each other."""
+    queue, store = Queue(engine, 60, 3), ExperimentStore(engine, 60)
+    audit = Audit(engine, b"Qp7sYv2nTd8gBk4mXc1wZr6hJf9aLe3u", tmp_path / "anchor")
+    config = ExperimentConfig(experiment_name="reviews")
+
+    def note(connection: Connection, action: str, target: str) -> None:
+        audit.record(
+            connection,
+            actor_id=None,
+            actor_name="ana",
+            role="user",
+            action=action,
+            target=target,
+            outcome="ok",
+            address="",
+            request_id="",
+        )
+
+    def submit(fails: bool) -> str:
+        with database.write(engine) as connection:
+            job, made = queue.submit(config, "ana", tz="UTC", wish=Wish(idempotency_key="k"))
+            note(connection, "train", job.id)
+            if fails:
+                raise ZeroDivisionError
+        assert made
+        return job.id
+
+    with pytest.raises(ZeroDivisionError):
+        submit(fails=True)
+    assert (store.find(), audit.find()) == ([], [])
+
+    job = submit(fails=False)
+    with database.write(engine) as connection:
+        store.cancel(job)
+        note(connection, "cancel", job)
+
+    assert store.get(job).status is Status.REVOKED
+    assert [(row.action, row.target) for row in audit.find()] == [("cancel", job), ("train", job)]
+    assert audit.verify().ok
 
 
 def test_a_foreign_connection_has_no_after(engine: Engine) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from finetune30.config import from_mapping
+from finetune30.experiments import Status, open_store
+from finetune30.settings import get_settings
 from tests.e2e.conftest import Workplace
 
 WEIGHTS = Path("artifacts") / "final_model" / "adapter_model.safetensors"
@@ -88,7 +91,8 @@ def test_a_run_that_is_alive_is_not_run_twice(workplace: Workplace) -> None:
     assert second.json["error"]["code"] == "already_claimed"
 
 
-def test_a_cancelled_run_ends_revoked_and_resuming_it_is_a_new_run(workplace: Workplace) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["", "after one that failed before it had a checkpoint"])
+def test_a_cancelled_run_ends_revoked_and_resuming_it_is_a_new_run(workplace: Workplace, again: bool) -> None:
     process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=200", "--json")
     folder = _wait_for_step(workplace, process, 3)
     assert workplace.call("runs", "cancel", folder.name).code == 0
@@ -96,21 +100,31 @@ def test_a_cancelled_run_ends_revoked_and_resuming_it_is_a_new_run(workplace: Wo
     assert process.returncode == 1, err
     assert json.loads(out.splitlines()[-1])["status"] == "REVOKED"
 
-    again = workplace.start("train", "--resume", folder.name, "--json")
-    time.sleep(0.1)
+    named = _failed_at_once(workplace, folder.name) if again else folder.name
+    process = workplace.start("train", "--resume", named, "--json")
     try:
         deadline = time.monotonic() + 120
         while not (new := [p for p in workplace.results.glob("tiny_*") if p != folder and (p / "logs.txt").exists()]):
             assert time.monotonic() < deadline
-            assert again.poll() is None
+            assert process.poll() is None
             time.sleep(0.02)
-        _wait_for_step_in(new[0], again)
+        _wait_for_step_in(new[0], process)
     finally:
-        os.killpg(again.pid, signal.SIGKILL)
-        again.communicate()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     assert workplace.row(new[0].name).resumed_from == folder.name
     assert "resuming from checkpoint-" in (new[0] / "logs.txt").read_text()
     assert workplace.row(folder.name).status == "REVOKED"
+
+
+def _failed_at_once(workplace: Workplace, before: str) -> str:
+    """A run that was to go on from another one's checkpoints and failed before it had taken them over."""
+    store = open_store(get_settings())
+    config = from_mapping(workplace.row(before).config)
+    row = store.create(config, "ana", tz="UTC", resumed_from=before, claimed_by="w1")
+    store.finish(row.id, row.attempt, "w1", Status.FAILURE)
+    store.close()
+    return row.id
 
 
 def _wait_for_step_in(folder: Path, process) -> None:

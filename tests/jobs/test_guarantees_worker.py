@@ -245,9 +245,9 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("kind", ["E"])
-def test_a_job_that_runs_too_long_is_ended_even_if_it_is_deaf(site: Plant) -> None:
-    job = site.submit("deaf stubborn steps.1000", max_runtime_s=1.0)
+def test_a_job_that_runs_too_long_is_ended_even_if_it_is_deaf(make_plant: Callable[..., Plant]) -> None:
+    site = make_plant("E", MAX_RUNTIME_S=1)
+    job = site.submit("deaf stubborn steps.1000")
     site.worker()
 
     row = site.settle([job])[job]

@@ -17,7 +17,7 @@ import pytest
 
 import finetune30
 from finetune30.errors import BadInput, DataError, IdempotencyConflict, ModelError, NotFound, QuotaExceeded, StateError
-from finetune30.experiments import Status, Wish
+from finetune30.experiments import ExperimentFolder, Status, Wish
 from finetune30.jobs import Jobs
 from tests.jobs.plant import Plant, config
 from tests.proxy import Proxy
@@ -306,16 +306,26 @@ def test_the_longest_runtime_is_what_the_operator_allows_unless_less_is_asked(ma
     assert plant.get(plant.submit(max_runtime_s=60.0)).max_runtime_s == 60
     with pytest.raises(BadInput, match="at most 600"):
         plant.submit(max_runtime_s=601.0)
+    with pytest.raises(BadInput, match="at least 10"):
+        plant.submit(max_runtime_s=9.0)
 
 
 # Again --------------------------------------------------------------------------------------------------
 
 
-def ended(plant: Plant, status: Status) -> str:
+def ended(plant: Plant, status: Status, *, checkpoint: bool = True) -> str:
     """A job that a worker has run to this end."""
-    job = plant.submit(priority=4, max_runtime_s=99.0)
+    return end(plant, plant.submit(priority=4, max_runtime_s=99.0), status, checkpoint=checkpoint)
+
+
+def end(plant: Plant, job: str, status: Status, *, checkpoint: bool = True) -> str:
+    """Run the only job that waits to this end, with a checkpoint or without."""
     taken = plant.queue.claim_next("w1", queues=("train",), free=1, total=1)
     assert taken is not None
+    assert taken.experiment.id == job
+    folder = ExperimentFolder.create(plant.settings.results_dir, job)
+    if checkpoint:
+        (folder.artifacts / "checkpoint-8").mkdir()
     plant.store.finish(job, taken.attempt, "w1", status)
     return job
 
@@ -339,6 +349,56 @@ def test_a_failed_job_goes_on_as_a_new_one_which_others_may_not_do_at_once(site:
     assert site.jobs.retry(job, "ana").id != again.id
 
 
+def test_a_retry_of_a_retry_goes_on_from_where_the_checkpoints_are(site: Plant) -> None:
+    first = ended(site, Status.FAILURE)
+    second = end(site, site.jobs.retry(first, "ana").id, Status.FAILURE, checkpoint=False)
+    third = end(site, site.jobs.retry(second, "ana").id, Status.FAILURE, checkpoint=False)
+
+    again = site.jobs.retry(second, "ana")
+
+    assert (site.get(third).resumed_from, site.get(third).continues) == (first, True)
+    assert (again.resumed_from, again.continues, again.status) == (first, True, Status.PENDING)
+    for one in (first, second, third):  # they share their checkpoints
+        with pytest.raises(StateError, match=f"{one} is already continued by {again.id}"):
+            site.jobs.retry(one, "bob")
+
+
+def test_who_goes_on_is_held_to_the_rows_that_the_checkpoints_were_trained_on(site: Plant) -> None:
+    first = site.submit()
+    taken = site.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    assert taken is not None
+    plan = {"config": taken.experiment.config, "fingerprint": taken.experiment.fingerprint, "dataset_hash": "f" * 64}
+    site.store.record_plan(first, 1, "w1", **plan)
+    (ExperimentFolder.create(site.settings.results_dir, first).artifacts / "checkpoint-8").mkdir()
+    site.store.finish(first, 1, "w1", Status.FAILURE)
+    second = end(site, site.jobs.retry(first, "ana").id, Status.FAILURE, checkpoint=False)
+
+    assert site.get(second).dataset_hash == "f" * 64
+    assert site.jobs.retry(second, "ana").dataset_hash == "f" * 64
+    assert site.jobs.retry(second, "ana", fresh=True).dataset_hash is None
+
+
+def test_what_left_no_checkpoint_begins_anew_and_says_so(site: Plant) -> None:
+    job = ended(site, Status.FAILURE, checkpoint=False)
+
+    again = site.jobs.retry(job, "ana")
+
+    assert (again.resumed_from, again.continues) == (job, False)
+    with pytest.raises(StateError, match=f"{job} is already run again by {again.id}"):
+        site.jobs.retry(job, "bob")
+    end(site, again.id, Status.FAILURE, checkpoint=False)
+    assert site.jobs.retry(again.id, "ana").resumed_from == again.id
+
+
+def test_a_retry_outlives_the_job_whose_checkpoints_are_deleted(site: Plant) -> None:
+    first = ended(site, Status.FAILURE)
+    second = end(site, site.jobs.retry(first, "ana").id, Status.FAILURE, checkpoint=False)
+    site.store.delete(first)
+    ExperimentFolder(site.settings.results_dir, first).delete()
+
+    assert not site.jobs.retry(second, "ana").continues
+
+
 def test_a_job_that_succeeded_runs_anew(site: Plant) -> None:
     job = ended(site, Status.SUCCESS)
 
@@ -360,6 +420,33 @@ def test_a_job_runs_anew_though_some_who_ran_it_before_are_forgotten(site: Plant
     assert third.id != second.id
     assert fourth.id != second.id
     assert fourth.status is Status.PENDING
+
+
+def test_a_retry_may_ask_for_more_time_another_priority_and_another_queue(make_plant: MakePlant) -> None:
+    plant = make_plant("E", QUEUES="train,large")
+    job = ended(plant, Status.FAILURE)
+
+    again = plant.jobs.retry(job, "ana", max_runtime_s=7200.0, priority=-3, queue="large")
+
+    assert (again.max_runtime_s, again.priority, again.queue, again.continues) == (7200, -3, "large", True)
+    with pytest.raises(BadInput, match="there is no queue 'huge'"):
+        plant.jobs.retry(job, "ana", fresh=True, queue="huge")
+
+
+def test_two_who_retry_at_the_same_moment_with_other_wishes_do_not_both_go_on(site: Plant) -> None:
+    job = ended(site, Status.FAILURE)
+
+    def retry(number: int) -> str:
+        try:
+            return site.jobs.retry(job, "ana", priority=number).id
+        except StateError:  # and no IdempotencyConflict: nobody gave a key
+            return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(retry, range(8)))
+
+    assert len(made - {""}) == 1
+    assert len(site.store.find(resumed_from=job)) == 1
 
 
 def test_two_who_retry_at_the_same_moment_get_one_job(site: Plant) -> None:

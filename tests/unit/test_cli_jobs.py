@@ -9,6 +9,7 @@ import pytest
 from tests.cli_cases import Cli, run_here
 
 from finetune30.cli.user import local_user
+from finetune30.config import ExperimentConfig
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.jobs import Jobs
 from finetune30.settings import Settings, get_settings
@@ -93,6 +94,42 @@ def test_a_person_is_told_when_a_job_will_start(cli: Cli, queue: Jobs) -> None:
     assert "place 2 in the queue, starts in about 10m 00s" in cli("jobs", "submit").out
 
 
+def test_a_job_that_is_tried_again_in_a_while_says_so(cli: Cli, queue: Jobs) -> None:
+    queue.queue.seen("w1", host="here", slots=1, busy=0, queues=["train"])
+    job = submitted(cli)
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    error = {"code": "killed", "message": "ended by signal 9", "where": None, "hint": None}
+    queue.queue.release(job, 1, "w1", error=error, delay_s=600)
+
+    assert "is tried again in about" in cli("jobs", "show", job).out
+    listed = cli("jobs", "list").out
+    assert "tried again in about" in listed
+    assert "as soon as a worker looks" not in listed
+    shown = cli("jobs", "show", job, "--json").json
+    assert shown["position"] == 1
+    assert shown["starts_in_s"] > 60
+    other = cli("jobs", "submit")  # it need not wait for that
+    assert "next in the queue, starts as soon as a worker looks" in other.out
+    assert [one["position"] for one in cli("jobs", "list", "--json").json["jobs"]] == [1, 2]
+    assert cli("jobs", "list", "--json").json["jobs"][1]["task_id"] == job
+
+
+def test_a_job_that_no_worker_has_the_devices_for_says_so(cli: Cli, queue: Jobs) -> None:
+    queue.queue.seen("w1", host="here", slots=1, busy=0, queues=["train"])
+    told = cli("jobs", "submit", "--set", "training.num_processes=2")
+
+    assert "no worker has 2 devices" in told.out
+    assert "as soon as a worker looks" not in told.out
+    assert "no worker has 2 devices" in told.err
+    job = told.out.split()[0]
+    assert cli("jobs", "show", job, "--json").json["starts_in_s"] is None
+    assert "no worker has 2 devices" in cli("jobs", "list").err
+
+    queue.queue.seen("w2", host="there", slots=2, busy=0, queues=["train"])
+    assert "next in the queue, starts as soon as a worker looks" in cli("jobs", "show", job).out
+    assert cli("jobs", "list").err == ""
+
+
 def test_the_list_shows_what_runs_then_what_waits_in_its_order(cli: Cli, queue: Jobs) -> None:
     running = submitted(cli)
     queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
@@ -109,6 +146,32 @@ def test_the_list_shows_what_runs_then_what_waits_in_its_order(cli: Cli, queue: 
     assert [job["task_id"] for job in revoked] == [ended]
 
 
+def test_the_list_for_people_ends_with_the_newest_that_ended(cli: Cli, queue: Jobs) -> None:
+    def make() -> str:
+        return queue.submit(ExperimentConfig(), "ana").id
+
+    ended = [make() for _ in range(23)]
+    for one in [*ended[1:], ended[0]]:  # the first one made is the last one to end
+        queue.cancel(one)
+    waiting = [make() for _ in range(2)]
+
+    listed = cli("jobs", "list")
+    shown = [line.split()[0] for line in listed.out.splitlines()[1:]]
+    newest = [one.id for one in queue.store.find(ended=True, sort_by="finished_at")]
+    assert shown == [*waiting, *newest[:20]]
+    assert ended[0] in shown
+    last = "3 older ones are not shown; see all with: finetune30 jobs list --all, or some with --limit N\n"
+    assert listed.err.endswith(last)
+
+    assert len(cli("jobs", "list", "--all").out.splitlines()) == 26
+    assert "not shown" not in cli("jobs", "list", "--all").err + cli("jobs", "list", "--limit", "25").err
+    assert len(cli("jobs", "list", "--json").json["jobs"]) == 25
+    few = cli("jobs", "list", "--status", "revoked", "--limit", "2")
+    assert [line.split()[0] for line in few.out.splitlines()[1:]] == newest[:2]
+    assert few.err.startswith("21 more are not shown")
+    assert "--all and --limit" in cli("jobs", "list", "--all", "--limit", "3").err
+
+
 def test_pause_resume_cancel_and_retry_say_what_happens_next(cli: Cli) -> None:
     job = submitted(cli)
     paused = cli("jobs", "pause", job)
@@ -118,11 +181,38 @@ def test_pause_resume_cancel_and_retry_say_what_happens_next(cli: Cli) -> None:
     assert cli("jobs", "cancel", job).out == f"{job} is REVOKED\n"
 
     again = cli("jobs", "retry", job, "--json").json
-    assert (again["resumed_from"], again["continues"], again["status"]) == (job, True, "PENDING")
+    assert (again["resumed_from"], again["continues"], again["status"]) == (job, False, "PENDING")
     twice = cli("jobs", "retry", job)
     assert twice.code == 2
-    assert f"already continued by {again['task_id']}" in twice.err
+    assert f"already run again by {again['task_id']}" in twice.err
     assert cli("jobs", "retry", job, "--fresh", "--json").json["continues"] is False
+
+
+def test_a_retry_says_from_where_it_begins(cli: Cli) -> None:
+    first = submitted(cli)
+    cli("jobs", "cancel", first)
+    anew = cli("jobs", "retry", first).out
+    assert f"; begins at step 0: {first} left no checkpoint to go on from" in anew
+    second = anew.split()[0]
+    cli("jobs", "cancel", second)
+
+    (ExperimentFolder.create(get_settings().results_dir, second).artifacts / "checkpoint-3").mkdir()
+
+    on = cli("jobs", "retry", second).out
+    assert f"; goes on from the checkpoints of {second}" in on
+    cli("jobs", "cancel", on.split()[0])
+    assert cli("jobs", "retry", second, "--fresh").out.endswith("; begins at step 0\n")
+
+
+def test_a_job_that_timed_out_can_be_given_more_time(cli: Cli, queue: Jobs) -> None:
+    job = submitted(cli, "--max-runtime", "10m")
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    queue.store.finish(job, 1, "w1", Status.FAILURE)
+
+    again = cli("jobs", "retry", job, "--max-runtime", "2h", "--priority", "5", "--queue", "train", "--json").json
+
+    assert (again["max_runtime_s"], again["priority"], again["resumed_from"]) == (7200, 5, job)
+    assert "--max-runtime is 'long'" in cli("jobs", "retry", job, "--max-runtime", "long").err
 
 
 def test_a_running_job_is_paused_at_its_next_checkpoint_and_goes_on_if_resumed_before(cli: Cli, queue: Jobs) -> None:
@@ -166,6 +256,30 @@ def test_the_log_of_a_job_is_that_of_its_run(cli: Cli) -> None:
     assert cli("jobs", "logs", job, "-f").out == "began\n"
 
 
+def test_a_job_that_ended_without_a_log_says_so_and_why(cli: Cli, queue: Jobs) -> None:
+    cancelled, failed = submitted(cli), submitted(cli)
+    cli("jobs", "cancel", cancelled)
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+    error = {"code": "crashed", "message": "no such program", "where": "python9", "hint": "install it"}
+    queue.store.finish(failed, 1, "w1", Status.FAILURE, error=error)
+
+    for more in ((), ("-f",)):
+        told = cli("jobs", "logs", failed, *more)
+        assert (told.code, told.out) == (0, "")
+        assert told.err == f"{failed} ended as FAILURE without a log: python9: no such program; install it\n"
+        assert cli("jobs", "logs", cancelled, *more).err == f"{cancelled} ended as REVOKED before it began: no log\n"
+
+
+def test_who_would_resume_what_a_worker_runs_is_told_of_the_queue(cli: Cli, queue: Jobs) -> None:
+    job = submitted(cli)
+    queue.queue.claim_next("w1", queues=("train",), free=1, total=1)
+
+    refused = cli("train", "--resume", job, "--json")
+
+    assert (refused.code, refused.json["error"]["code"]) == (2, "already_claimed")
+    assert f"finetune30 jobs pause {job}" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -174,6 +288,7 @@ def test_the_log_of_a_job_is_that_of_its_run(cli: Cli) -> None:
         (["submit", "--queue", "large"], "there is no queue 'large'; there is train"),
         (["submit", "--max-runtime", "soon"], "--max-runtime is 'soon', expected seconds"),
         (["submit", "--max-runtime", "0"], "--max-runtime is '0'"),
+        (["submit", "--max-runtime", "5s"], "the longest runtime is 5 s, expected at least 10"),
         (["submit", "--idempotency-key", ""], "has 0 characters, expected 1 to 200"),
         (["submit", "--idempotency-key", "x" * 201], "has 201 characters"),
         (["submit", "--set", "lora.rr=2"], "did you mean lora.r?"),

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from finetune30 import database
 from finetune30.config import ExperimentConfig
-from finetune30.errors import DiskFull, NotFound, StorageError
+from finetune30.errors import DiskFull, NotFound, StateError, StorageError
 from finetune30.experiments import ExperimentFolder, ExperimentStore, check_results_dir, open_store
 from finetune30.experiments.folder import is_run_folder, storage_faults
 from finetune30.experiments.garbage import Kind, find_garbage, remove_garbage
@@ -56,13 +56,13 @@ def test_a_later_attempt_goes_on_in_its_folder_and_no_other_run_does(results: Pa
     assert mine.artifacts.is_dir()
 
     for attempt in (1, 2):  # the same id in another database, made in the same second
-        with pytest.raises(StorageError, match="belongs to another run"):
+        with pytest.raises(StateError, match="belongs to another run"):
             ExperimentFolder.claim(results, ID, 1_790_000_000.5, attempt)
 
 
 def test_a_folder_from_before_folders_were_marked_is_its_runs(results: Path) -> None:
     a_run(results)
-    with pytest.raises(StorageError, match="belongs to another run"):
+    with pytest.raises(StateError, match="belongs to another run"):
         ExperimentFolder.claim(results, ID, 1.0, attempt=1)
     assert ExperimentFolder.claim(results, ID, 1.0, attempt=2).config_yaml.is_file()
 

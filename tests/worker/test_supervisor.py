@@ -127,7 +127,7 @@ def test_a_worker_that_cannot_start_the_process_gives_the_job_back(bench: Bench)
     Supervisor(replace(bench.office, trainer=("/no/such/program",)), claimed, Seat(1)).carry_out()
 
     row = bench.store.get(job)
-    assert (row.status, row.failures) == (Status.PENDING, 1)
+    assert (row.status, row.failures) == (Status.PENDING, 0)
 
 
 def test_a_first_attempt_does_not_go_on_in_a_folder_of_somebody_else(bench: Bench) -> None:
@@ -208,6 +208,7 @@ def test_a_run_past_its_time_fails_and_says_so(bench: Bench) -> None:
     row = bench.run(f"{IGNORES}{FOREVER}", max_runtime_s=0.5)
 
     assert (row.status, (row.error or {})["code"]) == (Status.FAILURE, "timed_out")
+    assert f"finetune30 jobs retry {row.id} --max-runtime" in (row.error or {})["hint"]
     assert "0.5 s" in (row.error or {})["message"]
 
 

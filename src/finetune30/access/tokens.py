@@ -138,6 +138,7 @@ class Tokens:
 
     def _forget_ended(self, connection: Connection) -> None:
         ended = select(sessions.c.id).where(sessions.c.expires_at < now()).limit(100)
+        ended = ended.with_for_update(skip_locked=True)  # two logins at once must not wait for each other
         connection.execute(delete(sessions).where(sessions.c.id.in_(ended)))
 
 

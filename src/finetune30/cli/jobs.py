@@ -6,6 +6,7 @@ A mere look makes nothing. Neighbours: ``finetune30.jobs`` does the work, ``jobs
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,10 @@ from finetune30.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from finetune30.experiments import Experiment
-    from finetune30.jobs import Jobs
+    from finetune30.jobs import Jobs, Place
+
+# Of those that have ended, unless more are asked for.
+_ENDED_SHOWN = 20
 
 app = typer.Typer(help="Submit trainings to a queue; workers run them.", no_args_is_help=True)
 
@@ -78,9 +82,10 @@ def list_jobs(
         str | None, typer.Option(help="PENDING, STARTED, SUCCESS, FAILURE or REVOKED.", case_sensitive=False)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what ended before the newest 20.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs: what runs, what waits in the order it will start, what has ended."""
+    """List jobs: what runs, what waits in the order it will start, what has ended (the newest 20)."""
     wanted_status = runs.status_of(status)
     from finetune30.cli import jobs_shown, shown
     from finetune30.errors import UsageError
@@ -88,17 +93,26 @@ def list_jobs(
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}, expected at least 1")
+    if limit is not None and everything:
+        raise UsageError("both --all and --limit were given, expected one of them")
     settings = get_settings()
     jobs = _open(settings)
     places = jobs.places()
-    found = jobs_shown.in_turn(jobs.store.find(status=wanted_status), places)[:limit]
+    ended = _ENDED_SHOWN if limit is None and not everything and not as_json else limit
+    found = jobs.store.find(status=wanted_status, ended=False)
+    found += jobs.store.find(status=wanted_status, ended=True, sort_by="finished_at", limit=ended)
+    found = jobs_shown.in_turn(found, places)[:limit]
     if as_json:
         _print({"jobs": [telling.summary(one, places.get(one.id)) for one in found]})
         return
     shown.console().print(jobs_shown.table(found, places, settings.zone))
     if not found:
         _note("no jobs")
-    _note_missing_workers(jobs, {one.queue for one in found if one.id in places})
+    _note_missing_workers(jobs, ((one, places.get(one.id)) for one in found))
+    if (rest := jobs.store.count(status=wanted_status) - len(found)) > 0:
+        which = "more" if limit else "older one" if rest == 1 else "older ones"
+        verb = "is" if rest == 1 else "are"
+        _note(f"{rest} {which} {verb} not shown; see all with: finetune30 jobs list --all, or some with --limit N")
 
 
 @app.command()
@@ -126,7 +140,7 @@ def show(job_id: Id, as_json: AsJson = False) -> None:
     if events:
         screen.print()
         screen.print(jobs_shown.events_table(events, settings.zone))
-    _note_missing_workers(jobs, {found.queue} if place else set())
+    _note_missing_workers(jobs, [(found, place)])
 
 
 @app.command()
@@ -159,12 +173,21 @@ def resume(job_id: Id, as_json: AsJson = False) -> None:
 def retry(
     job_id: Id,
     fresh: Annotated[bool, typer.Option("--fresh", help="From the beginning, not from its checkpoints.")] = False,
+    priority: Annotated[int | None, typer.Option(help="Another priority than before, -100 to 100.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Another of QUEUES than before.")] = None,
+    max_runtime: Annotated[
+        str | None, typer.Option("--max-runtime", help="Another longest time of an attempt: 90, 30m, 2h.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run an ended job again as a new one: a failed or cancelled one goes on from its checkpoints."""
+    longest_s = wanted.seconds(max_runtime, "--max-runtime")
     jobs = _open(get_settings())
     before = jobs.store.match(job_id)
-    _tell(jobs, jobs.retry(before.id, local_user(), fresh=fresh), as_json)
+    job = jobs.retry(before.id, local_user(), fresh=fresh, queue=queue, priority=priority, max_runtime_s=longest_s)
+    from finetune30.cli import jobs_shown
+
+    _tell(jobs, job, as_json, jobs_shown.begins(job, before, fresh=fresh))
 
 
 @app.command()
@@ -182,13 +205,13 @@ def _open(settings: Settings, *, create: bool = False) -> Jobs:
     return Jobs(settings, create=create)
 
 
-def _tell(jobs: Jobs, job: Experiment, as_json: bool) -> None:
-    """The job somebody has just set on its way."""
+def _tell(jobs: Jobs, job: Experiment, as_json: bool, more: str = "") -> None:
+    """The job somebody has just set on its way, and what ``more`` there is to say of it."""
     from finetune30.cli import jobs_shown
 
     place = jobs.place(job.id)
-    _answer(jobs, job, f"{job.id}  {jobs_shown.standing(job, place)}", as_json)
-    _note_missing_workers(jobs, {job.queue} if place else set())
+    _answer(jobs, job, f"{job.id}  {jobs_shown.standing(job, place)}{more}", as_json)
+    _note_missing_workers(jobs, [(job, place)])
 
 
 def _answer(jobs: Jobs, job: Experiment, told: str, as_json: bool) -> None:
@@ -200,13 +223,17 @@ def _answer(jobs: Jobs, job: Experiment, told: str, as_json: bool) -> None:
         typer.echo(told)
 
 
-def _note_missing_workers(jobs: Jobs, queues: set[str]) -> None:
+def _note_missing_workers(jobs: Jobs, waiting: Iterable[tuple[Experiment, Place | None]]) -> None:
     """Say so where something waits that nobody will take."""
-    for queue in sorted(queues):
-        if not jobs.slots(queue):
-            serves = "" if queue == jobs.settings.queues[0] else f" that serves {queue}"
-            command = "finetune30 worker" + (f" --queues {queue}" if serves else "")
-            _note(f"no worker{serves} is running; start one with: {command}")
+    from finetune30.cli import jobs_shown
+
+    placed = [(job, place) for job, place in waiting if place is not None]
+    for queue in sorted({job.queue for job, place in placed if not place.slots}):
+        serves = "" if queue == jobs.settings.queues[0] else f" that serves {queue}"
+        command = "finetune30 worker" + (f" --queues {queue}" if serves else "")
+        _note(f"no worker{serves} is running; start one with: {command}")
+    for job in {(job.queue, job.devices): job for job, place in reversed(placed) if place.too_large}.values():
+        _note(f"{job.id}: {jobs_shown.lacking(job)}")  # of many that are alike, the first
 
 
 def _print(value: Any) -> None:

@@ -62,10 +62,27 @@ def standing(job: Experiment, place: Place | None) -> str:
         return "is to be paused at a checkpoint" if job.pause_requested else "runs"
     if job.paused:
         return f"paused; go on with: finetune30 jobs resume {job.id}"
-    if place is None:
-        return "waits for a moment before it is tried again"
+    if place is None:  # somebody took it while we looked
+        return "waits"
+    if place.delay_s:
+        return f"failed a moment ago and is {_again(place)}"
     turn = "next in the queue" if place.position == 1 else f"place {place.position} in the queue"
+    if place.too_large:
+        return f"{turn}; {lacking(job)}"
     return f"{turn}{_starts(place, ', starts ')}"
+
+
+def lacking(job: Experiment) -> str:
+    """Why it may wait for ever. A worker without GPUs says only how many attempts it runs at once."""
+    return f"no worker has {job.devices} devices; it waits for one that has, or for one without GPUs"
+
+
+def begins(job: Experiment, before: Experiment, *, fresh: bool) -> str:
+    """From where a job begins that runs another one again, to be added to a line."""
+    if job.continues:
+        return f"; goes on from the checkpoints of {job.resumed_from}"
+    left_none = not fresh and before.status is not Status.SUCCESS
+    return "; begins at step 0" + (f": {before.id} left no checkpoint to go on from" if left_none else "")
 
 
 def queue_details(job: Experiment, place: Place | None) -> Table:
@@ -107,9 +124,15 @@ def _starts(place: Place, words: str) -> str:
     )
 
 
+def _again(place: Place) -> str:
+    return f"tried again in about {_about(place.delay_s)}"
+
+
 def _when(job: Experiment, place: Place | None, zone: ZoneInfo) -> str:
+    if place is not None and place.too_large:
+        return f"no worker has {job.devices} devices"
     if place is not None:
-        return _starts(place, "starts ") or "-"
+        return _again(place) if place.delay_s else _starts(place, "starts ") or "-"
     left = (job.progress or {}).get("eta_s")
     if job.status is Status.STARTED and isinstance(left, int | float):
         return f"ends in about {_about(left)}"

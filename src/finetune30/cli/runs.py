@@ -28,7 +28,9 @@ def list_runs(
     ] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy, 0 to 1.")] = None,
     max_runtime: Annotated[float | None, typer.Option(help="Longest training, seconds.")] = None,
-    sort_by: Annotated[str, typer.Option(help="created_at, name, train_runtime or eval_accuracy.")] = "created_at",
+    sort_by: Annotated[
+        str, typer.Option(help="created_at, finished_at, name, train_runtime or eval_accuracy.")
+    ] = "created_at",
     desc: Annotated[bool, typer.Option("--desc/--asc", help="Largest or newest first.")] = True,
     limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
     as_json: AsJson = False,
@@ -97,10 +99,12 @@ def logs(
             follow_log(store, found.id, log, _show, _note)
         except KeyboardInterrupt:  # the way to leave
             return
+        if not log.is_file():
+            _note_no_log(store, found.id)
     elif log.is_file():
         _show(log.read_text(encoding="utf-8", errors="replace"))
     else:
-        _note(f"{found.id} has no log yet; wait for it with: finetune30 runs logs {found.id} -f")
+        _note_no_log(store, found.id)
 
 
 @app.command()
@@ -175,6 +179,25 @@ def _open() -> tuple[Settings, ExperimentStore]:
 
     settings = get_settings()
     return settings, open_store(settings, create=False)
+
+
+def _note_no_log(store: ExperimentStore, experiment_id: str) -> None:
+    """Say why there is none; nothing where the run was deleted meanwhile."""
+    from finetune30.errors import NotFound
+
+    try:
+        one = store.get(experiment_id)
+    except NotFound:
+        return
+    error = one.error or {}
+    why = ": ".join(error[name] for name in ("where", "message") if error.get(name))
+    why += f"; {error['hint']}" if error.get("hint") else ""
+    if not one.status.is_terminal:
+        _note(f"{one.id} has no log yet; wait for it with: finetune30 runs logs {one.id} -f")
+    elif one.attempt == 0:
+        _note(f"{one.id} ended as {one.status} before it began: no log")
+    else:
+        _note(f"{one.id} ended as {one.status} without a log{': ' if why else ''}{why}")
 
 
 def _folder(settings: Settings, experiment_id: str) -> ExperimentFolder:

@@ -4,13 +4,15 @@
 is the same rows as submitters and workers see them: their statements are ``moves``, ``making``,
 ``search``, ``fairness`` (who is next) and ``bells``, their words of refusal ``refusals``, what happened
 is ``history``. ``folder`` keeps the files, ``lease`` proves that a run is alive (``hold`` is what an
-attempt sees of that), ``garbage`` is what nobody owns any more. Nobody here knows who asks (an owner
+attempt sees of that), ``lineage`` finds the checkpoints of an ended run, ``garbage`` is what nobody owns
+any more. Nobody here knows who asks (an owner
 is a string) and nothing here knows torch.
 """
 
 from finetune30.experiments.folder import ExperimentFolder, check_results_dir
 from finetune30.experiments.hold import Hold
 from finetune30.experiments.lease import Lease, owner_is_dead, this_worker
+from finetune30.experiments.lineage import with_checkpoints
 from finetune30.experiments.opening import open_both, open_queue, open_store
 from finetune30.experiments.queue import Queue
 from finetune30.experiments.record import (
@@ -49,4 +51,5 @@ __all__ = [
     "open_store",
     "owner_is_dead",
     "this_worker",
+    "with_checkpoints",
 ]

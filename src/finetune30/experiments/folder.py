@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from finetune30.durable import flush
-from finetune30.errors import DiskFull, Finetune30Error, NotFound, StorageError
+from finetune30.errors import DiskFull, Finetune30Error, NotFound, StateError, StorageError
 from finetune30.experiments.record import ID_PATTERN, ID_SHAPE, portable
 
 TRASH = ".trash-"
@@ -66,7 +66,7 @@ class ExperimentFolder:
             made_at: When the row was made: a folder of the same name that belongs to a row of another
                 database, whose checkpoints would be somebody else's, is refused.
             attempt: Of the row; the folder of a run that began before folders were marked is taken by a later one.
-        Raises: StorageError if it is somebody else's or cannot be made; DiskFull.
+        Raises: StateError if it is somebody else's; StorageError if it cannot be made; DiskFull.
         """
         folder, mine = cls(results_dir, experiment_id), f"{made_at!r}\n"
         with storage_faults(folder.path):
@@ -77,7 +77,7 @@ class ExperimentFolder:
             folder.artifacts.mkdir(exist_ok=True)
             marked = (folder.path / MARK).read_text("utf-8") if (folder.path / MARK).is_file() else None
         if marked != mine and not (marked is None and attempt > 1):
-            raise StorageError(
+            raise StateError(
                 "exists already and belongs to another run",
                 where=str(folder.path),
                 hint="move it away, or set RESULTS_DIR: two databases must not share one results folder",

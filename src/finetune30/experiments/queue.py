@@ -73,6 +73,7 @@ class Queue:
                 "submission": submission,
                 "resumed_from": wish.resumed_from,
                 "continues": wish.continues,
+                "dataset_hash": wish.dataset_hash if wish.continues else None,
                 "ring_at": database.now() + ring_in_s,
             }
             made = making.make(connection, config, owner, tz, values)
@@ -225,6 +226,13 @@ class Queue:
                 one.owner: (one.running, one.last_start) for one in connection.execute(fairness.shares_of(waiting))
             }
             return fairness.in_turn([(one.id, one.owner) for one in connection.execute(jobs)], shares)
+
+    def delays(self) -> dict[str, float]:
+        """Seconds until jobs that failed a moment ago may be taken again, by id; only those that must wait."""
+        left = (row.not_before - database.now()).label("left")
+        waiting = select(row.id, left).where(row.status == Status.PENDING, row.not_before > database.now())
+        with database.read(self._engine) as connection:
+            return {one.id: float(one.left) for one in connection.execute(waiting)}
 
     def ahead(self, experiment_id: str) -> int | None:
         """Jobs that will start before this one; None where it does not wait."""

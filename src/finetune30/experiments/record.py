@@ -149,6 +149,7 @@ class Wish:
         idempotency_key: The same key of the same owner never makes a second job.
         resumed_from: The ended experiment it continues or runs again.
         continues: Go on from the checkpoints of ``resumed_from``.
+        dataset_hash: Of the rows those were trained on: where it continues, no others will do.
     """
 
     queue: str = "train"
@@ -158,6 +159,7 @@ class Wish:
     idempotency_key: str | None = None
     resumed_from: str | None = None
     continues: bool = False
+    dataset_hash: str | None = None
 
 
 @dataclass(frozen=True)

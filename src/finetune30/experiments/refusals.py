@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Sequence
 
 from finetune30.errors import AlreadyClaimed, LeaseLost, NotFound, StateError
+from finetune30.experiments.moves import LOCAL
 from finetune30.experiments.record import Experiment, Status
 
 
@@ -43,10 +44,12 @@ def not_claimable(found: Experiment) -> StateError:
         )
     if found.paused:
         return StateError(f"{found.id} is paused", hint=f"go on with: finetune30 train --resume {found.id}")
+    way = "should that process be gone, its lease soon ends and the run can be resumed"
+    if not (found.lease_owner or "").startswith(LOCAL):
+        way = f"a worker runs it; to go on with it here, first: finetune30 jobs pause {found.id}"
     return AlreadyClaimed(
         f"{found.id} is running on {found.lease_owner}",
-        hint=f"follow it with: finetune30 runs logs {found.id} -f; "
-        "should that process be gone, its lease soon ends and the run can be resumed",
+        hint=f"follow it with: finetune30 runs logs {found.id} -f; {way}",
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from finetune30.errors import BadInput
 from finetune30.experiments.record import Experiment, Status, plain_text, search_key
 from finetune30.experiments.tables import row, select_experiments
 
-SortKey = Literal["created_at", "name", "train_runtime", "eval_accuracy"]
+SortKey = Literal["created_at", "finished_at", "name", "train_runtime", "eval_accuracy"]
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
 
 
@@ -28,6 +28,7 @@ class Filters(TypedDict, total=False):
         start: First moment of creation, Unix seconds.
         end: Last moment of creation, Unix seconds.
         status: Only this state.
+        ended: True: only those in a terminal state; False: only the others.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
         owner: Only those of exactly this owner.
         after: Only what comes behind this one in the order asked for: the next page.
@@ -43,6 +44,7 @@ class Filters(TypedDict, total=False):
     start: float | None
     end: float | None
     status: Status | None
+    ended: bool | None
     dataset_hash: str | None
     owner: str | None
     after: Experiment | None
@@ -71,6 +73,8 @@ def select_matching(filters: Filters) -> Select[Any]:
         (row.resumed_from.__eq__, filters.get("resumed_from")),
     )
     found = select_experiments().where(*(compare(bound) for compare, bound in bounds if bound is not None))
+    if (ended := filters.get("ended")) is not None:
+        found = found.where(row.status.in_([status for status in Status if status.is_terminal is ended]))
     if version := filters.get("dataset_hash"):
         # A run that sampled a version has another hash, but cannot be resumed without that version.
         found = found.where(or_(row.dataset_hash == version, row.dataset == f"version:{version}"))
@@ -84,6 +88,13 @@ def select_matching(filters: Filters) -> Select[Any]:
         found = found.where(_behind(key, value, last, desc))
     order = key.desc() if desc else key.asc()
     return found.order_by(order.nulls_last(), row.created_at.desc(), row.id.desc()).limit(limit)
+
+
+def count_matching(filters: Filters) -> Select[Any]:
+    """How many there are, ``limit`` or not, without reading them."""
+    unlimited: Filters = {**filters, "limit": None}
+    ids = select_matching(unlimited).with_only_columns(row.id).order_by(None)
+    return select(func.count()).select_from(ids.subquery())
 
 
 def _behind(key: ColumnElement[Any], value: Any, last: Experiment, desc: bool) -> ColumnElement[bool]:

@@ -18,7 +18,7 @@ from finetune30.errors import StateError
 from finetune30.experiments import history, making, moves, refusals
 from finetune30.experiments.record import Attempt, Beat, Experiment, Note, Outcome, Status, plain_text, portable
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.search import Filters, select_matching
+from finetune30.experiments.search import Filters, count_matching, select_matching
 from finetune30.experiments.statistics import figures_of
 from finetune30.experiments.tables import row, to_experiment
 
@@ -59,6 +59,7 @@ class ExperimentStore:
         *,
         tz: str,
         resumed_from: str | None = None,
+        continues: bool = True,
         claimed_by: str | None = None,
     ) -> Experiment:
         """A new row with an id of its own, however many are made in the same second.
@@ -66,12 +67,14 @@ class ExperimentStore:
         Args:
             owner: Who asked for it.
             tz: Zone of date and time in the id.
-            resumed_from: Id of the finished experiment whose checkpoints it goes on from.
+            resumed_from: Id of the finished experiment it goes on from or runs again.
+            continues: It takes over the checkpoints of ``resumed_from``.
             claimed_by: The process that runs it at once: the row is STARTED, attempt 1, before any worker
                 can see it waiting. None leaves it PENDING.
         """
         with database.write(self._engine) as connection:
-            values: dict[str, Any] = {"resumed_from": resumed_from, "continues": resumed_from is not None}
+            continues = continues and resumed_from is not None
+            values: dict[str, Any] = {"resumed_from": resumed_from, "continues": continues}
             made = making.make(connection, config, owner, tz, values)
             history.note_state(connection, made, 0, Status.PENDING, "made")
             if claimed_by is not None:
@@ -121,6 +124,12 @@ class ExperimentStore:
         """
         with database.read(self._engine) as connection:
             return [to_experiment(found) for found in connection.execute(select_matching(filters))]
+
+    def count(self, **filters: Unpack[Filters]) -> int:
+        """How many pass all filters; ``limit`` does not matter."""
+        with database.read(self._engine) as connection:
+            found: int = connection.execute(count_matching(filters)).scalar_one()
+            return found
 
     def attempts(self, experiment_id: str) -> list[Attempt]:
         """Who ran the experiment and how each attempt ended, the first one first."""

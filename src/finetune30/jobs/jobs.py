@@ -8,13 +8,14 @@ Neighbours: ``experiments.queue`` keeps the rows, ``names`` makes what they say 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
 from finetune30.config import ExperimentConfig, from_mapping
-from finetune30.errors import BadInput, DiskFull, StateError, StorageError
-from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both
+from finetune30.errors import BadInput, DiskFull, IdempotencyConflict, StateError, StorageError
+from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both, with_checkpoints
 from finetune30.jobs.bell import Bell, open_bell
 from finetune30.jobs.names import lasting
 from finetune30.jobs.place import Place, starts_in
@@ -24,6 +25,8 @@ from finetune30.settings import Settings
 _RECENT = 20
 _PRIORITIES = range(-100, 101)
 _KEY_LENGTH = 200
+# Below it an attempt would be ended while it still reads its model.
+_LEAST_RUNTIME_S = 10.0
 
 
 class Jobs:
@@ -70,32 +73,53 @@ class Jobs:
         wish = self._granted(config, wish or Wish(queue=self.settings.queues[0]))
         return self._submit(lasting(config, self.settings), owner, wish)
 
-    def retry(self, experiment_id: str, owner: str, *, fresh: bool = False) -> Experiment:
+    def retry(
+        self,
+        experiment_id: str,
+        owner: str,
+        *,
+        fresh: bool = False,
+        queue: str | None = None,
+        priority: int | None = None,
+        max_runtime_s: float | None = None,
+    ) -> Experiment:
         """Run an ended job again, as a new one: a failed or cancelled one from its checkpoints on.
+
+        Where it has none, from those it was to go on from itself; where there are none either, the new
+        one begins at step 0 and does not say that it ``continues``.
 
         Args:
             fresh: From the beginning all the same. One that succeeded always begins anew.
+            queue, priority, max_runtime_s: What it asks for now; None asks for what it asked before.
         Raises: StateError if it has not ended, or another job already goes on from it; else as ``submit``.
         """
         before = self.store.get(experiment_id)
         if not before.status.is_terminal:
             raise _not_ended(before)
         config = from_mapping(before.config, where=f"the configuration of {before.id}")
-        followers = self.store.find(resumed_from=before.id)
+        wants_on = before.status is not Status.SUCCESS and not fresh
+        source = with_checkpoints(self.store, before, self.settings.results_dir) if wants_on else None
+        followers = self._followers(before, source)
         newest = followers[0].id if followers else "none"
-        continues = before.status is not Status.SUCCESS and not fresh
-        if continues:
+        if wants_on:
             _refuse_a_second(before, followers)
+        known = self.settings.queues
         wish = Wish(
-            queue=before.queue if before.queue in self.settings.queues else self.settings.queues[0],
-            priority=before.priority,
-            max_runtime_s=before.max_runtime_s,
+            queue=queue if queue is not None else before.queue if before.queue in known else known[0],
+            priority=before.priority if priority is None else priority,
+            max_runtime_s=before.max_runtime_s if max_runtime_s is None else max_runtime_s,
             # Two who ask at the same moment saw the same newest follower, and get the same job.
-            idempotency_key=f"retry {before.id} {'on' if continues else 'anew'} after {newest}",
-            resumed_from=before.id,
-            continues=continues,
+            idempotency_key=f"retry {before.id} {'on' if wants_on else 'anew'} after {newest}",
+            resumed_from=(source or before).id,
+            continues=source is not None,
+            dataset_hash=source.dataset_hash if source else None,
         )
-        return self._submit(lasting(config, self.settings), owner, self._granted(config, wish))
+        wish = self._granted(config, wish)
+        try:
+            return self._submit(lasting(config, self.settings), owner, wish)
+        except IdempotencyConflict:  # somebody asked for something else at this moment
+            _refuse_a_second(before, self._followers(before, source))
+            raise
 
     def cancel(self, experiment_id: str) -> Experiment:
         """Stop a job: at once if nobody runs it, else at its next heartbeat.
@@ -122,9 +146,8 @@ class Jobs:
         return found
 
     def waiting(self) -> list[Experiment]:
-        """The jobs that wait for a worker, in the order they will start."""
-        found = {one.id: one for one in self.store.find(status=Status.PENDING)}
-        return [found[one] for one in self.queue.order() if one in found]
+        """The jobs that wait for a worker, in the order they would start now: those that may not yet come last."""
+        return self._waiting(self.queue.delays())
 
     def place(self, experiment_id: str) -> Place | None:
         """Where a job stands in its queue; None where it does not wait.
@@ -135,21 +158,41 @@ class Jobs:
 
     def places(self) -> dict[str, Place]:
         """The place of every job that waits, by id."""
-        waiting, usual_s = self.waiting(), self._usual_s()
+        delays, usual_s = self.queue.delays(), self._usual_s()
+        waiting = self._waiting(delays)
         running = [one for one in self.store.find(status=Status.STARTED) if one.lease_live]
-        slots = {name: self.slots(name) for name in {one.queue for one in waiting}}
-        busy = {name: [_left_s(one) for one in running if one.queue == name] for name in slots}
+        names = {one.queue for one in waiting}
+        workers = {name: self._workers(name) for name in names} if names else {}
+        busy = {name: [_left_s(one) for one in running if one.queue == name] for name in names}
         found: dict[str, Place] = {}
-        counts = dict.fromkeys(slots, 0)
+        counts = dict.fromkeys(names, 0)
         for one in waiting:
             ahead, counts[one.queue] = counts[one.queue], counts[one.queue] + 1
-            starts = starts_in(ahead, slots[one.queue], busy[one.queue], usual_s)
-            found[one.id] = Place(ahead + 1, starts, slots[one.queue])
+            offers, delay_s = workers[one.queue], delays.get(one.id, 0.0)
+            too_large = bool(offers) and one.devices > max(offers)
+            starts = None if too_large else starts_in(ahead, sum(offers), busy[one.queue], usual_s)
+            starts = None if starts is None else max(starts, delay_s)
+            found[one.id] = Place(ahead + 1, starts, sum(offers), delay_s, too_large)
         return found
 
     def slots(self, queue: str) -> int:
         """Attempts that the living workers of a queue can run at once."""
-        return sum(one.slots for one in self.queue.workers() if one.alive and queue in one.queues)
+        return sum(self._workers(queue))
+
+    def _workers(self, queue: str) -> list[int]:
+        """What each living worker of a queue can run at once."""
+        return [one.slots for one in self.queue.workers() if one.alive and queue in one.queues]
+
+    def _waiting(self, delays: Mapping[str, float]) -> list[Experiment]:
+        found = {one.id: one for one in self.store.find(status=Status.PENDING)}
+        order = sorted(self.queue.order(), key=lambda one: delays.get(one, 0.0))  # else as it is
+        return [found[one] for one in order if one in found]
+
+    def _followers(self, *ended: Experiment | None) -> list[Experiment]:
+        """Who was made to continue one of these or to run it again, the newest first."""
+        ids = dict.fromkeys(one.id for one in ended if one is not None)
+        found = [row for one in ids for row in self.store.find(resumed_from=one)]
+        return sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)
 
     def _submit(self, config: ExperimentConfig, owner: str, wish: Wish) -> Experiment:
         bell = self._opened_bell()  # before anything is made: it may be misconfigured
@@ -189,9 +232,10 @@ class Jobs:
             raise BadInput(
                 f"the priority is {wish.priority}, expected {_PRIORITIES[0]} to {_PRIORITIES[-1]}", where="priority"
             )
-        if wish.max_runtime_s is not None and not wish.max_runtime_s > 0:
+        least_s = min(_LEAST_RUNTIME_S, longest_s or _LEAST_RUNTIME_S)
+        if wish.max_runtime_s is not None and not wish.max_runtime_s >= least_s:
             raise BadInput(
-                f"the longest runtime is {wish.max_runtime_s:g} s, expected more than 0", where="max_runtime"
+                f"the longest runtime is {wish.max_runtime_s:g} s, expected at least {least_s:g}", where="max_runtime"
             )
         if longest_s and wish.max_runtime_s is not None and wish.max_runtime_s > longest_s:
             raise BadInput(
@@ -236,7 +280,8 @@ def _refuse_a_second(ended: Experiment, followers: list[Experiment]) -> None:
     """
     for other in followers:
         if not other.status.is_terminal:
+            done = "continued" if other.continues else "run again"
             raise StateError(
-                f"{ended.id} is already continued by {other.id} ({other.status})",
+                f"{ended.id} is already {done} by {other.id} ({other.status})",
                 hint=f"finetune30 jobs show {other.id}; to begin anew: finetune30 jobs retry {ended.id} --fresh",
             )

@@ -19,11 +19,16 @@ class Place:
         position: 1 is the next one to start.
         starts_in_s: Estimate; None where nobody serves the queue, or no run has ended yet to judge by.
         slots: What the living workers of its queue can run at once.
+        delay_s: It failed a moment ago and is tried again no sooner; others go first meanwhile.
+        too_large: It needs more devices than any living worker of its queue has. Who has GPUs will not take
+            it; who has none tells only how many attempts it runs at once, and may.
     """
 
     position: int
     starts_in_s: float | None
     slots: int
+    delay_s: float = 0.0
+    too_large: bool = False
 
 
 def starts_in(ahead: int, slots: int, running: Sequence[float | None], usual_s: float | None) -> float | None:

@@ -25,6 +25,7 @@ from finetune30.experiments import (
     open_store,
     owner_is_dead,
     this_worker,
+    with_checkpoints,
 )
 from finetune30.experiments.refusals import not_claimable
 from finetune30.modeling import OpenAdapter, choose, open_adapter
@@ -147,11 +148,13 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     tell = _tell(log, door)
     config = from_mapping(experiment.config, where=f"the configuration of {experiment.id}")
     if experiment.status.is_terminal:
-        _not_continued_yet(store, experiment)
+        source = with_checkpoints(store, experiment, settings.results_dir)
+        origin = source or experiment
+        _not_continued_yet(store, experiment, origin)
         plan = prepare(config, VersionStore(settings.data_dir), tell)
-        _same_inputs(experiment.id, experiment.dataset_hash, plan, settings.results_dir)
-        tell(f"{experiment.id} ended as {experiment.status}: going on from its checkpoints as a new run")
-        return _begin(plan, door, log, resumed_from=experiment)
+        _same_inputs(origin.id, origin.dataset_hash, plan, settings.results_dir)
+        tell(f"{experiment.id} ended as {experiment.status}: {_way_on(experiment, source)}")
+        return _begin(plan, door, log, resumed_from=origin, continues=source is not None)
     if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
         raise not_claimable(experiment)  # before models are read
     plan = prepare(config, VersionStore(settings.data_dir), tell)
@@ -190,7 +193,7 @@ def open_run(experiment_id: str | None, settings: Settings, device: str = "auto"
     return experiment, adapter
 
 
-def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None) -> Experiment:
+def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None, continues: bool = False) -> Experiment:
     """Make row and folder, in this order: a folder without a row would be nobody's."""
     settings = door.settings
     check_results_dir(settings.results_dir, plan.disk_bytes)
@@ -201,6 +204,7 @@ def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None)
         owner=door.owner,
         tz=settings.tz,
         resumed_from=resumed_from.id if resumed_from else None,
+        continues=continues,
         claimed_by=worker,  # from the first instant: no worker may see it waiting
     )
     door.watch(Event("experiment", experiment.id))
@@ -233,14 +237,21 @@ def _attempt(
     return ended
 
 
-def _not_continued_yet(store: ExperimentStore, ended: Experiment) -> None:
-    """Refuse to continue an ended run twice at once.
+def _way_on(ended: Experiment, source: Experiment | None) -> str:
+    if source is None:
+        return "it left no checkpoint, beginning at step 0 as a new run"
+    whose = "its checkpoints" if source.id == ended.id else f"the checkpoints of {source.id}"
+    return f"going on from {whose} as a new run"
+
+
+def _not_continued_yet(store: ExperimentStore, ended: Experiment, origin: Experiment) -> None:
+    """Refuse to continue an ended run, or the one whose checkpoints it would go on from, twice at once.
 
     Raises: StateError naming the run that already does.
     """
     for status in (Status.PENDING, Status.STARTED):
         for other in store.find(status=status):
-            if other.resumed_from == ended.id:
+            if other.resumed_from in (ended.id, origin.id):
                 raise StateError(
                     f"{ended.id} is already continued by {other.id} ({other.status})",
                     hint=f"finetune30 runs logs {other.id} -f, or finetune30 train --resume {other.id}",
