@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 
 from finetune30 import data, modeling
 from finetune30.config import ExperimentConfig
-from finetune30.errors import ConfigError, Crashed, DiskFull, Diverged
+from finetune30.errors import ConfigError, Crashed, DiskFull, Diverged, Killed
 from finetune30.modeling.predict import logits_of
 from finetune30.modeling.tokens import Tokens, encode
 from finetune30.training import check_options, checkpoints, faults, fit, rank
@@ -370,8 +370,8 @@ def _other_than(fault: BaseException, *, exit_codes: dict[int, int], folder: Pat
         (OSError(28, "No space left on device"), {0: 1, 1: 1}, DiskFull, "the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), {0: 1, 1: 1}, DiskFull, "disk is full"),
         (ValueError("odd"), {0: -15, 1: 1}, Crashed, "process 1 of 2 failed: ValueError: odd"),
-        (ValueError("odd"), {0: -6, 1: -9}, Crashed, r"process 1 of 2 was killed by signal 9 \(SIGKILL\)"),
-        (ValueError("odd"), {0: -15, 1: -11}, Crashed, r"process 1 of 2 was killed by signal 11 \(SIGSEGV\)"),
+        (ValueError("odd"), {0: -6, 1: -9}, Killed, r"process 1 of 2 was killed by signal 9 \(SIGKILL\)"),
+        (ValueError("odd"), {0: -15, 1: -11}, Killed, r"process 1 of 2 was killed by signal 11 \(SIGSEGV\)"),
     ],
 )
 def test_of_all_that_went_wrong_the_cause_is_told(
@@ -433,7 +433,7 @@ def test_a_killed_process_is_one_clear_error_and_the_others_end(
             (second,) = [process for process in training_processes() if process.environ()["RANK"] == "1"]
             second.kill()
 
-    with pytest.raises(Crashed, match=r"process 1 of 2 was killed by signal 9 \(SIGKILL\); the others were ended"):
+    with pytest.raises(Killed, match=r"process 1 of 2 was killed by signal 9 \(SIGKILL\); the others were ended"):
         fit(
             modeling.inspect(config.model.name),
             data.load(config),

@@ -34,10 +34,11 @@ class Worker:
 
     def __init__(self, bench: Bench, code: str) -> None:
         settings = bench.settings
-        self.log = settings.results_dir.parent / "worker.log"
+        home = settings.results_dir.parent
+        self.log = home / "worker.log"
         env = {
-            "RESULTS_DIR": settings.results_dir,
-            "DATA_DIR": settings.data_dir,
+            "RESULTS_DIR": settings.results_dir.relative_to(home),  # attempts run elsewhere
+            "DATA_DIR": settings.data_dir.relative_to(home),
             "LEASE_S": settings.lease_s,
             "HEARTBEAT_S": settings.heartbeat_s,
             "DRAIN_S": settings.drain_s,
@@ -48,6 +49,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", RUN, code],
                 env={**os.environ, **{name: str(value) for name, value in env.items()}},
+                cwd=home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -164,7 +166,7 @@ def test_a_real_training_is_drained_and_finished_by_another_worker(tmp_path: Pat
     model, data = tiny.save_model(tmp_path / "model", "distilbert"), tiny.write_dataset(tmp_path / "rows")
     settings = Settings(_env_file=None, results_dir=tmp_path / "results", data_dir=tmp_path / "data", tz="UTC")  # type: ignore[call-arg]
     store, queue = open_both(settings)
-    job, _ = queue.submit(tiny.experiment(model, data, training__num_train_epochs=16), "ana", tz="UTC")
+    job, _ = queue.submit(tiny.experiment(model, data, training__num_train_epochs=80), "ana", tz="UTC")
     site = Bench(tmp_path, lease_s=60.0, heartbeat_s=1.0, drain_s=60.0)
     first = Worker(site, "")
     try:

@@ -127,7 +127,7 @@ def test_a_worker_that_cannot_start_the_process_gives_the_job_back(bench: Bench)
     Supervisor(replace(bench.office, trainer=("/no/such/program",)), claimed, Seat(1)).carry_out()
 
     row = bench.store.get(job)
-    assert (row.status, row.failures) == (Status.PENDING, 1)
+    assert (row.status, row.failures) == (Status.PENDING, 0)
 
 
 def test_a_first_attempt_does_not_go_on_in_a_folder_of_somebody_else(bench: Bench) -> None:

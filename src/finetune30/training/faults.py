@@ -19,7 +19,7 @@ from typing import Any
 
 from finetune30 import errors
 from finetune30.durable import write_text
-from finetune30.errors import Crashed, DiskFull, Finetune30Error, RunFailed
+from finetune30.errors import Crashed, DiskFull, Finetune30Error, Killed, RunFailed
 
 _FAILED, _ENDED, _UNMET = "failed", "ended", "unmet"
 
@@ -114,13 +114,13 @@ def _unforeseen(failed: dict[str, Any], processes: int, log: Path) -> RunFailed:
     )
 
 
-def _killed(what: str, number: int) -> Crashed:
+def _killed(what: str, number: int) -> Killed:
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = "unknown"
     why = "if nobody did this, memory ran out (the system's log says so); " if number == signal.SIGKILL else ""
-    return Crashed(
+    return Killed(
         f"{what} was killed by signal {number} ({name}); the others were ended",
         hint=f"{why}every checkpoint is whole, and the run can go on from the last one",
     )

@@ -139,7 +139,7 @@ class CeleryWorker:
         handlers["BRPOP"] = _dropping(handlers["BRPOP"], channel, self._teller)
         may = channel.qos.can_consume
         channel.qos.can_consume = MethodType(
-            lambda _qos: not self._shop.full and not self._rung.is_set() and may(), channel.qos
+            lambda _qos: not self._shop.closed and not self._rung.is_set() and may(), channel.qos
         )
 
 

@@ -2,8 +2,9 @@
 
 Promise: a database that hangs or is away never hangs who watches the process: wishes are handed over
 at once and answers fetched when they are there. A word that must be written is tried again until its
-time is over, and one that a broken connection had already carried through is recognised.
-Neighbours: ``supervisor`` asks and keeps the time, ``experiments`` does it.
+time is over, and one that a broken connection had already carried through is recognised. What the
+attempt told before its end is in the row before the end is.
+Neighbours: ``supervisor`` asks and keeps the time, ``news`` is what a heartbeat carries, ``experiments`` does it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 
 from finetune30.errors import Crashed, DiskFull, Finetune30Error, LeaseLost, StorageError
 from finetune30.experiments import Experiment, ExperimentStore
-from finetune30.experiments.record import Beat, Claimed, Note, Status
+from finetune30.experiments.record import Beat, Claimed, Status
+from finetune30.worker.news import News
 
 _AGAIN_S = 0.3
 _LAST_S = 5.0
@@ -38,12 +40,14 @@ class Clerk:
         wake: Called when an answer is there.
 
     Attributes:
+        news: What the attempt told; each heartbeat carries what there is.
         sent: ``time.monotonic()`` when the last heartbeat that was answered was sent, or the claim.
         loss: The database said that the row is not ours any more.
         silent: The last try found no database.
     """
 
     def __init__(self, store: ExperimentStore, claimed: Claimed, wake: Callable[[], None]) -> None:
+        self.news = News()
         self.sent = claimed.sent
         self.loss: LeaseLost | None = None
         self.silent: Finetune30Error | None = None
@@ -60,15 +64,16 @@ class Clerk:
         """A wish was not answered yet."""
         return self._pending > 0
 
-    def beat(self, progress: dict[str, object] | None, events: list[Note]) -> None:
+    def beat(self) -> None:
         """Prolong the lease, once; answered as ``beat`` with a ``Beat``."""
-        self._hand_over(lambda: self._beat(progress, events))
+        self._hand_over(self._beat)
 
     def write(self, wish: str, call: Callable[[], object], until: float, done: Status | None = None) -> None:
         """Have ``call`` done, however often it takes before ``time.monotonic()`` is ``until``.
 
         Args:
-            done: The state in which the row of this attempt is when an earlier try had worked.
+            done: The state in which the row of this attempt is when an earlier try had worked; given for
+                what ends the attempt.
         """
         self._hand_over(lambda: self._write(wish, call, until, done))
 
@@ -110,10 +115,10 @@ class Clerk:
             self._answers.put(answer)
             self._wake()
 
-    def _beat(self, progress: dict[str, object] | None, events: list[Note]) -> Answer:
-        row, sent = self._claimed, time.monotonic()
+    def _beat(self) -> Answer:
+        sent = time.monotonic()
         try:
-            beat: Beat = self._store.heartbeat(row.experiment.id, row.attempt, row.worker, progress, events)
+            beat = self._carry()
         except LeaseLost as loss:
             return Answer("beat", error=loss)
         except Finetune30Error as error:
@@ -129,6 +134,8 @@ class Clerk:
         tried = False
         while True:
             try:
+                if done is not None:
+                    self._tell_the_rest()
                 return Answer(wish, call())
             except (StorageError, DiskFull) as error:
                 self.silent = error
@@ -146,9 +153,26 @@ class Clerk:
             except Exception as fault:  # noqa: BLE001 - who waits for the answer must get one
                 return Answer(wish, error=Crashed(f"{type(fault).__name__}: {fault}"))
 
+    def _carry(self) -> Beat:
+        row = self._claimed
+        return self.news.carry(
+            lambda progress, events: self._store.heartbeat(row.experiment.id, row.attempt, row.worker, progress, events)
+        )
+
+    def _tell_the_rest(self) -> None:
+        try:
+            if self.news:
+                self._carry()
+        except (StorageError, DiskFull, LeaseLost):
+            raise
+        except Exception:  # noqa: BLE001 - news that no database takes must not keep the row from its end
+            self.news = News()
+
     def _already(self, done: Status | None) -> Experiment | None:
         try:
             found = self._store.get(self._claimed.experiment.id)
         except Finetune30Error:
             return None
-        return found if found.attempt == self._claimed.attempt and found.status is done else None
+        # One that somebody had asked to cancel ends so, whatever its attempt says.
+        ends = (done, Status.REVOKED) if done is Status.SUCCESS else (done,)
+        return found if found.attempt == self._claimed.attempt and found.status in ends else None

@@ -2,7 +2,8 @@
 
 Promises: no secret of the service reaches it; what it prints is kept; when ``end`` returns nothing of
 it runs any more, not even what left its process group.
-Neighbours: ``supervisor`` watches, ``capture`` keeps the output, ``desk`` is the line to it.
+Neighbours: ``supervisor`` watches, ``capture`` keeps the output, ``desk`` is the line to it,
+``surroundings`` what it may see.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ import psutil
 from finetune30.worker.capture import Capture
 from finetune30.worker.desk import Desk
 from finetune30.worker.slots import Seat
+from finetune30.worker.surroundings import surroundings
 
-# An attempt needs none of these, and a configuration could print its environment.
-SECRETS = ("DATABASE_URL", "BROKER_URL", "JWT_SECRET")
 # By this, everything an attempt started is found.
 MARKER = "FINETUNE30_ATTEMPT"
 # Where memory runs out, the kernel shall take a training and not who watches it.
@@ -35,15 +35,16 @@ class AttemptProcess:
 
     Args:
         command: The program and its arguments.
-        mark: Names the attempt; no other process of this machine has it.
-        log: Where its output goes.
+        mark: Names the attempt; no other one of this machine has it, of whatever database.
+        log: Where its output goes; it runs in the folder of that, where no file of the worker's is at
+            hand (its ``.env``) and no folder of the worker's is taken for a name of the hub.
     Raises: OSError if it cannot be started.
     """
 
     def __init__(self, command: Sequence[str], mark: str, seat: Seat, desk: Desk, log: Path) -> None:
         self._mark = mark
         self._capture = Capture(log)
-        given = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        given = surroundings(os.environ)
         told = {**given, **seat.environment(given), **desk.environment, MARKER: mark, "PYTHONUNBUFFERED": "1"}
         try:
             self._child = subprocess.Popen(
@@ -52,6 +53,7 @@ class AttemptProcess:
                 stdout=self._capture.write_fd,
                 stderr=subprocess.STDOUT,
                 env=told,
+                cwd=log.parent,
                 pass_fds=desk.child_fds,
                 start_new_session=True,  # Ctrl+C is for the worker, which tells
             )

@@ -25,6 +25,7 @@ from finetune30.experiments import ExperimentStore, Queue, open_both
 from finetune30.jobs.bell import open_bell
 from finetune30.jobs.keeper import Keeper
 from finetune30.settings import Settings
+from finetune30.worker.limits import make_room
 from finetune30.worker.office import Office, Orders
 from finetune30.worker.polling import poll
 from finetune30.worker.shop import Shop
@@ -56,6 +57,7 @@ def serve(
     Raises: UsageError, SettingsError before anything is begun.
     """
     slots = Slots(concurrency, find_gpus())
+    make_room(slots.total)
     mine = _known(queues, settings)
     bell = open_bell(settings)
     say = teller(settings.zone)
@@ -72,6 +74,7 @@ def serve(
         def sign() -> None:
             queue.seen(office.name, host=socket.gethostname(), slots=slots.total, busy=shop.busy, queues=mine)
 
+        shop.look_over()  # before any message is heard
         with ExitStack() as stack:
             stack.callback(store.close)
             stack.enter_context(Keeper(queue, bell, settings, say, sign))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from finetune30.errors import Crashed, Finetune30Error, StateError, TimedOut
+from finetune30.errors import Crashed, Finetune30Error, Killed, LeaseLost, StateError, TimedOut
 from finetune30.experiments import Experiment, Status
 from finetune30.experiments.record import Claimed
 from finetune30.worker.clerk import Clerk
@@ -29,7 +29,8 @@ class Ended:
     Attributes:
         code: Of its exit; negative for a signal.
         said: The last line of its output.
-        word: Its last message, if it said a last word; ``settled`` if that is in the row.
+        word: Its last message, if it said a last word.
+        settled: The row, if that word is in it.
         stop_reason: Why it was asked to stop.
         fault: What it sent that was no message.
         late: The lease may have run out before it ended.
@@ -39,7 +40,7 @@ class Ended:
     said: str
     out_of_memory: bool
     word: dict[str, Any] | None
-    settled: bool
+    settled: Experiment | None
     stop_reason: str | None
     fault: str | None
     late: bool
@@ -59,14 +60,14 @@ class Settlement:
         """Write what is still to be written, and tell the operator."""
         word = ended.word["kind"] if ended.word else None
         if ended.settled:
-            self._tell(Status.SUCCESS if word == "succeeded" else Status.FAILURE, _reason(ended))
+            self._tell(ended.settled.status, _reason(ended))  # not its own word: somebody may have cancelled it
         elif self._clerk.loss is not None:
-            self._say(f"lost, its process was ended: {self._clerk.loss.message}")
+            self._lost(self._clerk.loss)
         elif ended.fault:
             self._again(Crashed(f"the training process sent no message this version knows: {ended.fault}"))
         elif ended.word and word == "succeeded":
             self._finish(Status.SUCCESS, metrics=ended.word["metrics"])
-        elif ended.word and word == "failed":
+        elif ended.word and not gives_back(ended.word):
             self._finish(Status.FAILURE, error=ended.word["error"])
         elif ended.stop_reason == "cancelled":
             self._finish(Status.REVOKED)
@@ -74,7 +75,10 @@ class Settlement:
             self._finish(Status.FAILURE, error=self._timed_out().to_dict())
         elif ended.stop_reason or word == "stopped" or ended.late:
             # No fault of its own: drained, paused, or this machine could not reach the database.
-            self._give_back(ended.stop_reason or ("stopped" if word else "the database could not be reached in time"))
+            stopped = "stopped" if word == "stopped" else "the database could not be reached in time"
+            self._give_back(ended.stop_reason or stopped)
+        elif ended.word:
+            self._again(_as_killed(ended.word["error"]))
         else:
             self._judge(ended)
 
@@ -88,9 +92,11 @@ class Settlement:
             self._finish(Status.FAILURE, error=fault.to_dict())
             return
         if isinstance(fault, OSError):
-            program = self._office.trainer[0]
-            fault = Crashed(f"the training process could not be started: {fault.strerror}", where=program)
-        self._again(fault)
+            where, what = fault.filename or self._office.trainer[0], fault.strerror or str(fault)
+        else:
+            where, what = fault.where, fault.message
+        # Not counted: one sick machine must not cost all jobs their attempts. The shop waits before the next.
+        self._give_back(f"the training process could not be started here: {f'{where}: ' if where else ''}{what}")
 
     def _judge(self, ended: Ended) -> None:
         verdict = judge(ended.code, out_of_memory=ended.out_of_memory, said=ended.said)
@@ -124,6 +130,9 @@ class Settlement:
     def _write(self, call: Callable[[], Experiment], done: Status, why: str = "") -> None:
         until = self._clerk.sent + self._office.settings.lease_s
         answer = self._clerk.finally_write("end", call, until, done)
+        if isinstance(answer.error, LeaseLost):
+            self._lost(answer.error)
+            return
         if not isinstance(answer.value, Experiment):
             fault = answer.error.message if answer.error else "no answer"
             self._say(f"ended, but its row could not be written; it is found when its lease is over: {fault}")
@@ -138,8 +147,24 @@ class Settlement:
         spent = time.monotonic() - self._began
         self._say(f"{word} after {spent:.1f} s{': ' if why else ''}{why}")
 
+    def _lost(self, loss: LeaseLost) -> None:
+        self._say(f"lost, its process was ended: {loss.message}")
+
     def _say(self, text: str) -> None:
         self._office.say(f"{self._key[0]}: attempt {self._key[1]} {text}")
+
+
+def gives_back(word: dict[str, Any]) -> bool:
+    """Whether a last word leaves the row to others: it stopped, or a process it trains with was killed."""
+    error = word.get("error")
+    killed = isinstance(error, dict) and error.get("code") == Killed.code
+    return word["kind"] == "stopped" or (word["kind"] == "failed" and killed)
+
+
+def _as_killed(told: dict[str, Any]) -> Killed:
+    return Killed(
+        str(told.get("message", "a training process was killed")), where=told.get("where"), hint=told.get("hint")
+    )
 
 
 def _reason(ended: Ended) -> str:

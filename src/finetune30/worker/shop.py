@@ -1,7 +1,8 @@
 """The places of one worker and the attempts in them.
 
 Promises: a place is taken under one lock with the row that needs it, and given back whatever becomes
-of the attempt; a database that is away is said once and asked again.
+of the attempt, as is the row; a database that is away, or folders that cannot be used, are said once
+and asked again.
 Neighbours: ``polling`` and ``celery_worker`` say that there may be work, ``queue.claim_next`` decides
 which, ``supervisor`` does it.
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from finetune30.errors import Finetune30Error
+from finetune30.errors import Crashed, Finetune30Error
 from finetune30.experiments.record import Claimed
+from finetune30.worker.health import Health
 from finetune30.worker.office import Office
 from finetune30.worker.slots import Seat, Slots
 from finetune30.worker.supervisor import Supervisor
@@ -31,6 +33,7 @@ class Shop:
         self.on_freed: Callable[[], None] = lambda: None
         self._office = office
         self._slots = slots
+        self._health = Health(office.settings, office.say)
         self._queues = tuple(queues)
         self._claiming = threading.Lock()
         self._changed = threading.Condition()
@@ -42,10 +45,31 @@ class Shop:
         """No place is free."""
         return self._slots.free == 0
 
+    @property
+    def resting(self) -> bool:
+        """This worker could carry out nothing just now."""
+        return self._health.resting
+
+    @property
+    def closed(self) -> bool:
+        """Nothing is taken just now: what says that there is work is for others."""
+        return self.full or self.resting
+
+    def look_over(self) -> bool:
+        """Whether this machine can carry out jobs; it is said where that has changed."""
+        with self._claiming:
+            rested = self.resting
+            good = self._health.good()
+        if good and rested:
+            self.on_freed()
+        return good
+
     def take_one(self) -> bool:
         """Begin the job whose turn it is; False where there is none for this worker now."""
+        if not self.look_over():
+            return False
         with self._claiming:
-            if self.full or self._office.orders.drain:
+            if self.closed or self._office.orders.drain:
                 return False
             claimed = self._claim()
             if claimed is None:
@@ -54,7 +78,12 @@ class Shop:
                 seat = self._slots.take(claimed.experiment.devices)
                 self.busy += 1
         name = f"supervisor of {claimed.experiment.id}"
-        threading.Thread(target=self._carry_out, args=(claimed, seat), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._carry_out, args=(claimed, seat), name=name, daemon=True).start()
+        except RuntimeError as fault:  # the system gives no more threads
+            self._failed_here(claimed, None, fault)
+            self._free(seat)
+            return False
         return True
 
     def wait(self, timeout_s: float) -> bool:
@@ -89,14 +118,41 @@ class Shop:
         row = claimed.experiment
         where = f" on GPU {', '.join(seat.gpus)}" if seat.gpus else ""
         self._office.say(f"{row.id}: attempt {claimed.attempt} begins{where} (queue {row.queue}, owner {row.owner})")
+        supervisor = None
         try:
-            Supervisor(self._office, claimed, seat).carry_out()
-        except Exception as fault:  # noqa: BLE001 - the place must not be lost; the reaper finds the row
-            self._office.say(f"{row.id}: attempt {claimed.attempt} failed here: {type(fault).__name__}: {fault}")
+            supervisor = Supervisor(self._office, claimed, seat)
+            supervisor.carry_out()
+            if supervisor.unfit:
+                self._health.failed()
+            else:
+                self._health.worked()
+        except Exception as fault:  # noqa: BLE001 - neither place nor row must be lost
+            self._failed_here(claimed, supervisor, fault)
         finally:
-            with self._changed:
-                self._slots.give_back(seat)
-                self.busy -= 1
-                self._freed = True
-                self._changed.notify_all()
-            self.on_freed()
+            self._free(seat)
+
+    def _failed_here(self, claimed: Claimed, supervisor: Supervisor | None, fault: Exception) -> None:
+        """Give a row back whose supervisor failed; a bug must not have it tried for ever, so that counts."""
+        office, row = self._office, claimed.experiment
+        told = f"{type(fault).__name__}: {fault}"
+        office.say(f"{row.id}: attempt {claimed.attempt} failed here: {told}")
+        if supervisor is not None and supervisor.running:
+            return  # something of it may still run: the reaper gives the row to nobody before the lease is over
+        key = (row.id, claimed.attempt, claimed.worker)
+        try:
+            if supervisor is None:  # this machine has no room for it
+                self._health.failed()
+                office.queue.drain(*key)
+            else:
+                error = Crashed(f"its worker failed: {told}").to_dict()
+                office.queue.release(*key, error=error, delay_s=office.settings.retry_delay_s)
+        except Exception as cause:  # noqa: BLE001 - it had moved on, or the reaper finds it
+            office.say(f"{row.id}: its row was left alone: {cause}")
+
+    def _free(self, seat: Seat) -> None:
+        with self._changed:
+            self._slots.give_back(seat)
+            self.busy -= 1
+            self._freed = True
+            self._changed.notify_all()
+        self.on_freed()

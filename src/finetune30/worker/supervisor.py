@@ -9,33 +9,40 @@ the row, ``settling`` finds the last word for an attempt that found none.
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any
 
 from finetune30.errors import Finetune30Error, StateError
-from finetune30.experiments import ExperimentFolder, Status
-from finetune30.experiments.record import Beat, Claimed, Note
+from finetune30.experiments import Experiment, ExperimentFolder, Status
+from finetune30.experiments.record import Beat, Claimed
 from finetune30.worker.clerk import Answer, Clerk
 from finetune30.worker.desk import Desk
 from finetune30.worker.line import GIVE_UP
 from finetune30.worker.office import Office
 from finetune30.worker.process import AttemptProcess
-from finetune30.worker.settling import Ended, Settlement
+from finetune30.worker.settling import Ended, Settlement, gives_back
 from finetune30.worker.slots import Seat
 from finetune30.worker.stopping import Stopping
 from finetune30.worker.verdict import memory_kills
 
 _TICK_S = 0.1
 _OFTEN_S = 1.0  # progress and events reach the row at most so often
-_MOST_EVENTS = 1000
 _LEAVE_S = 10.0  # from the last word to the exit
 _LAST_WORDS = ("succeeded", "failed", "stopped")
 
 
 class Supervisor:
-    """Carries out one claimed row."""
+    """Carries out one claimed row.
+
+    Attributes:
+        running: Something of the attempt may run.
+        unfit: This machine could not start it, through no fault of the job.
+    """
 
     def __init__(self, office: Office, claimed: Claimed, seat: Seat) -> None:
+        self.running = False
+        self.unfit = False
         self._office = office
         self._claimed = claimed
         self._seat = seat
@@ -43,13 +50,9 @@ class Supervisor:
         self._desk = Desk()
         self._clerk = Clerk(office.store, claimed, self._desk.wake)
         self._stopping = Stopping()
-        self._progress: dict[str, object] | None = None
-        self._events: list[Note] = []
-        self._carried = 0  # events on their way with the heartbeat
-        self._news = False
         self._word: dict[str, Any] | None = None
         self._word_at = 0.0
-        self._settled = False
+        self._settled: Experiment | None = None
         self._beaten = _awake()
         self._began = time.monotonic()
         self._complained = False
@@ -65,13 +68,14 @@ class Supervisor:
             try:
                 process = self._start()
             except (Finetune30Error, OSError) as fault:
+                self.unfit = not isinstance(fault, StateError)
                 settlement.not_started(fault)
                 return
             try:
                 self._watch(process)
             finally:
                 # Before anything else, whatever happened: from here on nothing of it runs.
-                code = process.end()
+                code = self._end(process)
             settlement.settle(
                 Ended(
                     code=code,
@@ -101,8 +105,24 @@ class Supervisor:
                 where=str(folder.path),
                 hint=f"its checkpoints are another run's: move it away, then: finetune30 jobs retry {row.id}",
             )
-        mark = f"{row.id}/{self._claimed.attempt}"
+        # Two databases may give the same id in the same second: a name alone would not be its own.
+        mark = f"{row.id}/{self._claimed.attempt}/{secrets.token_hex(8)}"
         process = AttemptProcess(self._office.trainer, mark, self._seat, self._desk, folder.logs_txt)
+        self.running = True
+        try:
+            self._send_order()
+        except BaseException:
+            self._end(process)
+            raise
+        return process
+
+    def _end(self, process: AttemptProcess) -> int:
+        code = process.end()
+        self.running = False
+        return code
+
+    def _send_order(self) -> None:
+        settings, row = self._office.settings, self._claimed.experiment
         self._desk.send(
             "order",
             id=row.id,
@@ -116,7 +136,6 @@ class Supervisor:
             dataset_hash=row.dataset_hash,
             sent=self._claimed.sent,
         )
-        return process
 
     def _watch(self, process: AttemptProcess) -> None:
         """Return when the process has ended, or has to."""
@@ -151,7 +170,7 @@ class Supervisor:
     @property
     def _finishing(self) -> bool:
         """The process has said how the row ends."""
-        return self._word is not None and self._word["kind"] != "stopped"
+        return self._word is not None and not gives_back(self._word)
 
     @property
     def _overstays(self) -> bool:
@@ -161,13 +180,10 @@ class Supervisor:
     def _hear(self, message: dict[str, Any]) -> None:
         match message:
             case {"kind": "progress"}:
-                self._progress = {key: value for key, value in message.items() if key != "kind"}
-                self._news = True
+                self._clerk.news.progress({key: value for key, value in message.items() if key != "kind"})
             case {"kind": "event", "event": str(kind), "message": str(text)}:
                 step = message.get("step")
-                if len(self._events) < _MOST_EVENTS:
-                    self._events.append((kind, text, step if isinstance(step, int) else None))
-                self._news = True
+                self._clerk.news.event((kind, text, step if isinstance(step, int) else None))
             case {"kind": str(kind)} if self._word is None:
                 if kind in _LAST_WORDS:
                     self._word, self._word_at = message, time.monotonic()
@@ -179,33 +195,33 @@ class Supervisor:
     def _answer(self, kind: str, message: dict[str, Any]) -> None:
         store = self._office.store
         match kind:
+            case "failed" | "stopped" if gives_back(message):
+                # Given back only when it is gone: who takes it next must not meet it.
+                self._desk.send("ok")
             case "planned":
                 plan = {name: message[name] for name in ("config", "fingerprint", "dataset_hash")}
                 self._clerk.write(kind, lambda: store.record_plan(*self._key, **plan), self._fence)
             case "check":
                 self._clerk.write(kind, lambda: store.heartbeat(*self._key), self._fence)
             case "succeeded":
-                self._beat()
                 end = {"metrics": message["metrics"]}
                 self._clerk.write(
                     kind, lambda: store.finish(*self._key, Status.SUCCESS, **end), self._fence, Status.SUCCESS
                 )
             case "failed":
-                self._beat()
                 end = {"error": message["error"]}
                 self._clerk.write(
                     kind, lambda: store.finish(*self._key, Status.FAILURE, **end), self._fence, Status.FAILURE
                 )
-            case "stopped":
-                # Given back only when it is gone: who takes it next must not meet it.
-                self._desk.send("ok")
 
     def _learn(self, answer: Answer) -> None:
         if answer.wish == "beat":
             self._after_beat(answer)
         elif answer.error is None:
+            if isinstance(answer.value, Beat):  # who asks before it publishes hears of a wish to stop first
+                self._heed(answer.value)
+            self._settled = answer.value if isinstance(answer.value, Experiment) else None
             self._desk.send("ok")
-            self._settled = self._finishing
         else:
             self._desk.send("lost", message=answer.error.message)
         if self._finishing:
@@ -213,17 +229,18 @@ class Supervisor:
 
     def _after_beat(self, answer: Answer) -> None:
         if isinstance(answer.value, Beat):
-            del self._events[: self._carried]
             self._desk.send("beat", sent=self._clerk.sent)
             self._complain(None)
-            settings = self._office.settings
-            if answer.value.cancel_requested:
-                self._stop("cancelled", settings.stop_grace_s)
-            if answer.value.pause_requested:
-                self._stop("paused", settings.drain_s)
+            self._heed(answer.value)
         else:
-            self._news = True  # what it carried is to be carried again
             self._complain(self._clerk.silent)
+
+    def _heed(self, beat: Beat) -> None:
+        settings = self._office.settings
+        if beat.cancel_requested:
+            self._stop("cancelled", settings.stop_grace_s)
+        if beat.pause_requested:
+            self._stop("paused", settings.drain_s)
 
     def _complain(self, fault: Finetune30Error | None) -> None:
         """Say once that the database is away, and once that it is back."""
@@ -234,14 +251,10 @@ class Supervisor:
 
     def _keep_alive(self) -> None:
         heartbeat_s = self._office.settings.heartbeat_s
-        due_s = min(_OFTEN_S, heartbeat_s) if self._news or self._clerk.silent else heartbeat_s
+        due_s = min(_OFTEN_S, heartbeat_s) if self._clerk.news or self._clerk.silent else heartbeat_s
         if not self._clerk.busy and not self._finishing and _awake() - self._beaten >= due_s:
-            self._beat()
-
-    def _beat(self) -> None:
-        self._beaten, self._carried = _awake(), len(self._events)
-        self._clerk.beat(self._progress if self._news else None, list(self._events))
-        self._news = False
+            self._beaten = _awake()
+            self._clerk.beat()
 
     def _ask_to_stop(self) -> None:
         settings, orders = self._office.settings, self._office.orders
