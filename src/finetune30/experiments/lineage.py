@@ -31,6 +31,14 @@ def with_checkpoints(store: ExperimentStore, experiment: Experiment, results_dir
     return found
 
 
+def way_on(ended: Experiment, source: Experiment | None) -> str:
+    """How a new run follows the ended one, where ``source`` is what ``with_checkpoints`` found."""
+    if source is None:
+        return "it left no checkpoint, beginning at step 0 as a new run"
+    whose = "its checkpoints" if source.id == ended.id else f"the checkpoints of {source.id}"
+    return f"going on from {whose} as a new run"
+
+
 def _has_checkpoints(results_dir: Path, experiment_id: str) -> bool:
     artifacts = ExperimentFolder(results_dir, experiment_id).artifacts
     return any(_CHECKPOINT.fullmatch(path.name) for path in artifacts.glob("checkpoint-*"))

@@ -25,8 +25,8 @@ from finetune30.experiments import (
     open_store,
     owner_is_dead,
     this_worker,
-    with_checkpoints,
 )
+from finetune30.experiments.lineage import way_on, with_checkpoints
 from finetune30.experiments.refusals import not_claimable
 from finetune30.modeling import OpenAdapter, choose, open_adapter
 from finetune30.monitoring import RunLog
@@ -153,7 +153,7 @@ def resume(experiment_id: str, door: Door) -> Experiment:
         _not_continued_yet(store, experiment, origin)
         plan = prepare(config, VersionStore(settings.data_dir), tell)
         _same_inputs(origin.id, origin.dataset_hash, plan, settings.results_dir)
-        tell(f"{experiment.id} ended as {experiment.status}: {_way_on(experiment, source)}")
+        tell(f"{experiment.id} ended as {experiment.status}: {way_on(experiment, source)}")
         return _begin(plan, door, log, resumed_from=origin, continues=source is not None)
     if experiment.lease_live and not owner_is_dead(experiment.lease_owner):
         raise not_claimable(experiment)  # before models are read
@@ -235,13 +235,6 @@ def _attempt(
     if stopped is not None or ended.status is not Status.SUCCESS:  # cancelled while it ended
         raise Stopped(ended)
     return ended
-
-
-def _way_on(ended: Experiment, source: Experiment | None) -> str:
-    if source is None:
-        return "it left no checkpoint, beginning at step 0 as a new run"
-    whose = "its checkpoints" if source.id == ended.id else f"the checkpoints of {source.id}"
-    return f"going on from {whose} as a new run"
 
 
 def _not_continued_yet(store: ExperimentStore, ended: Experiment, origin: Experiment) -> None:
