@@ -22,6 +22,7 @@ import uvicorn
 from finetune30.access import Role, User
 from finetune30.api.app import create_app
 from finetune30.api.limits import Gate
+from finetune30.api.serve import listen
 from finetune30.api.services import Services, open_services
 from finetune30.experiments import Status
 from finetune30.settings import Settings
@@ -82,7 +83,7 @@ class Service:
         self.services = open_services(self.settings)
         app = create_app(self.settings, self.services)
         served = change(app, self.services) if change else app
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = listen("127.0.0.1", 0)
         self.port = int(self.listener.getsockname()[1])
         config = uvicorn.Config(served, log_config=None, access_log=False, server_header=False, proxy_headers=False)
         self._server = uvicorn.Server(config)

@@ -333,7 +333,7 @@ def test_other_names_of_keys_are_read_and_told(ana: Person) -> None:
         ("priority=1.0", "query.priority"),
         ("queue=nowhere", "query.queue"),
         ("queue=%00", "query.queue"),
-        ("max_runtime_s=0", "query.max_runtime_s"),
+        ("max_runtime_s=9.9", "query.max_runtime_s"),
         ("max_runtime_s=NaN", "query.max_runtime_s"),
         ("max_runtime_s=-1", "query.max_runtime_s"),
     ],

@@ -128,7 +128,7 @@ def test_pause_resume_and_retry(service: Service, ana: Person, admin: Person) ->
     refused(ana.post(f"/task/{task}/retry"), 409)
     service.ended(task, Status.FAILURE)
     again = ana.post(f"/task/{task}/retry").json()
-    assert (again["resumed_from"], again["continues"]) == (task, True)
+    assert (again["resumed_from"], again["continues"]) == (task, False)  # it left no checkpoints
     assert ana.post(f"/task/{task}/retry").status_code == 409  # somebody goes on from it already
     fresh = admin.post(f"/task/{task}/retry?fresh=true").json()
     assert (fresh["owner"], fresh["continues"]) == (ana.name, False)

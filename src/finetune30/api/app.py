@@ -160,9 +160,10 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
                 operation["responses"].pop("422", None)
                 for status in _statuses(path, operation):
                     operation["responses"].setdefault(status, told)
-        for one in schema["paths"]["/train"]["post"]["parameters"]:
-            if one["name"] == "queue":
-                one["schema"] = {"type": "string", "enum": list(queues)}
+        for path in ("/train", "/task/{task_id}/retry"):
+            for one in schema["paths"][path]["post"]["parameters"]:
+                if one["name"] == "queue":
+                    one["schema"] = {"type": "string", "enum": list(queues)}
         for unused in ("HTTPValidationError", "ValidationError"):
             parts.pop(unused, None)
         app.openapi_schema = schema

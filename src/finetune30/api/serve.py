@@ -69,19 +69,36 @@ def address_of(listener: socket.socket, *, secure: bool) -> str:
     return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket on which somebody may serve.
+
+    Raises: OSError.
+    """
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    # TCP by name: asyncio sends small packets at once only on sockets that say so, else each answer waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 def _bound(settings: Settings) -> socket.socket:
     host, port = settings.api_host, settings.api_port
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=2048)
+        return listen(host, port)
     except OSError as cause:
         raise SettingsError(
             f"cannot listen on {host} port {port}: {(cause.strerror or str(cause)).lower()}",
             where="API_HOST, API_PORT",
             hint="is another one running? finetune30 api --port 8001 takes another port",
         ) from cause
-    listener.set_inheritable(False)
-    return listener
 
 
 class _Server(uvicorn.Server):

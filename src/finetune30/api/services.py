@@ -5,6 +5,7 @@ Neighbours: ``app`` keeps one of these in its state, ``deps`` hands it to routes
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -22,6 +23,8 @@ from finetune30.errors import DiskFull, StorageError
 from finetune30.experiments import Queue
 from finetune30.jobs import Bell, Jobs, open_bell
 from finetune30.settings import Settings
+
+_LOGINS_AT_ONCE = 8
 
 
 class PatientBell:
@@ -63,6 +66,7 @@ class Services:
     Attributes:
         bell: The one that ``jobs`` rings.
         ending: Set when the process is to end: streams that go on for long end then.
+        logins: Passwords that are looked at at once; the others wait here, not in the threads that all requests share.
     """
 
     settings: Settings
@@ -72,6 +76,7 @@ class Services:
     rates: Rates
     watch: Watch
     ending: Event = field(default_factory=Event)
+    logins: Semaphore = field(default_factory=lambda: Semaphore(_LOGINS_AT_ONCE))
 
     @property
     def engine(self) -> Engine:

@@ -14,9 +14,6 @@ from finetune30.access import User
 from finetune30.api.problems import Fault, Problem
 from finetune30.api.services import Services
 from finetune30.config import ExperimentConfig, asked, defaults
-from finetune30.data.naming import BUILTIN as DATASETS
-from finetune30.data.naming import BUILTIN_PREFIX, VERSION_PREFIX
-from finetune30.data.versions import VersionStore
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
@@ -64,6 +61,9 @@ def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settin
 
 
 def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services) -> list[Fault]:
+    from finetune30.data.naming import BUILTIN as DATASETS  # numpy comes with it: not at the start
+    from finetune30.data.naming import BUILTIN_PREFIX, VERSION_PREFIX
+
     name, allowed = config.data.dataset_name, services.settings.dataset_allowlist
     builtin = [f"{BUILTIN_PREFIX}{one}" for one in DATASETS]
     if name == default.data.dataset_name or name in builtin or name in allowed:
@@ -76,6 +76,8 @@ def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, servi
 
 def _may_use(version: str, user: User, services: Services) -> bool:
     """Whether it exists, and the user has trained on it before or is an admin."""
+    from finetune30.data.versions import VersionStore
+
     if len(version) > _LONGEST_NAME:
         return False
     try:

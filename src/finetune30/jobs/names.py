@@ -12,8 +12,6 @@ import os
 from pathlib import Path
 
 from finetune30.config import ExperimentConfig
-from finetune30.data.naming import VERSION_PREFIX, glance
-from finetune30.data.versions import VersionStore
 from finetune30.errors import ModelError
 from finetune30.modeling.source import BUILTIN, is_path, locate
 from finetune30.settings import Settings
@@ -24,6 +22,8 @@ def lasting(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
 
     Raises: DataError, ModelError for what is not there; NotFound for a version nobody knows.
     """
+    from finetune30.data.naming import glance  # numpy comes with it, and the API starts without
+
     glance(config)
     data = config.data.model_copy(update={"dataset_name": _dataset(config.data.dataset_name, settings)})
     model = config.model.model_copy(update={"name": _model(config.model.name, config.model.revision)})
@@ -31,6 +31,9 @@ def lasting(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
 
 
 def _dataset(name: str, settings: Settings) -> str:
+    from finetune30.data.naming import VERSION_PREFIX
+    from finetune30.data.versions import VersionStore
+
     if name.startswith(VERSION_PREFIX):  # a tag may move on
         return f"{VERSION_PREFIX}{VersionStore(settings.data_dir).find(name.removeprefix(VERSION_PREFIX)).id}"
     return str(Path(name).absolute()) if os.path.lexists(name) else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -20,8 +21,9 @@ from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser, bearer_of
 from finetune30.api.limits import address_of
 from finetune30.api.problems import Problem, unauthenticated
-from finetune30.errors import LoginRefused, TokenRefused
+from finetune30.errors import Busy, LoginRefused, TokenRefused
 
+_PATIENCE_S = 5.0
 _NO_NUL = r"^[^\x00]*$"
 
 
@@ -133,12 +135,19 @@ async def change_password(
 async def _verified(request: Request, name: str, password: str) -> User:
     """The user of this password, unless there were too many wrong ones.
 
-    Raises: Problem 401, 429.
+    Raises: Problem 401, 429; Busy.
     """
     found, address = services.of(request), address_of(request.scope)
     await found.rates.check_login(name, address)
     try:
-        user = await run_in_threadpool(found.access.users.verify, name, password)
+        async with asyncio.timeout(_PATIENCE_S):
+            await found.logins.acquire()
+        try:
+            user = await run_in_threadpool(found.access.users.verify, name, password)
+        finally:
+            found.logins.release()
+    except TimeoutError:
+        raise Busy("too many log in just now") from None
     except LoginRefused:
         await found.rates.login_failed(name, address)
         # Known or not, the name is looked for: both take the same time. An unknown one is not written down,

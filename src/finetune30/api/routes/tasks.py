@@ -27,7 +27,7 @@ Priority = Annotated[
     int, Field(ge=-100, le=100), BeforeValidator(digits), Query(description="The highest of one's own first")
 ]
 Lines = Annotated[int, Field(ge=1, le=10_000), BeforeValidator(digits), Query(description="So many lines from the end")]
-Longest = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), BeforeValidator(figures)]
+Longest = Annotated[float, Field(ge=10, le=1e9, allow_inf_nan=False), BeforeValidator(figures)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key and body make one task")]
 _LONGEST_KEY = 200
 _EXAMPLE = {"experiment_name": "first", "training": {"num_train_epochs": 1}, "data": {"train_samples": 200}}
@@ -74,11 +74,7 @@ def train(
     found = services.of(request)
     key = _checked_key(idempotency_key)
     queue = _checked_queue(queue, found.settings.queues)
-    longest_s = found.settings.max_runtime_s
-    if max_runtime_s is not None and longest_s and max_runtime_s > longest_s:
-        raise Problem(
-            422, "query_invalid", f"expected at most {longest_s:g} (MAX_RUNTIME_S)", where="query.max_runtime_s"
-        )
+    max_runtime_s = _checked_runtime(max_runtime_s, found.settings.max_runtime_s)
     config = wanted(values, user, found)
     wish = Wish(queue=queue, priority=priority, max_runtime_s=max_runtime_s, idempotency_key=key)
     with deeds.deed(request, user) as deed:
@@ -135,10 +131,27 @@ def resume(request: Request, task: OwnTask, user: CurrentUser) -> Task:
     return _changed(request, user, task, services.of(request).jobs.resume)
 
 
-def retry(request: Request, response: Response, task: OwnTask, user: CurrentUser, fresh: bool = False) -> Task:
-    """Run an ended one again as a new task: a failed one from its checkpoints on, unless ``fresh``."""
-    jobs = services.of(request).jobs
-    made = _changed(request, user, task, lambda task_id: jobs.retry(task_id, task.owner, fresh=fresh))
+def retry(
+    request: Request,
+    response: Response,
+    task: OwnTask,
+    user: CurrentUser,
+    fresh: bool = False,
+    queue: Search | None = None,
+    priority: Priority | None = None,
+    max_runtime_s: Longest | None = None,
+) -> Task:
+    """Run an ended one again as a new task: a failed one from its checkpoints on, unless ``fresh``.
+
+    ``queue``, ``priority`` and ``max_runtime_s`` are those of before unless said otherwise.
+    """
+    jobs, settings = services.of(request).jobs, services.of(request).settings
+    wish: dict[str, Any] = {
+        "queue": None if queue is None else _checked_queue(queue, settings.queues),
+        "priority": priority,
+        "max_runtime_s": _checked_runtime(max_runtime_s, settings.max_runtime_s),
+    }
+    made = _changed(request, user, task, lambda task_id: jobs.retry(task_id, task.owner, fresh=fresh, **wish))
     response.headers["Location"] = f"/task/{made.task_id}"
     return made
 
@@ -190,3 +203,11 @@ def _checked_queue(queue: str | None, known: tuple[str, ...]) -> str:
     if queue not in known:
         raise Problem(422, "query_invalid", f"expected one of {', '.join(known)}", where="query.queue")
     return queue
+
+
+def _checked_runtime(wanted_s: float | None, longest_s: float) -> float | None:
+    if wanted_s is not None and longest_s and wanted_s > longest_s:
+        raise Problem(
+            422, "query_invalid", f"expected at most {longest_s:g} (MAX_RUNTIME_S)", where="query.max_runtime_s"
+        )
+    return wanted_s
