@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -150,6 +153,21 @@ def test_the_result_of_a_success(service: Service, ana: Person) -> None:
         "test": None,
     }
     assert ana.get(f"/experiments/{task}").json()["eval_accuracy"] == 0.75
+
+
+def test_a_task_is_what_the_command_line_shows(service: Service, ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    where = {"RESULTS_DIR": service.settings.results_dir, "DATA_DIR": service.settings.data_dir, "TZ": "UTC"}
+    where["DATABASE_URL"] = service.settings.database_url or ""
+    command = [sys.executable, "-m", "finetune30", "jobs", "show", task, "--json"]
+    env = os.environ | {name: str(value) for name, value in where.items()}
+    shown = json.loads(subprocess.run(command, env=env, capture_output=True, check=True).stdout)
+
+    told = ana.get(f"/task/{task}").json()
+
+    assert told.pop("queue_position") == shown["position"]
+    assert told.pop("result") is None
+    assert told == shown
 
 
 def test_an_experiment_is_deleted_with_its_folder(service: Service, ana: Person) -> None:
@@ -401,9 +419,6 @@ def test_g30_every_answer_is_one_that_openapi_names(service: Service, ana: Perso
 
 
 def test_importing_the_api_loads_neither_torch_nor_transformers() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys, finetune30.api.app\n"
         "heavy = {'torch', 'transformers', 'peft', 'datasets', 'sklearn', 'pandas'} & set(sys.modules)\n"
