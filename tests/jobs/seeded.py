@@ -220,7 +220,8 @@ MUTANTS = (
         "the row moves on while the process still runs",
         _SUPERVISOR,
         '                self._desk.send("ok")\n            case "planned":',
-        '                self._office.queue.drain(*self._key)\n                self._desk.send("ok")\n            case "planned":',
+        '                self._office.queue.drain(*self._key)\n                self._desk.send("ok")\n'
+        '            case "planned":',
         f"{_WORKER}::test_g19_an_attempt_that_lingers_is_gone_before_the_next_begins",
     ),
     _mutant(
