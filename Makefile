@@ -59,11 +59,12 @@ data-analyze: $(READY) ## Labels, lengths, telling words: make data-analyze data
 data-versions: $(READY) ## The versions of data that runs used
 	@$(BIN)/finetune30 data versions list
 
+# Two files at a time: most of a test is waiting, or one thread. Never one file twice: it may share a server.
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-v: $(READY) ## Run the tests, each by name
-	@$(BIN)/python -m pytest -v
+	@$(BIN)/python -m pytest -v -n 2 --dist loadfile
 
 soak: $(READY) ## The history test over 20 seeds and 40 trainings by two workers: make soak seeds=20
 	@$(BIN)/python -m tests.jobs.soak --seeds $(or $(seeds),20)
