@@ -261,6 +261,15 @@ def test_g6_drained_attempts_do_not_count(queue: Queue, store: ExperimentStore) 
     assert outcomes(store, id) == [Outcome.DRAINED] * 5
 
 
+def test_what_a_sick_machine_gives_back_waits_and_its_history_says_why(queue: Queue, store: ExperimentStore) -> None:
+    id = submit(queue)
+    row = queue.drain(id, take(queue).attempt, W1, why="no such program", delay_s=1000)
+
+    assert (row.status, row.failures, row.not_before is not None) == (Status.PENDING, 0, True)
+    assert nothing_for(queue)
+    assert queue.events(id)[-1].message == "attempt 1 drained: no such program"
+
+
 @pytest.mark.parametrize("give_back", ["release", "drain", "reap"])
 def test_g10_what_was_to_be_cancelled_is_revoked_when_it_comes_back(
     queue: Queue, store: ExperimentStore, give_back: str

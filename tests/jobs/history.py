@@ -160,7 +160,10 @@ def _overlap(job: Job, effects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def _work(job: Job, effects: list[dict[str, Any]], history: History) -> Iterator[str]:
     steps = [line["step"] for line in effects if line["what"] == "step"]
     ends = [line for line in effects if line["what"] == "end"]
-    if len(ends) > 1 or (ends and job.status != "SUCCESS"):
+    # A cancel that came between the last question and the last word: the row keeps what was promised first.
+    asked = job.states.count((job.attempt, "STARTED")) > 1  # once when it began, once when it was to be cancelled
+    cancelled_late = job.status == "REVOKED" and asked and [line["attempt"] for line in ends] == [job.attempt]
+    if len(ends) > 1 or (ends and job.status != "SUCCESS" and not cancelled_late):
         yield f"doubled: {job.id} is {job.status} and was completed by {len(ends)} attempts"
     if job.status == "SUCCESS" and history.total not in steps:
         yield f"untrue: {job.id} is SUCCESS and never did its last step"

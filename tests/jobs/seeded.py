@@ -184,7 +184,7 @@ MUTANTS = (
     _mutant(
         "a wish to cancel is not passed on",
         _SUPERVISOR,
-        "if answer.value.cancel_requested:",
+        "if beat.cancel_requested:",
         "if False:",
         f"{_WORKER}::test_g10_a_running_job_is_stopped_and_its_place_is_free_again",
     ),
@@ -219,8 +219,9 @@ MUTANTS = (
     _mutant(
         "the row moves on while the process still runs",
         _SUPERVISOR,
-        '                self._desk.send("ok")\n\n    def _learn',
-        '                self._office.queue.drain(*self._key)\n                self._desk.send("ok")\n\n    def _learn',
+        '                self._desk.send("ok")\n            case "planned":',
+        '                self._office.queue.drain(*self._key)\n                self._desk.send("ok")\n'
+        '            case "planned":',
         f"{_WORKER}::test_g19_an_attempt_that_lingers_is_gone_before_the_next_begins",
     ),
     _mutant(

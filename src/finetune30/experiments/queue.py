@@ -128,14 +128,19 @@ class Queue:
                 connection, moves.held(experiment_id, attempt, worker, values), attempt, worker, error, experiment_id
             )
 
-    def drain(self, experiment_id: str, attempt: int, worker: str) -> Experiment:
-        """Give back a job because its worker ends: PENDING, not counted.
+    def drain(
+        self, experiment_id: str, attempt: int, worker: str, *, why: str | None = None, delay_s: float = 0.0
+    ) -> Experiment:
+        """Give back a job through no fault of its own, as when its worker ends: PENDING, not counted.
 
+        Args:
+            why: For its history.
+            delay_s: No worker takes it again before.
         Raises: LeaseLost if this attempt no longer runs it.
         """
+        drained = moves.held(experiment_id, attempt, worker, moves.given_back(delay_s=delay_s))
         with database.write(self._engine) as connection:
-            drained = moves.held(experiment_id, attempt, worker, moves.given_back())
-            return self._give_back(connection, drained, attempt, worker, None, experiment_id)
+            return self._give_back(connection, drained, attempt, worker, None, experiment_id, why)
 
     def _give_back(
         self,
@@ -145,6 +150,7 @@ class Queue:
         worker: str,
         error: Mapping[str, object] | None,
         experiment_id: str,
+        why: str | None = None,
     ) -> Experiment:
         if connection.scalar(change) is None:
             raise refusals.lost(experiment_id, attempt, worker, find(connection, experiment_id))
@@ -152,8 +158,8 @@ class Queue:
         calm = Outcome.PAUSED if found.paused else Outcome.DRAINED
         outcome = Outcome(found.status) if found.status.is_terminal else Outcome.FAILURE if error else calm
         history.end_attempt(connection, experiment_id, outcome, error)
-        why = f"attempt {attempt}: {error['message']}" if error else f"attempt {attempt} {outcome.lower()}"
-        history.note_state(connection, experiment_id, attempt, found.status, why)
+        told = f"attempt {attempt}: {error['message']}" if error else f"attempt {attempt} {outcome.lower()}"
+        history.note_state(connection, experiment_id, attempt, found.status, f"{told}{': ' if why else ''}{why or ''}")
         return found
 
     def reap(self) -> list[Experiment]:

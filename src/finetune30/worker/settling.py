@@ -96,7 +96,9 @@ class Settlement:
         else:
             where, what = fault.where, fault.message
         # Not counted: one sick machine must not cost all jobs their attempts. The shop waits before the next.
-        self._give_back(f"the training process could not be started here: {f'{where}: ' if where else ''}{what}")
+        why = f"the training process could not be started here: {f'{where}: ' if where else ''}{what}"
+        queue, delay_s = self._office.queue, self._office.settings.retry_delay_s
+        self._write(lambda: queue.drain(*self._key, why=why, delay_s=delay_s), Status.PENDING, why)
 
     def _judge(self, ended: Ended) -> None:
         verdict = judge(ended.code, out_of_memory=ended.out_of_memory, said=ended.said)
