@@ -37,3 +37,18 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
 
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     assert "event: end" in done.stdout
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "jq"))), reason="bash, curl or jq is missing")
+@pytest.mark.parametrize("page", ["README.md", "README.zh-TW.md"])
+def test_the_commands_of_the_readme_run(tmp_path: Path, page: str) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", (PAGE.parents[1] / page).read_text(encoding="utf-8"), re.DOTALL)
+    (commands,) = [re.sub(r"export API=.*\n", "", block) for block in blocks if "$API/login" in block]
+    with serving(tmp_path, {}) as service:
+        service.services.access.users.add("admin", Role.ADMIN, PASSWORD)
+        env = {"API": service.url, "ADMIN_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]}
+        script = f"set -euo pipefail\n{commands}"
+        done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
+    assert '"status": "PENDING"' in done.stdout
