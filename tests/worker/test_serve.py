@@ -20,8 +20,10 @@ from tests import tiny
 from tests.worker.conftest import BEGIN, Bench
 from tests.worker.test_supervisor import FOREVER, IGNORES, until
 
+# A shell's background process ignores Ctrl+C, and so would what it starts.
 RUN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from finetune30.settings import get_settings
 from finetune30.worker.serve import TRAINER, serve
 code = sys.argv[1]

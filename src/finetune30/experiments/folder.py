@@ -26,7 +26,7 @@ from finetune30.errors import DiskFull, Finetune30Error, NotFound, StateError, S
 from finetune30.experiments.record import ID_PATTERN, ID_SHAPE, portable
 
 TRASH = ".trash-"
-MARK = ".made"  # says which row a folder belongs to
+MARK = ".made"  # in the artifacts: says which row a folder belongs to
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -72,10 +72,10 @@ class ExperimentFolder:
         with storage_faults(folder.path):
             if not folder.path.exists():
                 cls.create(results_dir, experiment_id)
-                folder.write_text(folder.path / MARK, mine)
+                folder.write_text(folder.artifacts / MARK, mine)
                 return folder
             folder.artifacts.mkdir(exist_ok=True)
-            marked = (folder.path / MARK).read_text("utf-8") if (folder.path / MARK).is_file() else None
+            marked = (folder.artifacts / MARK).read_text("utf-8") if (folder.artifacts / MARK).is_file() else None
         if marked != mine and not (marked is None and attempt > 1):
             raise StateError(
                 "exists already and belongs to another run",
