@@ -180,7 +180,7 @@ try:
 except DiskFull as error:
     (disk / "filler").unlink()
     row = open_store(get_settings(), create=False).newest()
-    print(row.status, row.error["code"], *sorted(p.name for p in (disk / row.id / "artifacts").iterdir()))
+    print(row.status, row.error["code"], *sorted(p.name for p in (disk / row.id / "artifacts").glob("[!.]*")))
     sys.exit(error.exit_code)
 """
 
