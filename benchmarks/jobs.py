@@ -25,7 +25,7 @@ from finetune30.jobs import Jobs
 from finetune30.settings import Settings
 
 CONFIG = Path(__file__).parents[1] / "config" / "default.yaml"
-SUBMISSIONS, CLAIMS, CLAIMERS, ROUNDS = 40, 2000, 8, 4
+SUBMISSIONS, CLAIMS, CLAIMERS, ROUNDS = 30, 2000, 8, 4
 _WORKER = """
 import sys
 from finetune30.settings import get_settings
