@@ -46,8 +46,8 @@ def fit(
         cache: Folder for token ids, so that no text is read twice; None keeps them in memory.
         load: How the base gets into memory; ``modeling.load`` with the seed unless a test says otherwise.
         rank: The module that each of several processes runs, where the configuration asks for several.
-    Raises: OutOfMemory at batch 1; Diverged; CheckpointRejected; ConfigError; Crashed if one of several
-        processes dies.
+    Raises: OutOfMemory at batch 1; Diverged; CheckpointRejected; ConfigError; Killed or Crashed if one of
+        several processes dies.
     """
     if config.training.per_device_train_batch_size == "auto":
         config = choose_batch_size(base, splits, config, compute, progress)

@@ -103,7 +103,7 @@ class Supervisor:
         self.running = True
         try:
             self._send_order()
-        except BaseException:
+        except BaseException:  # whatever it was, no process may stay that nobody watches
             self._end(process)
             raise
         return process
