@@ -32,7 +32,7 @@ def train(
 ) -> TrainedAdapter:
     """Let several processes train an adapter.
 
-    Raises: What a process raised; Killed if one was killed from outside; whatever ``progress`` and ``stop_requested`` raise.
+    Raises: What a process raised; Killed if one was killed; whatever ``progress`` and ``stop_requested`` raise.
     """
     folder = artifacts / FOLDER
     nodes = order.config.training.num_nodes
