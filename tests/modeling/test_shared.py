@@ -135,7 +135,9 @@ def test_g22_a_mixed_batch_answers_as_each_adapter_alone(
         np.testing.assert_allclose(np.stack(found[some]), alone(folder, model, texts[some]), atol=TOLERANCE)
 
 
-def test_g22_thirty_adapters_of_one_base_and_two_of_them_only(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+def test_g22_thirty_adapters_of_one_base_and_two_of_them_only(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
     """Many adapters are computed in another way than few: both are the same, whoever else is there."""
     model = tiny_model("bert")
     shared = SharedBase(modeling.inspect(str(model)), "cpu", "float32")

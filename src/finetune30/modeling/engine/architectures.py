@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from torch import nn
@@ -119,7 +120,7 @@ def take_apart(model: nn.Module, dtype: torch.dtype, *, trains: bool, make: Make
         make: Makes the stacks; None multiplies by each layer and the adapter on it.
     Raises: NotKnown.
     """
-    classifier: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    classifier: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     config = classifier.config
     names = _KNOWN.get(config.model_type)
     if names is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ _SEED = 0
 _CLOSE = 0.08
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adapter:
     """An adapter in memory; never changed, so who holds it answers with it to the end.
 
@@ -59,13 +59,13 @@ class Adapter:
         return self.deltas.nbytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """One text as token ids, and who is to read it."""
+    """One text as token ids, and the adapter that is to read it."""
 
     ids: NDArray[np.int32]
     types: NDArray[np.int8] | None
-    adapter: Adapter
+    adapter: Any
 
 
 class SharedBase:
@@ -131,12 +131,14 @@ class SharedBase:
         if not rows:
             return []
         self._crowd.enter([row.adapter.deltas for row in rows])
-        batch = {key: value.to(self.device) for key, value in _padded(rows, self.padder).items()}
+        batch = {key: value.to(self.device) for key, value in padded(rows, self.padder).items()}
         hidden = forward(**batch)
         found: list[NDArray[np.float64]] = []
         for span in self._crowd.spans:
             some, adapter = slice(span.start, span.stop), rows[span.start].adapter
-            logits = adapter.head(hidden[some], {key: value[some] for key, value in batch.items()}).float().cpu().numpy()
+            logits = (
+                adapter.head(hidden[some], {key: value[some] for key, value in batch.items()}).float().cpu().numpy()
+            )
             found.extend(probabilities_of(logits, multi_label=adapter.task.multi_label))
         return found
 
@@ -154,15 +156,14 @@ class SharedBase:
         self.mixes = True
 
         def forward(**batch: Tensor) -> Tensor:
-            hidden: Any = encoder.forward(**batch).last_hidden_state
-            return hidden
+            return cast(Tensor, encoder.forward(**batch).last_hidden_state)
 
         return forward
 
     def _let_go(self) -> None:
         """Free the layers' weights: the engine has its own copies."""
         for layer in self._copied:
-            layer.weight.data = torch.empty(0)  # type: ignore[union-attr]
+            layer.weight.data = torch.empty(0)
         self._copied = []
 
     def _hooked(self) -> Callable[..., Tensor]:
@@ -175,7 +176,6 @@ class SharedBase:
             return hidden
 
         return forward
-
 
     def _hook(self, module: nn.Module, *, by_row: bool) -> None:
         """Add the adapters to a layer that transformers computes.
@@ -211,7 +211,8 @@ def _is_close(probabilities: NDArray[np.float64], task: Task) -> bool:
     return bool(first - second < _CLOSE)
 
 
-def _padded(rows: Sequence[Row], padder: Padder) -> dict[str, Tensor]:
+def padded(rows: Sequence[Row], padder: Padder) -> dict[str, Tensor]:
+    """A batch of the rows; see ``Tokens.batch``."""
     longest = max(len(row.ids) for row in rows)
     ids = np.full((len(rows), longest), padder.token, dtype=np.int64)
     typed = any(row.types is not None for row in rows)

@@ -103,7 +103,7 @@ class SharedStack(Stack):
         self.names = names
         self._crowd = crowd
 
-    def forward(self, inputs: Tensor, *, learns: bool) -> tuple[Tensor, Thin | None]:
+    def forward(self, inputs: Tensor, *, learns: bool) -> tuple[Tensor, Thin | None]:  # noqa: ARG002
         """See ``Stack``; never learns."""
         outputs = self.product.forward(inputs)
         self._crowd.add(self.names, inputs, outputs)

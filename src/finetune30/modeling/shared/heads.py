@@ -114,11 +114,13 @@ def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, dev
 
 
 def _chain(shell: _Shell) -> Head | None:
-    model, body = shell.classifier, shell.body
+    model: Any = shell.classifier
+    body: Any = shell.body
+    links: list[tuple[Any, Callable[[Tensor], Tensor] | None]]
     try:
         match shell.model_type:
             case "bert":
-                links = [(body.pooler.dense, torch.tanh), (model.classifier, None)]  # type: ignore[union-attr]
+                links = [(body.pooler.dense, torch.tanh), (model.classifier, None)]
             case "albert":
                 links = [(body.pooler, torch.tanh), (model.classifier, None)]
             case "distilbert":
