@@ -2,9 +2,8 @@
 
 A successful experiment becomes a numbered version of a model; an alias (``spam@champion``) points at one version and
 can be moved and rolled back. ``models`` is the door, ``catalogue`` its reading half; ``reading``, ``moving`` and
-``resolving`` are the statements,
-``trail`` is what "back" means, ``addresses`` how a model is named, ``manifest`` which files belong to it, ``refusals``
-the words of a no, ``cards`` the model card. Nobody here knows HTTP or torch.
+``resolving`` are the statements, ``trail`` is what "back" means, ``addresses`` how a model is named, ``manifest`` which
+files belong to it, ``refusals`` the words of a no, ``cards`` the model card. Nobody here knows HTTP or torch.
 """
 
 from finetune30.registry.addresses import is_of_model

@@ -31,7 +31,7 @@ models = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("owner", Text, nullable=False),
     Column("visibility", String(16), nullable=False),
-    Column("description", Text, nullable=False, default="", server_default=""),
+    Column("description", Text, nullable=False, default=""),
     Column("created_at", Double, nullable=False),
     Column("last_number", Integer, nullable=False, default=0, server_default="0"),  # no number is given twice
     CheckConstraint(f"visibility IN ({', '.join(repr(str(one)) for one in Visibility)})", name="visibility"),
@@ -49,7 +49,7 @@ model_versions = Table(
     Column("files", JSON(none_as_null=True), nullable=False),
     Column("registered_at", Double, nullable=False),
     Column("registered_by", Text, nullable=False),
-    Column("note", Text, nullable=False, default="", server_default=""),
+    Column("note", Text, nullable=False, default=""),
     Index("ix_model_versions_experiment_id", "experiment_id"),
     Index("uq_model_versions_model_id", "model_id", "experiment_id", unique=True),
 )

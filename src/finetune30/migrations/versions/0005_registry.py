@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(64), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("visibility", sa.String(16), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False, server_default=""),
+        sa.Column("description", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("last_number", sa.Integer(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("id", name="pk_models"),
@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("files", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("registered_at", sa.Double(), nullable=False),
         sa.Column("registered_by", sa.Text(), nullable=False),
-        sa.Column("note", sa.Text(), nullable=False, server_default=""),
+        sa.Column("note", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("model_id", "number", name="pk_model_versions"),
         sa.ForeignKeyConstraint(
             ["model_id"], ["models.id"], name="fk_model_versions_model_id_models", ondelete="CASCADE"
