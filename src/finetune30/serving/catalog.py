@@ -5,9 +5,14 @@ Neighbours: the registry knows models and aliases, experiments the runs; ``follo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+
+def _no_fault() -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,8 @@ class Found:
         address: As it was asked for.
         base_model, base_revision: As the run's configuration names its base.
         owner: Whose it is.
+        sha256: Of all its files, as they were registered.
+        fault: What is not as it was registered, naming the file; None if every byte is.
         everybodys: Every user may ask it.
         model, version, alias: Where it stands in the registry, if it was found there.
     """
@@ -30,6 +37,8 @@ class Found:
     max_length: int
     owner: str
     everybodys: bool = False
+    sha256: str = ""
+    fault: Callable[[], str | None] = field(default=_no_fault, compare=False)
     model: str | None = None
     version: int | None = None
     alias: str | None = None

@@ -52,8 +52,8 @@ class Live:
 
     @property
     def sha256(self) -> str:
-        """Of its file of weights: two adapters with this are one."""
-        return self.adapter.sha256
+        """Of all its files, or of its weights where it was never sealed: two adapters with this are one."""
+        return self.found.sha256 or self.adapter.sha256
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,9 @@ class AdapterHost:
                 self.evictions += 1
 
     def _load(self, found: Found) -> Live:
+        fault = found.fault()
+        if fault is not None:
+            raise ModelError(f"its files are not those that were registered: {fault}", where=found.experiment_id)
         base = self._base(found)
         try:
             adapter: Adapter | AloneAdapter = base.engine.load(found.folder)
