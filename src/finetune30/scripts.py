@@ -17,6 +17,7 @@ NAMES = {
 }  # fmt: skip
 """Languages told apart; where one script is told and not the language, the script."""
 
+LATIN = ("en", "fr", "de", "es", "it", "pt", "nl", "id", "vi", "tr", "pl", "sv")
 _SCRIPTS = {
     "ja": "\u3041-\u3096\u30a1-\u30fa", "ko": "\u1100-\u11ff\uac00-\ud7af",
     "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff", "ru": "\u0400-\u04ff", "ar": "\u0600-\u06ff",
@@ -54,3 +55,8 @@ def scripts_of(expected: Collection[str]) -> set[str]:
     scripts = {_WRITTEN_LIKE.get(code, code) for code in expected}
     # A language that is not told apart may be any in Latin letters.
     return scripts if scripts <= NAMES.keys() else scripts | {"latin"}
+
+
+def in_latin_letters(expected: Collection[str]) -> bool:
+    """Whether one of these languages is written so."""
+    return "latin" in scripts_of(expected) or not {*LATIN}.isdisjoint(expected)

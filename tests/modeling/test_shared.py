@@ -15,6 +15,7 @@ from transformers import AutoModel, ElectraConfig
 
 from finetune30 import modeling
 from finetune30.errors import ModelError
+from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.shared import NotShared, Row, SharedBase
 from finetune30.modeling.tokens import encode
 from tests import tiny
@@ -97,7 +98,11 @@ def together(shared: SharedBase, asked: Sequence[tuple[Any, str]]) -> list[np.nd
     for adapter, text in asked:
         tokens = encode(shared.base.tokenizer, [text], 32)
         rows.append(Row(tokens.ids, tokens.types, adapter))
-    return shared.probabilities(rows)
+    logits = shared.logits(rows)
+    return [
+        probabilities_of(found, multi_label=row.adapter.task.multi_label)
+        for found, row in zip(logits, rows, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -18,6 +18,7 @@ import torch
 
 from finetune30.errors import BadInput, Busy, ModelError
 from finetune30.modeling.device import Compute
+from finetune30.modeling.predict import probabilities_of
 from finetune30.serving.following import Following
 from finetune30.serving.host import AdapterHost, Live
 from finetune30.serving.lane import Lane, Limits
@@ -46,7 +47,11 @@ def shelf(tmp_path: Path, tiny_model: Callable[[str], Path]) -> Shelf:
 
 
 def answers(host: AdapterHost, live: Live, texts: list[str]) -> np.ndarray[Any, Any]:
-    return np.stack(host.ask(live, texts).future.result(60))
+    return _sure(np.stack(host.ask(live, texts).future.result(60)))
+
+
+def _sure(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return probabilities_of(logits, multi_label=False)
 
 
 def test_g22_each_answer_is_of_the_adapter_it_names_while_names_move(host: AdapterHost, shelf: Shelf) -> None:
@@ -70,7 +75,7 @@ def test_g22_each_answer_is_of_the_adapter_it_names_while_names_move(host: Adapt
         at = number % len(TEXTS)
         asking = host.ask(live, [TEXTS[at]])
         found = asking.future.result(60)[0]
-        np.testing.assert_allclose(found, expected[asking.live.found.experiment_id][at], atol=1e-4)
+        np.testing.assert_allclose(_sure(found), expected[asking.live.found.experiment_id][at], atol=1e-4)
 
     swapper = threading.Thread(target=swap)
     swapper.start()
@@ -99,7 +104,7 @@ def test_g24_a_request_ends_on_the_adapter_it_began_with(lane: Lane, host: Adapt
     host.pin(frozenset())
 
     assert host.there() == []
-    np.testing.assert_allclose(np.stack(asking.future.result(60))[:40], before, atol=1e-4)
+    np.testing.assert_allclose(_sure(np.stack(asking.future.result(60)))[:40], before, atol=1e-4)
     after = answers(host, following.live("m@champion"), TEXTS)
     assert not np.allclose(after, before, atol=1e-3)
 
@@ -244,7 +249,7 @@ def test_more_than_plain_lora_answers_with_a_model_of_its_own(
     shelf.add("plain", seed=2)
     save_adapter(shelf.folder / "dora", shelf.model, seed=3, use_dora=True)
     mixed = [host.ask(host.live(shelf.find(name)), TEXTS) for name in ("plain", "dora", "plain")]
-    found = [np.stack(asking.future.result(60)) for asking in mixed]
+    found = [_sure(np.stack(asking.future.result(60))) for asking in mixed]
     np.testing.assert_allclose(found[1], alone(shelf.folder / "dora", shelf.model, TEXTS), atol=1e-4)
     np.testing.assert_allclose(found[0], alone(shelf.folder / "plain", shelf.model, TEXTS), atol=1e-4)
 
@@ -265,7 +270,7 @@ def test_s99_a_full_queue_is_refused_and_a_request_given_up_frees_its_place(shel
     class Stuck:
         mixes = True
 
-        def probabilities(self, rows: Any) -> Any:
+        def logits(self, rows: Any) -> Any:
             gate.wait()
             return [np.ones(2)] * len(rows)
 
@@ -293,7 +298,7 @@ def test_a_batch_that_fails_fails_alone(lane: Lane, host: AdapterHost, shelf: Sh
     class Broken:
         mixes = True
 
-        def probabilities(self, rows: Any) -> Any:
+        def logits(self, rows: Any) -> Any:
             raise ValueError("broken")
 
     from finetune30.modeling.shared import Row
@@ -310,7 +315,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(lane: Lane) -> None:
     class Small:
         mixes = True
 
-        def probabilities(self, rows: Any) -> Any:
+        def logits(self, rows: Any) -> Any:
             if len(rows) > 3:
                 raise MemoryError
             return [np.full(2, len(row.ids)) for row in rows]

@@ -26,7 +26,7 @@ from finetune30.modeling.shared.alone import AloneAdapter
 from finetune30.modeling.shared.reading import Read, Reader
 from finetune30.modeling.task import Task
 from finetune30.serving.catalog import Found
-from finetune30.serving.lane import Engine, Lane, Probabilities
+from finetune30.serving.lane import Engine, Lane, Logits
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Asking:
 
     live: Live
     read: Sequence[Read]
-    future: Future[Probabilities]
+    future: Future[Logits]
 
 
 @dataclass

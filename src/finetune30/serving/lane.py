@@ -23,7 +23,7 @@ from finetune30.errors import Busy, Finetune30Error
 from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.shared import Row
 
-Probabilities = list[NDArray[np.float64]]
+Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
 
 
@@ -35,7 +35,7 @@ class Engine(Protocol):
         """Whether rows of different adapters may stand in one batch."""
         ...
 
-    def probabilities(self, rows: Sequence[Row]) -> Probabilities:
+    def logits(self, rows: Sequence[Row]) -> Logits:
         """Of each row; rows of one adapter stand together."""
         ...
 
@@ -70,7 +70,7 @@ class Figures:
 class _Asked:
     engine: Engine
     rows: Sequence[Row]
-    future: Future[Probabilities]
+    future: Future[Logits]
     asked_at: float
     found: list[Any] = field(default_factory=list)
     next: int = 0
@@ -111,8 +111,8 @@ class Lane:
         """Rows that wait."""
         return self._waiting
 
-    def ask(self, engine: Engine, rows: Sequence[Row]) -> Future[Probabilities]:
-        """Probabilities of each row, in the order of the rows; cancel the future to give the request up.
+    def ask(self, engine: Engine, rows: Sequence[Row]) -> Future[Logits]:
+        """Logits of each row, in the order of the rows; cancel the future to give the request up.
 
         Raises: Busy when too many rows wait.
         """
@@ -225,10 +225,10 @@ def _by_adapter(batch: list[_Place]) -> list[_Place]:
     return sorted(batch, key=lambda place: id(place.row.adapter))
 
 
-def _answers(engine: Engine, rows: Sequence[Row]) -> Probabilities:
+def _answers(engine: Engine, rows: Sequence[Row]) -> Logits:
     """A batch that does not fit into memory is halved."""
     try:
-        return engine.probabilities(rows)
+        return engine.logits(rows)
     except (RuntimeError, MemoryError) as fault:
         if len(rows) == 1 or not is_out_of_memory(fault):
             raise
@@ -236,7 +236,7 @@ def _answers(engine: Engine, rows: Sequence[Row]) -> Probabilities:
     return [*_answers(engine, rows[:half]), *_answers(engine, rows[half:])]
 
 
-def _settle(future: Future[Probabilities], found: Any) -> None:
+def _settle(future: Future[Logits], found: Any) -> None:
     if future.done() or not future.set_running_or_notify_cancel():
         return
     if isinstance(found, BaseException):

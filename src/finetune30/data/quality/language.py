@@ -19,9 +19,8 @@ import numpy as np
 
 from finetune30.data.quality.report import Check, check
 from finetune30.data.quality.rows import Dataset
-from finetune30.scripts import LATIN_LETTER, NAMES, script_of, scripts_of
+from finetune30.scripts import LATIN, LATIN_LETTER, NAMES, script_of, scripts_of
 
-_LATIN = ("en", "fr", "de", "es", "it", "pt", "nl", "id", "vi", "tr", "pl", "sv")
 _WORD = re.compile(r"[^\W\d_]+")
 _NOISE = re.compile(r"https?://\S+|www\.\S+|[@#]\w+|&\w+;|\d+")
 _CODES = ("latin", *NAMES)
@@ -43,7 +42,7 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
             then the most frequent language of a sample of the texts is expected.
     """
     expected = set(spoken) if spoken is not None else _majority(data)
-    familiar, known = scripts_of(expected), [code for code in _LATIN if code in expected]
+    familiar, known = scripts_of(expected), [code for code in LATIN if code in expected]
     if "latin" in familiar:
         known = []
     rows, codes = array("q"), array("b")
@@ -141,7 +140,7 @@ def _confidences(texts: Sequence[str]) -> list[dict[str, float]]:
 
     if not texts:
         return []
-    isos = [getattr(IsoCode639_1, code.upper()) for code in _LATIN]
+    isos = [getattr(IsoCode639_1, code.upper()) for code in LATIN]
     detector = LanguageDetectorBuilder.from_iso_codes_639_1(*isos).with_low_accuracy_mode().build()
     values = detector.compute_language_confidence_values_in_parallel(list(texts))
     return [{value.language.iso_code_639_1.name.lower(): value.value for value in one} for one in values]

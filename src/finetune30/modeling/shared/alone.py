@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from finetune30.modeling.lora import WEIGHTS
 from finetune30.modeling.opened import OpenAdapter
-from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.shared.body import Row, padded
 from finetune30.modeling.source import sha256_of
 from finetune30.modeling.task import Task
@@ -49,8 +48,7 @@ class AloneAdapter:
         return self.opened.task
 
     @torch.inference_mode()
-    def probabilities(self, rows: Sequence[Row]) -> list[NDArray[np.float64]]:
+    def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """Of each row."""
         batch = {key: value.to(self.opened.device) for key, value in padded(rows, self.padder).items()}
-        logits = self.opened.model(**batch).logits.float().cpu().numpy()
-        return list(probabilities_of(logits, multi_label=self.task.multi_label))
+        return list(self.opened.model(**batch).logits.float().cpu().numpy())

@@ -115,7 +115,7 @@ class SharedBase:
         return Adapter(deltas, head, deltas.sha256)
 
     @torch.inference_mode()
-    def probabilities(self, rows: Sequence[Row]) -> list[NDArray[np.float64]]:
+    def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """Of each row, one number a label of its adapter; rows of one adapter stand together.
 
         Raises: What the device says when memory is short.
@@ -127,19 +127,17 @@ class SharedBase:
                 found[at] = again
         return found
 
-    def _once(self, forward: Callable[..., Tensor], rows: Sequence[Row]) -> list[NDArray[np.float64]]:
+    def _once(self, forward: Callable[..., Tensor], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         if not rows:
             return []
         self._crowd.enter([row.adapter.deltas for row in rows])
         batch = {key: value.to(self.device) for key, value in padded(rows, self.padder).items()}
         hidden = forward(**batch)
-        found: list[NDArray[np.float64]] = []
+        found: list[NDArray[np.float32]] = []
         for span in self._crowd.spans:
             some, adapter = slice(span.start, span.stop), rows[span.start].adapter
-            logits = (
-                adapter.head(hidden[some], {key: value[some] for key, value in batch.items()}).float().cpu().numpy()
-            )
-            found.extend(probabilities_of(logits, multi_label=adapter.task.multi_label))
+            read = {key: value[some] for key, value in batch.items()}
+            found.extend(adapter.head(hidden[some], read).float().cpu().numpy())
         return found
 
     def _engine(self, classifier: nn.Module, dtype: torch.dtype) -> Callable[..., Tensor]:
@@ -202,7 +200,8 @@ class SharedBase:
         module.register_forward_hook(of_rows if by_row else of_all)
 
 
-def _is_close(probabilities: NDArray[np.float64], task: Task) -> bool:
+def _is_close(logits: NDArray[np.float32], task: Task) -> bool:
+    probabilities = probabilities_of(logits[None], multi_label=task.multi_label)[0]
     if task.multi_label:
         return bool((np.abs(probabilities - task.threshold) < _CLOSE).any())
     if len(probabilities) < 2:
