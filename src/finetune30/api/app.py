@@ -24,15 +24,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, bodies, deeds, problems, rules
+from finetune30.api import answers, deeds, rules
 from finetune30.api.figures import Figures
-from finetune30.api.limits import Gate
-from finetune30.api.problems import Problem
 from finetune30.api.routes import all_routes
 from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
+from finetune30.web import bodies, problems
+from finetune30.web.gate import Gate
+from finetune30.web.problems import Problem
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by

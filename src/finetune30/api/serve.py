@@ -7,7 +7,6 @@ Neighbours: the command line calls ``serve``.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import sys
@@ -17,12 +16,13 @@ import uvicorn
 
 from finetune30 import database
 from finetune30.access import Outcome
-from finetune30.api import journal
 from finetune30.api.app import create_app
 from finetune30.api.deeds import NOBODY
 from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
+from finetune30.web import journal
+from finetune30.web.listening import address_of, is_loopback, listen
 
 _LOG = logging.getLogger("finetune30.api")
 _LAST_S = 30
@@ -63,32 +63,6 @@ def serve(settings: Settings) -> int:
     return 0 if server.started else 1
 
 
-def address_of(listener: socket.socket, *, secure: bool) -> str:
-    """Where the service is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket on which somebody may serve.
-
-    Raises: OSError.
-    """
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    # TCP by name: asyncio sends small packets at once only on sockets that say so, else each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 def _bound(settings: Settings) -> socket.socket:
     host, port = settings.api_host, settings.api_port
     try:
@@ -124,20 +98,13 @@ def _refuse_unsafe(settings: Settings) -> None:
             raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
     if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
         return
-    if not _is_loopback(settings.api_host):
+    if not is_loopback(settings.api_host):
         raise SettingsError(
             f"production over plain HTTP on {settings.api_host}: passwords could be read on their way",
             where="environment or .env",
             hint="set TLS_CERTFILE and TLS_KEYFILE; or API_HOST=127.0.0.1 or PLAIN_HTTP=true with a proxy before it "
             "that speaks HTTPS",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _first_admin(found: Services) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune30.access import User
-from finetune30.api.problems import Fault, Problem
 from finetune30.api.services import Services
 from finetune30.config import ExperimentConfig, asked, defaults
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
+from finetune30.web.problems import Fault, Problem
 
 _LONGEST_NAME = 300
 

@@ -18,9 +18,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from finetune30.api import problems
-from finetune30.api.problems import Problem
-from finetune30.api.rates import Rates
+from finetune30.web import problems
+from finetune30.web.problems import Problem
+from finetune30.web.rates import Rates
 
 MOST_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0

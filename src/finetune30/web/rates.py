@@ -19,8 +19,8 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 
-from finetune30.api.problems import Problem, too_many
 from finetune30.settings import Settings
+from finetune30.web.problems import Problem, too_many
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FAILURE_WINDOW_S = 15 * 60
