@@ -26,6 +26,7 @@ from finetune30.cli import (
     jobs,
     predict,
     runs,
+    serve,
     train,
     up,
     users,
@@ -45,6 +46,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("worker")(worker.worker)
 app.command("api")(api.api)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("env")(env.env)
 app.add_typer(data.app, name="data")

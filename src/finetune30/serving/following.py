@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from finetune30.errors import Finetune30Error
-from finetune30.serving.catalog import Catalog
+from finetune30.serving.catalog import Catalog, Found
 from finetune30.serving.host import AdapterHost, Live
 
 _LOG = logging.getLogger("finetune30.serving")
@@ -70,16 +71,21 @@ class Following:
         """What a name means, if it is in use already: no disk, no database."""
         return self._names.get(address or self.default)
 
-    def live(self, address: str | None) -> Live:
+    def live(self, address: str | None, check: Callable[[Found], None] = lambda _: None) -> Live:
         """What a name means; looked up and loaded where it is not in use yet.
 
+        Args:
+            check: Raises if whoever asks may not ask it; then nothing is loaded.
         Raises: NotFound, StateError, StorageError, ModelError.
         """
         name = address or self.default
         known = self._names.get(name)
         if known is not None:
+            check(known.found)
             return known
-        live = self.host.live(self.catalog.find(name))
+        found = self.catalog.find(name)
+        check(found)
+        live = self.host.live(found)
         with self._changing:
             if len(self._names) < _MOST_NAMES:
                 self._names[name] = live

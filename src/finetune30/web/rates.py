@@ -35,10 +35,15 @@ T = TypeVar("T")
 
 
 class Rates:
-    """Counters that let a request pass or raise a 429."""
+    """Counters that let a request pass or raise a 429.
 
-    def __init__(self, settings: Settings) -> None:
-        self._reads, self._writes = settings.reads_per_minute, settings.writes_per_minute
+    Args:
+        reads, writes: A minute; those of the settings if left out, 0 for any number.
+    """
+
+    def __init__(self, settings: Settings, reads: int | None = None, writes: int | None = None) -> None:
+        self._reads = settings.reads_per_minute if reads is None else reads
+        self._writes = settings.writes_per_minute if writes is None else writes
         self._most_failures = settings.login_failures
         self._local: Any = MemoryStorage()
         self._shared: Any = _redis(settings.broker_url)
