@@ -82,7 +82,7 @@ def experiment(task: OwnTask) -> WholeRun:
 
 
 def delete(request: Request, task: OwnTask, user: CurrentUser) -> Response:
-    """Forget an experiment and remove its folder; one that runs must be cancelled, one of a model unregistered first."""
+    """Forget an experiment and remove its folder; one that runs is to be cancelled, a model's to be unregistered first."""
     found = services.of(request)
     with deeds.deed(request, user, task.id):
         found.models.refuse_registered(task.id)

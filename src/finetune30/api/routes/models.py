@@ -133,9 +133,10 @@ def change(
     request: Request, user: CurrentUser, name: Name, given: Annotated[Change, Depends(body_of(Change))]
 ) -> Model:
     """Change its description, or who may see it."""
-    values = {"description": given.description, "visibility": given.visibility}
     with deeds.deed(request, user, name) as deed:
-        changed = services.of(request).models.edit(name, actor_of(user), **values)  # type: ignore[arg-type]
+        changed = services.of(request).models.edit(
+            name, actor_of(user), description=given.description, visibility=given.visibility
+        )
         deed.detail = {
             "visibility": str(changed.visibility),
             "changed": [k for k, v in values.items() if v is not None],
