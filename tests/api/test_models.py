@@ -53,7 +53,7 @@ def test_a_run_is_registered_under_a_name_and_an_alias(service: Service, ana: Pe
     assert (shown["owner"], shown["visibility"], shown["latest"], shown["versions"]) == (ana.name, "private", 1, 1)
     whole = ana.get(f"/models/{name}/versions/1").json()
     assert whole["version"] == made
-    assert [one["name"] for one in whole["files"]][0] == "README.md"
+    assert next(one["name"] for one in whole["files"]) == "README.md"
     (row,) = service.audit(user_id=ana.user.id)
     assert (row.action, row.target, row.outcome) == ("model.register", f"{name}/1", "ok")
     assert row.detail["experiment_id"] == made["experiment_id"]

@@ -70,7 +70,7 @@ def point(
         moved = services.of(request).models.point(
             name, alias, given.version, actor_of(user), expected=given.expected, note=given.note
         )
-        deed.detail = {"version": moved.number, "before": moved.previous}
+        deed.detail = {"version": moved.number, "expected": given.expected, "note": given.note}
     return Alias.of(moved)
 
 
@@ -95,7 +95,7 @@ def rollback(
         moved = services.of(request).models.rollback(
             name, alias, actor_of(user), expected=given.expected, note=given.note
         )
-        deed.detail = {"version": moved.number, "before": moved.previous}
+        deed.detail = {"version": moved.number, "expected": given.expected, "note": given.note}
     return Alias.of(moved)
 
 

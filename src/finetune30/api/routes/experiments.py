@@ -82,7 +82,7 @@ def experiment(task: OwnTask) -> WholeRun:
 
 
 def delete(request: Request, task: OwnTask, user: CurrentUser) -> Response:
-    """Forget an experiment and remove its folder; one that runs is to be cancelled, a model's to be unregistered first."""
+    """Forget an experiment and remove its folder. It must not run, and no model may be made of it."""
     found = services.of(request)
     with deeds.deed(request, user, task.id):
         found.models.refuse_registered(task.id)

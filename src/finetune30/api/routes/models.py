@@ -137,10 +137,7 @@ def change(
         changed = services.of(request).models.edit(
             name, actor_of(user), description=given.description, visibility=given.visibility
         )
-        deed.detail = {
-            "visibility": str(changed.visibility),
-            "changed": [k for k, v in values.items() if v is not None],
-        }
+        deed.detail = {"visibility": str(changed.visibility), "described": given.description is not None}
     return Model.of(changed)
 
 
