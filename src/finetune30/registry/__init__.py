@@ -12,6 +12,7 @@ from finetune30.registry.manifest import seal
 from finetune30.registry.models import Models
 from finetune30.registry.opening import open_models
 from finetune30.registry.record import Actor, Alias, Candidate, Kind, Model, Move, Resolved, Version, Visibility
+from finetune30.registry.refusals import RegistryConflict
 
 __all__ = [
     "Actor",
@@ -22,6 +23,7 @@ __all__ = [
     "ModelCard",
     "Models",
     "Move",
+    "RegistryConflict",
     "Resolved",
     "Version",
     "Visibility",

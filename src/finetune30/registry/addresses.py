@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 
 from finetune30.errors import BadInput
-from finetune30.experiments.record import ID_PATTERN
-from finetune30.registry.record import LATEST, NAME_PATTERN, STAGES, checked_alias
+from finetune30.registry.record import ALIAS_PATTERN, LATEST, NAME_PATTERN, STAGES, checked_alias
 
 SCHEME = "models:/"
 FORMS = "name@alias, name/3 or an experiment's id"
-_MODEL = re.compile(rf"({NAME_PATTERN})(?:@({NAME_PATTERN}|{'|'.join(STAGES)})|/([0-9A-Za-z._-]{{1,64}}))")
-_STAGES = frozenset({*STAGES, *(stage.lower() for stage in STAGES), LATEST})
-_LARGEST = 2**31
+_STAGE = "|".join((LATEST, *STAGES, *(stage.lower() for stage in STAGES)))
+_OF_MODEL = rf"({SCHEME})?{NAME_PATTERN}(@({ALIAS_PATTERN}|{_STAGE})|/([1-9][0-9]{{0,8}}|{_STAGE}))"
+# What an experiment's id may hold: neither @ nor /, so the two are never mistaken for each other.
+PATTERN = rf"({_OF_MODEL}|[a-z0-9_-]{{1,80}})"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Address:
 
 
 def is_of_model(address: str) -> bool:
-    """Whether it names a model, and no experiment: ids hold neither ``@`` nor ``/``."""
+    """Whether it names a model, and no experiment."""
     return "@" in address or "/" in address
 
 
@@ -40,25 +40,19 @@ def parse(address: str) -> Address:
 
     Raises: BadInput.
     """
+    if not re.fullmatch(PATTERN, address):
+        raise BadInput(
+            f"this is no address of a model, expected {FORMS}", where="address", hint="such as spam@champion"
+        )
     plain = address.removeprefix(SCHEME)
-    found = _MODEL.fullmatch(plain)
-    if found is None:
-        if plain == address and ID_PATTERN.fullmatch(plain):
-            return Address(experiment_id=plain)
-        raise _wrong()
-    name, alias, tail = found.groups()
-    if tail is None:
+    name, at, alias = plain.partition("@")
+    if at:
         return Address(name, alias=_alias(alias))
-    if re.fullmatch(r"[1-9][0-9]{0,9}", tail) and int(tail) < _LARGEST:
-        return Address(name, version=int(tail))
-    if tail in _STAGES:
-        return Address(name, alias=_alias(tail))
-    raise _wrong()
+    name, slash, tail = plain.partition("/")
+    if not slash:
+        return Address(experiment_id=plain)
+    return Address(name, version=int(tail)) if tail.isdigit() else Address(name, alias=_alias(tail))
 
 
 def _alias(alias: str) -> str:
     return LATEST if alias == LATEST else checked_alias(alias)
-
-
-def _wrong() -> BadInput:
-    return BadInput(f"this is no address of a model, expected {FORMS}", where="address", hint="such as spam@champion")

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from finetune30 import database
 from finetune30.registry import reading, refusals, resolving
+from finetune30.registry.manifest import Files
 from finetune30.registry.record import Actor, Alias, Model, Move, Resolved, Version, checked_alias
 
 
@@ -94,6 +95,15 @@ class Catalogue:
         """
         with database.read(self._engine) as connection:
             return reading.version(connection, reading.readable(connection, name, by), number)
+
+    def files(self, name: str, number: int, by: Actor | None = None) -> Files:
+        """The files of a version, as they were when it was registered.
+
+        Raises: NotFound; Forbidden.
+        """
+        with database.read(self._engine) as connection:
+            model = reading.readable(connection, name, by)
+            return reading.files(connection, model, reading.version(connection, model, number).number)
 
     def alias(self, name: str, alias: str, by: Actor | None = None) -> Alias:
         """Where an alias points.

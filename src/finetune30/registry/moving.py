@@ -24,7 +24,7 @@ def point(
 
     Args:
         expected: Number it points at before, 0 for "it is not set"; None: whatever.
-    Raises: Missing; Conflict if it points elsewhere than expected.
+    Raises: ModelMissing; RegistryConflict if it points elsewhere than expected.
     """
     reading.version(connection, model, number)
     was = _checked(connection, model, alias, expected)
@@ -37,7 +37,7 @@ def point(
 def roll_back(connection: Connection, model: Model, alias: str, by: Actor, expected: int | None, note: str) -> Alias:
     """Let the alias point at the version it was at before; again, and it goes further back.
 
-    Raises: Missing if it never was; Conflict if there is nothing to go back to, or as ``point``.
+    Raises: ModelMissing if it never was; RegistryConflict if there is nothing to go back to, or as ``point``.
     """
     was = _checked(connection, model, alias, expected)
     if was is None and not reading.moves(connection, model, alias, before=None, limit=1):
@@ -53,7 +53,7 @@ def roll_back(connection: Connection, model: Model, alias: str, by: Actor, expec
 def drop(connection: Connection, model: Model, alias: str, by: Actor, expected: int | None, note: str) -> None:
     """Take the alias away; its history stays, and a rollback brings it back.
 
-    Raises: Missing; Conflict if it points elsewhere than expected.
+    Raises: ModelMissing; RegistryConflict if it points elsewhere than expected.
     """
     was = _checked(connection, model, alias, expected)
     if was is None:

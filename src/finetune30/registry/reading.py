@@ -32,7 +32,7 @@ def find(connection: Connection, name: str) -> Model | None:
 def existing(connection: Connection, name: str) -> Model:
     """The model of this name.
 
-    Raises: Missing; its hint names models that look alike.
+    Raises: ModelMissing; its hint names models that look alike.
     """
     found = find(connection, name)
     if found is None:
@@ -44,7 +44,7 @@ def existing(connection: Connection, name: str) -> Model:
 def readable(connection: Connection, name: str, by: Actor | None) -> Model:
     """The model, if ``by`` may see it; None is the house itself.
 
-    Raises: Missing, Forbidden.
+    Raises: ModelMissing, Forbidden.
     """
     found = existing(connection, name)
     if by is not None and not found.may_read(by):
@@ -55,7 +55,7 @@ def readable(connection: Connection, name: str, by: Actor | None) -> Model:
 def changeable(connection: Connection, name: str, by: Actor) -> Model:
     """The model, if ``by`` may change it.
 
-    Raises: Missing, Forbidden.
+    Raises: ModelMissing, Forbidden.
     """
     found = existing(connection, name)
     if not found.may_change(by):
@@ -112,7 +112,7 @@ def versions(
 def version(connection: Connection, model: Model, number: int) -> Version:
     """One version.
 
-    Raises: Missing.
+    Raises: ModelMissing.
     """
     wanted = _select_versions().where(_versions.model_id == model.id, _versions.number == number)
     row = connection.execute(wanted).first()

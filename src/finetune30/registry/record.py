@@ -19,12 +19,16 @@ from finetune30.registry import manifest
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 LATEST = "latest"
+# At least one character that is no digit: a number names a version.
+ALIAS_PATTERN = r"(?:[a-z]|[0-9]{1,63}[a-z._-])[a-z0-9._-]{0,63}"
+_LONGEST_ALIAS = 64
 # Words that a path of the API needs for itself.
 RESERVED = frozenset({"resolve"})
 # What other registries call their stages; here they are aliases like any other.
 STAGES = ("Staging", "Production", "Archived")
 LONGEST_TEXT = 2000
 _NAME = re.compile(NAME_PATTERN)
+_ALIAS = re.compile(ALIAS_PATTERN)
 
 
 class Visibility(StrEnum):
@@ -196,7 +200,9 @@ class Resolved:
 
     def to_dict(self) -> dict[str, Any]:
         """What may be told to others: no path of this machine."""
-        told = {key: value for key, value in asdict(self).items() if key not in ("folder", "config", "files")}
+        told = {
+            key: value for key, value in asdict(self).items() if key not in ("address", "folder", "config", "files")
+        }
         return {**told, "label_names": list(self.label_names)}
 
 
@@ -220,7 +226,7 @@ def checked_alias(alias: str) -> str:
     Raises: BadInput.
     """
     alias = alias.lower() if alias in STAGES else alias
-    if not _NAME.fullmatch(alias) or alias.isdigit() or alias == LATEST:
+    if not _ALIAS.fullmatch(alias) or len(alias) > _LONGEST_ALIAS or alias == LATEST:
         raise BadInput(
             "this is no alias, expected 1 to 64 of a-z, 0-9 and . _ -, a letter or digit first, and no number",
             where="alias",
