@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from finetune30.api import deeds, services
 from finetune30.api.answers_models import File, Lineage, Model, Models, Resolved, Version, Versions, WholeVersion
-from finetune30.api.bodies import Body, body_of, described_as
+from finetune30.web.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser
 from finetune30.api.named import Address, After, Before, Name, NewAlias, NewName, Number, Text, actor_of
 from finetune30.api.pages import ME
