@@ -265,6 +265,10 @@ def test_who_expected_another_version_is_409_and_nothing_moves(ana: Person, regi
     refused(ana.post(f"{path}/rollback", {"expected": 2}), 409)
     refused(ana.delete(f"{path}?expected=2"), 409)
 
+    refused(put(ana, path, {"version": 1.5}), 422)
+    refused(put(ana, path, {"version": "2"}), 422)
+    refused(put(ana, path, {"version": True}), 422)
+    assert put(ana, path, {"version": 1.0, "expected": 1.0}).json()["version"] == 1  # JSON has one kind of number
     assert problem["detail"] == "the alias points at version 1, which is not what was expected"
     assert ana.get(path).json()["version"] == 1
 

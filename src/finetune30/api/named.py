@@ -33,6 +33,11 @@ def _set(value: str) -> str:
     return value
 
 
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Name = Annotated[str, Path(pattern=_NAME, description="Of a model")]
 NewName = Annotated[
     str, Field(pattern=_NAME, json_schema_extra={"not": {"enum": sorted(RESERVED)}}), AfterValidator(_free)
@@ -40,12 +45,10 @@ NewName = Annotated[
 Number = Annotated[int, Field(ge=1, lt=2**31), BeforeValidator(digits), Path(description="Of a version")]
 Alias = Annotated[
     str,
-    Path(pattern=_ALIAS, max_length=64, description="Not a number", json_schema_extra={"not": {"enum": [LATEST]}}),
+    Path(pattern=_ALIAS, description="Not a number", json_schema_extra={"not": {"enum": [LATEST]}}),
     AfterValidator(_set),
 ]
-NewAlias = Annotated[
-    str, Field(pattern=_ALIAS, max_length=64, json_schema_extra={"not": {"enum": [LATEST]}}), AfterValidator(_set)
-]
+NewAlias = Annotated[str, Field(pattern=_ALIAS, json_schema_extra={"not": {"enum": [LATEST]}}), AfterValidator(_set)]
 Address = Annotated[
     str, Query(pattern=f"^{PATTERN}$", max_length=160, description="name@alias, name/3 or an experiment's id")
 ]
@@ -53,7 +56,12 @@ After = Annotated[str, Query(pattern=_NAME, description="The last name of the pa
 Before = Annotated[
     int, Field(ge=1, lt=2**31), BeforeValidator(digits), Query(description="The next of the page before")
 ]
-Expected = Annotated[int, Field(ge=0, lt=2**31, description="The version it must point at before; 0: it is not set")]
+Expected = Annotated[
+    int,
+    Field(ge=0, lt=2**31, description="The version it must point at before; 0: it is not set"),
+    BeforeValidator(_whole),
+]
+VersionNumber = Annotated[int, Field(ge=1, lt=2**31), BeforeValidator(_whole)]
 ExpectedQuery = Annotated[
     int, Field(ge=0, lt=2**31), BeforeValidator(digits), Query(description="The version it must point at before")
 ]

@@ -19,9 +19,8 @@ from finetune30.registry import manifest
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 LATEST = "latest"
-# At least one character that is no digit: a number names a version.
-ALIAS_PATTERN = r"(?:[a-z]|[0-9]{1,63}[a-z._-])[a-z0-9._-]{0,63}"
-_LONGEST_ALIAS = 64
+# At least one character that is no digit, for a number names a version; at most 64.
+ALIAS_PATTERN = r"(?:[a-z][a-z0-9._-]{0,63}|[0-9]{1,31}[a-z._-][a-z0-9._-]{0,32})"
 # Words that a path of the API needs for itself.
 RESERVED = frozenset({"resolve"})
 # What other registries call their stages; here they are aliases like any other.
@@ -226,7 +225,7 @@ def checked_alias(alias: str) -> str:
     Raises: BadInput.
     """
     alias = alias.lower() if alias in STAGES else alias
-    if not _ALIAS.fullmatch(alias) or len(alias) > _LONGEST_ALIAS or alias == LATEST:
+    if not _ALIAS.fullmatch(alias) or alias == LATEST:
         raise BadInput(
             "this is no alias, expected 1 to 64 of a-z, 0-9 and . _ -, a letter or digit first, and no number",
             where="alias",

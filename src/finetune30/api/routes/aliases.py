@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +17,7 @@ from finetune30.api.answers_models import Alias, Move, Moves
 from finetune30.web.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser
 from finetune30.api.named import Alias as AliasName
-from finetune30.api.named import Before, Expected, ExpectedQuery, Name, Text, actor_of
+from finetune30.api.named import Before, Expected, ExpectedQuery, Name, Text, VersionNumber, actor_of
 from finetune30.api.queries import Limit
 from finetune30.registry import Move as Moved
 
@@ -26,7 +25,7 @@ from finetune30.registry import Move as Moved
 class Target(Body):
     """Where it is to point."""
 
-    version: int = Field(ge=1, lt=2**31)
+    version: VersionNumber
     expected: Expected | None = None
     note: Text = ""
 
