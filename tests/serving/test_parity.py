@@ -66,19 +66,18 @@ def trainings(home: Path, tiny_model: Callable[[str], Path]) -> dict[str, Traine
 def test_each_row_of_the_evaluation_is_answered_as_it_was_evaluated(
     home: Path, trainings: dict[str, Trained], precision: str
 ) -> None:
+    worst: dict[str, float] = {}
     with served(home, SERVING_PRECISION=precision) as service, service.client() as client:
-        for run in trainings.values():
+        for name, run in trainings.items():
             answer = client.post("/predict", json=run.question())
             assert answer.status_code == 200, answer.text
-            rows = answer.json()["predictions"]
-            expected = run.predictions
+            rows, expected = answer.json()["predictions"], run.predictions
             assert len(rows) == len(expected["row"]) == 32
             assert {row["adapter"]["id"] for row in rows} == {run.id}
-            probabilities = np.array([_by_label(row) for row in rows])
-            np.testing.assert_allclose(
-                probabilities, expected["probabilities"].to_pylist(), atol=TOLERANCE[precision], rtol=0
-            )
             assert [_given(row) for row in rows] == expected["predicted"].to_pylist()
+            differences = np.array([_by_label(row) for row in rows]) - np.array(expected["probabilities"].to_pylist())
+            worst[name] = float(np.abs(differences).max())
+    assert max(worst.values()) <= TOLERANCE[precision], worst
 
 
 def _by_label(row: dict[str, Any]) -> list[float]:
@@ -97,9 +96,9 @@ def _train(home: Path, name: str, model: Path, form: str, settings: Sequence[str
 experiment_name: {name}
 seed: 3
 model: {{name: {model}}}
-lora: {{r: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: null}}
+lora: {{r: 4, lora_alpha: 64, lora_dropout: 0.1, target_modules: null}}
 data: {{dataset_name: ./{name}, max_length: 32}}
-training: {{learning_rate: 5e-3, num_train_epochs: 1, device: cpu, bf16: false}}
+training: {{learning_rate: 1e-2, num_train_epochs: 3, per_device_train_batch_size: 8, device: cpu, bf16: false}}
 """,
         encoding="utf-8",
     )
