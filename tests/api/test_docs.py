@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}")
+    said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}").replace("$KEY", "{key_id}")
     said = said.replace("$MODEL", "{name}").replace("$VERSION", "{version}").replace("$ALIAS", "{alias}")
 
     assert [path for _, path in every_route() if f"$API{path}" not in said] == []

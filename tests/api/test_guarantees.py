@@ -305,6 +305,10 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
     yield admin.post(f"{path}/retry?fresh=true")
     yield ana.delete(f"/experiments/{task.json()['task_id']}")
     yield from changing_models(service, ana)
+    key = ana.post("/keys", {"name": "shop", "expires_days": 1})
+    yield key
+    yield ana.post("/keys", {"name": "shop", "expires_days": 0})
+    yield ana.delete(f"/keys/{key.json()['key_id']}")
     yield ana.get("/users")
     yield ana.post("/users", {"name": "x", "password": PASSWORD})
     new = admin.post("/users", {"name": f"{ana.name}-2", "password": PASSWORD})

@@ -59,7 +59,10 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
     verbs += [f"models {v}" for v in ("list", "show", "register", "change", "alias")]
     verbs += [f"models {v}" for v in ("rollback", "history", "unregister", "delete")]
-    verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
+    verbs += [
+        f"user {v}"
+        for v in ("add", "list", "disable", "enable", "password", "role", "key add", "key list", "key revoke")
+    ]
     verbs += [f"audit {v}" for v in ("list", "verify", "export")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]
     verbs += ["data validate", "data analyze"]
