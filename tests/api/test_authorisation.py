@@ -25,7 +25,14 @@ def every_route() -> list[tuple[str, str]]:
 
 
 def path_of(template: str) -> str:
-    given = {"task_id": ID, "user_id": "u_0123456789abcdef", "name": "spam", "version": "1", "alias": "champion"}
+    given = {
+        "task_id": ID,
+        "user_id": "u_0123456789abcdef",
+        "key_id": "k_0123456789abcdef",
+        "name": "spam",
+        "version": "1",
+        "alias": "champion",
+    }
     return template.format(**given)
 
 
