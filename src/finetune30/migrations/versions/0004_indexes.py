@@ -35,7 +35,7 @@ def upgrade() -> None:
         "ix_experiments_waiting",
         _T,
         ["queue", "owner", sa.text("priority DESC"), "created_at", "id", "devices", "not_before"],
-        sqlite_where=sa.text("status = 'PENDING' AND NOT paused = 0 AND cancel_requested = 0"),
+        sqlite_where=sa.text("status = 'PENDING' AND paused = 0 AND cancel_requested = 0"),
         postgresql_where=sa.text("status = 'PENDING' AND NOT paused AND NOT cancel_requested"),
     )
 
