@@ -8,6 +8,7 @@ turns a class into an exit code, a server will turn it into a status.
     ├── BadInput              exit 2: nothing was started, nothing was made
     │   ├── UsageError        usage               the command line itself
     │   ├── ConfigError       config_invalid      the experiment configuration
+    │   ├── FilterError       filter_invalid      a filter, such as of runs list --where
     │   ├── DataError         data_invalid        the dataset
     │   │   └── QualityError  data_quality        it can be read, but is not fit for training
     │   ├── ModelError        model_invalid       the base model or an adapter
@@ -91,6 +92,20 @@ class ConfigError(BadInput):
     """The experiment configuration is wrong. One error carries every fault found."""
 
     code = "config_invalid"
+
+
+class FilterError(BadInput):
+    """A filter of lists cannot be read; nothing of it is repeated in the message.
+
+    Args:
+        at: The character where it went wrong, the first one is 1.
+    """
+
+    code = "filter_invalid"
+
+    def __init__(self, message: str, *, at: int, hint: str | None = None) -> None:
+        super().__init__(message, where=f"character {at} of the filter", hint=hint)
+        self.at = at
 
 
 class DataError(BadInput):

@@ -67,8 +67,8 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One row, as it was when it was read. Times are Unix seconds of the database's clock.
+class Overview:
+    """One row without its two long columns, as lists need it. Times are Unix seconds of the database's clock.
 
     Attributes:
         attempt: Number of the newest attempt, 0 before the first; also its fencing token.
@@ -95,7 +95,6 @@ class Experiment:
     status: Status
     paused: bool
     attempt: int
-    config: dict[str, Any]
     fingerprint: str
     base_model: str
     dataset: str
@@ -109,7 +108,6 @@ class Experiment:
     cancel_requested: bool
     progress: dict[str, Any] | None
     error: dict[str, Any] | None
-    metrics: dict[str, Any] | None
     train_runtime: float | None
     eval_accuracy: float | None
     resumed_from: str | None
@@ -125,6 +123,19 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, ready for strict JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Experiment(Overview):
+    """One row, as it was when it was read.
+
+    Attributes:
+        config: The full configuration.
+        metrics: The content of ``metrics.json``; None before the end.
+    """
+
+    config: dict[str, Any]
+    metrics: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

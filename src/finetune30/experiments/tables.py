@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from finetune30.database import metadata, now
-from finetune30.experiments.record import Attempt, Experiment, Outcome, Status
+from finetune30.experiments.record import Attempt, Experiment, Outcome, Overview, Status
 
 _JSON = JSON(none_as_null=True)
 # Sorted by code point on both databases, whatever the server's language.
@@ -104,6 +104,7 @@ waiting: ColumnElement[bool] = and_(row.status == literal_column("'PENDING'"), ~
 Index(
     "ix_experiments_waiting",
     *(row.queue, row.owner, row.priority.desc(), row.created_at, row.id, row.devices, row.not_before),
+    *(row.status, row.paused, row.cancel_requested),  # SQLite looks at the condition again
     sqlite_where=waiting,
     postgresql_where=waiting,
 )
@@ -156,17 +157,27 @@ lease_expired: ColumnElement[bool] = _lease_end < now()
 lease_live: ColumnElement[bool] = and_(row.status == Status.STARTED, _lease_end >= now())
 
 
+# What a record holds, and what lists show of it.
+WHOLE: tuple[ColumnElement[Any], ...] = (
+    *(column for column in row if column.name not in _PRIVATE),
+    lease_live.label("lease_live"),
+)
+OVERVIEW = tuple(column for column in WHOLE if column.key not in ("config", "metrics"))
+
+
 def select_experiments() -> Select[Any]:
-    """All columns plus whether the lease is alive by the database's clock."""
-    return select(experiments, lease_live.label("lease_live"))
+    """All columns of a record, with whether the lease is alive by the database's clock."""
+    return select(*WHOLE)
 
 
-def to_experiment(row: Row[Any]) -> Experiment:
-    """One row of ``select_experiments`` as a record."""
-    values = dict(row._mapping)
-    for private in _PRIVATE:
-        del values[private]
-    return Experiment(**{**values, "status": Status(values["status"])})
+def to_experiment(found: Row[Any]) -> Experiment:
+    """One row of ``WHOLE`` as a record."""
+    return Experiment(**{**found._mapping, "status": Status(found.status)})
+
+
+def to_overview(found: Row[Any]) -> Overview:
+    """One row of ``OVERVIEW`` as a record."""
+    return Overview(**{**found._mapping, "status": Status(found.status)})
 
 
 def to_attempt(row: Row[Any]) -> Attempt:
