@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from finetune30.experiments import Experiment, ExperimentFolder, ExperimentStore
+    from finetune30.experiments import ExperimentFolder, ExperimentStore, Overview
+    from finetune30.experiments.where import Where
     from finetune30.settings import Settings
 
 app = typer.Typer(help="See, follow, stop and remove experiments.", no_args_is_help=True)
@@ -28,6 +29,10 @@ def list_runs(
     ] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy, 0 to 1.")] = None,
     max_runtime: Annotated[float | None, typer.Option(help="Longest training, seconds.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", "-q", help="In words: 'accuracy >= 0.9 and not name ~ draft' (docs/api.md)."),
+    ] = None,
     sort_by: Annotated[
         str, typer.Option(help="created_at, finished_at, name, train_runtime or eval_accuracy.")
     ] = "created_at",
@@ -37,8 +42,9 @@ def list_runs(
 ) -> None:
     """List runs, the newest first."""
     settings, store = _open()
-    found = store.find(
+    found = store.overview(
         name=name,
+        where=_parsed(where),
         status=status_of(status),
         min_accuracy=min_accuracy,
         max_runtime=max_runtime,
@@ -218,7 +224,14 @@ def status_of(text: str | None) -> Any:
         raise BadInput(f"status is {text!r}, expected one of {', '.join(Status)}", where="--status") from cause
 
 
-def _summary(settings: Settings, experiment: Experiment) -> dict[str, Any]:
+def _parsed(where: str | None) -> Where | None:
+    """Raises: FilterError."""
+    from finetune30.experiments.where import parse
+
+    return None if where is None else parse(where)
+
+
+def _summary(settings: Settings, experiment: Overview) -> dict[str, Any]:
     """The row without its two long columns, with what the folder adds."""
     folder = _folder(settings, experiment.id)
     fields = {key: value for key, value in experiment.to_dict().items() if key not in ("config", "metrics")}

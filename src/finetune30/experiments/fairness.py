@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     Connection,
     Double,
     Row,
@@ -37,7 +38,8 @@ from finetune30.experiments.record import Status
 from finetune30.experiments.tables import experiments, row, waiting
 
 _other = experiments.alias("other")
-_DEEP = 16
+# Looked at, of each owner and in turn, where the first ones may just be taken by others.
+_SOME = 32
 IN_ORDER = (row.priority.desc(), row.created_at, row.id)
 
 
@@ -50,51 +52,64 @@ def next_of(
         total: Devices the worker has in all; what needs more is another worker's.
         max_running: Running jobs one owner may have; None allows any number.
     """
+    wish = (queues, total, max_running)
     if connection.dialect.name == "sqlite":  # has one writer at a time
-        return connection.execute(select_next(queues, total, max_running)).first()
-    for deep in (_DEEP, None):  # so many claim at this moment that the first ones of every owner are all being taken
-        chosen = (
-            select_next(queues, total, max_running, deep=deep) if deep else select_any_next(queues, total, max_running)
-        )
-        head = connection.execute(chosen.with_for_update(of=experiments, skip_locked=True)).first()
-        if head is not None:
-            return head
-    return None
+        return connection.execute(select_next(*wish)).first()
+    found = connection.execute(_locked(select_next_of_some(*wish))).first()
+    # So many claim at this moment that the first jobs in turn are all just being taken.
+    return found or connection.execute(_locked(select_next_of_all(*wish))).first()
 
 
-def select_next(
-    queues: Sequence[str], total: int, max_running: int | None, *, deep: int | None = None
-) -> Select[tuple[str, int]]:
-    """As ``next_of`` says.
-
-    Args:
-        deep: Look at so many jobs of each owner, because the first ones may be passed over; None: at the first.
-    """
-    owners, ready = _owners(queues), and_(moves.ready(), row.devices <= total)
-    mine = and_(ready, row.queue == owners.c.queue, row.owner == owners.c.owner)
-    first = select(row.id).where(mine).order_by(*IN_ORDER).correlate(owners)
-    known = owners.c.owner.is_not(None)
-    if deep is None:
-        heads = select(owners.c.owner, first.limit(1).scalar_subquery().label("id")).where(known)
-        return _first_of(heads.cte("heads"), max_running)
-    some = first.limit(deep).lateral("some")
-    heads = select(owners.c.owner, some.c.id).select_from(owners).join(some, true()).where(known)
-    return _first_of(heads.cte("heads"), max_running).where(ready)  # still, when its lock is got
+def select_next(queues: Sequence[str], total: int, max_running: int | None) -> Select[tuple[str, int]]:
+    """The job whose turn it is."""
+    owners = _owners(queues)
+    first = _theirs(owners, total).with_only_columns(row.id).limit(1).scalar_subquery()
+    heads = select(owners.c.owner, first.label("id")).where(owners.c.owner.is_not(None)).cte("heads")
+    return _in_turn(select(row.id, row.devices).join(heads, heads.c.id == row.id), heads, row, max_running).limit(1)
 
 
-def select_any_next(queues: Sequence[str], total: int, max_running: int | None) -> Select[tuple[str, int]]:
+def select_next_of_some(queues: Sequence[str], total: int, max_running: int | None) -> Select[tuple[str, int]]:
+    """The same job for a database where rows that others are just taking are passed over."""
+    owners = _owners(queues)
+    some = _theirs(owners, total).limit(_SOME).lateral("some")
+    heads = select(owners.c.owner, some).select_from(owners).join(some, true()).where(owners.c.owner.is_not(None))
+    first = heads.cte("heads")
+    turns = _in_turn(select(first.c.id), first, first.c, max_running).limit(_SOME).cte("turns")
+    shares = turns.c
+    found = select(row.id, row.devices).join(turns, turns.c.id == row.id).where(_ready(total))  # now, under the lock
+    return found.order_by(shares.running, shares.last_start, *IN_ORDER).limit(1)
+
+
+def select_next_of_all(queues: Sequence[str], total: int, max_running: int | None) -> Select[tuple[str, int]]:
     """The same job, found by looking at all that wait."""
-    ready = and_(moves.ready(), row.queue.in_(queues), row.devices <= total)
-    return _first_of(select(row.owner, row.id).where(ready).cte("heads"), max_running).where(ready)
+    ready = and_(_ready(total), row.queue.in_(queues))
+    heads = select(row.owner, row.id).where(ready).cte("heads")
+    found = _in_turn(select(row.id, row.devices).join(heads, heads.c.id == row.id), heads, row, max_running)
+    return found.where(ready).limit(1)
 
 
-def _first_of(heads: CTE, max_running: int | None) -> Select[tuple[str, int]]:
-    shares = shares_of(select(heads.c.owner).distinct()).cte("shares")
-    found = select(row.id, row.devices).join(heads, heads.c.id == row.id)
-    found = found.join(shares, shares.c.owner == heads.c.owner)
+def _ready(total: int) -> ColumnElement[bool]:
+    return and_(moves.ready(), row.devices <= total)
+
+
+def _theirs(owners: CTE, total: int) -> Select[Any]:
+    """What an owner has ready in a queue, in order."""
+    mine = and_(_ready(total), row.queue == owners.c.queue, row.owner == owners.c.owner)
+    return select(row.id, row.priority, row.created_at).where(mine).order_by(*IN_ORDER).correlate(owners)
+
+
+def _in_turn(found: Select[Any], heads: CTE, job: Any, max_running: int | None) -> Select[Any]:
+    """``found`` by the shares of the owners of ``heads``; ``job`` has the columns that say who of two is first."""
+    shares = shares_of(select(heads.c.owner).distinct()).cte("shares").prefix_with("MATERIALIZED", dialect="postgresql")
+    found = found.join(shares, shares.c.owner == heads.c.owner).add_columns(shares.c.running, shares.c.last_start)
     if max_running is not None:
         found = found.where(shares.c.running < max_running)
-    return found.order_by(shares.c.running, shares.c.last_start, *IN_ORDER).limit(1)
+    order = (shares.c.running, shares.c.last_start, job.priority.desc(), job.created_at, job.id)
+    return found.order_by(*order)
+
+
+def _locked(chosen: Select[Any]) -> Select[Any]:
+    return chosen.with_for_update(of=experiments, skip_locked=True)
 
 
 def _owners(queues: Sequence[str]) -> CTE:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from finetune30 import database
 from finetune30.errors import Lost
-from finetune30.experiments import bells, fairness, history, making, moves, refusals, workers
+from finetune30.experiments import bells, fairness, history, making, moves, refusals, standing, workers
 from finetune30.experiments.record import Claimed, Experiment, JobEvent, Outcome, Status, Wish, WorkerSeen
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.tables import experiments, row, waiting
+from finetune30.experiments.standing import Standing
+from finetune30.experiments.tables import experiments, lease_live, row
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
@@ -220,27 +221,23 @@ class Queue:
             ready = update(experiments).where(moves.this(experiment_id), moves.ready())
             connection.execute(ready.values(ring_at=database.now(), rings=0))
 
-    def order(self) -> list[str]:
-        """Ids of the jobs that wait for a worker, in the order they will start."""
-        jobs = select(row.id, row.owner).where(waiting).order_by(*fairness.IN_ORDER)
-        owners = select(row.owner).where(waiting).distinct()
+    def line(self) -> list[Standing]:
+        """The jobs that wait for a worker, in the order they will start: those that may not yet come last."""
         with database.read(self._engine) as connection:
-            shares = {
-                one.owner: (one.running, one.last_start) for one in connection.execute(fairness.shares_of(owners))
-            }
-            return fairness.in_turn([(one.id, one.owner) for one in connection.execute(jobs)], shares)
+            return standing.line(connection)
 
-    def delays(self) -> dict[str, float]:
-        """Seconds until jobs that failed a moment ago may be taken again, by id; only those that must wait."""
-        left = (row.not_before - database.now()).label("left")
-        postponed = select(row.id, left).where(waiting, row.not_before > database.now())
+    def standing(self, experiment_id: str) -> Standing | None:
+        """Where a job stands in ``line``, found without lining up all; None where it does not wait."""
         with database.read(self._engine) as connection:
-            return {one.id: float(one.left) for one in connection.execute(postponed)}
+            return standing.standing(connection, experiment_id)
 
-    def ahead(self, experiment_id: str) -> int | None:
-        """Jobs that will start before this one; None where it does not wait."""
-        order = self.order()
-        return order.index(experiment_id) if experiment_id in order else None
+    def running(self) -> list[tuple[str, Mapping[str, Any] | None]]:
+        """(queue, progress) of each job that a living worker runs."""
+        with database.read(self._engine) as connection:
+            return [
+                (one.queue, one.progress)
+                for one in connection.execute(select(row.queue, row.progress).where(lease_live))
+            ]
 
     def events(self, experiment_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         """What happened to a job after the event with number ``after``, in order."""

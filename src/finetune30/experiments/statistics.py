@@ -30,7 +30,7 @@ def figures_of(connection: Connection, owner: str | None) -> dict[str, Any]:
     parts = connection.execute(
         select(
             row.base_model,
-            func.count().label("count"),
+            func.count().label("runs"),
             *(function(accuracy) for function in _FUNCTIONS),
             *(function(runtime) for function in _FUNCTIONS),
         )
@@ -43,7 +43,7 @@ def figures_of(connection: Connection, owner: str | None) -> dict[str, Any]:
     models = [_of_model(name, found) for name, found in by_model.items()]
     runtimes, seconds = _span(parts, 6)
     return {
-        "total": sum(part.count for part in parts),
+        "total": sum(part.runs for part in parts),
         "by_status": {**dict.fromkeys(map(str, Status), 0), **{found[0]: found[1] for found in states}},
         "eval_accuracy": _span(parts, 2)[0],
         "train_runtime": {**runtimes, "total": seconds},

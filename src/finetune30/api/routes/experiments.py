@@ -13,7 +13,7 @@ from finetune30.api.answers import Run, Runs, Statistics, WholeRun
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.problems import Problem
-from finetune30.api.queries import Cursor, End, Limit, Search, Seconds, Share, Start, in_order
+from finetune30.api.queries import Cursor, End, Filter, Limit, Search, Seconds, Share, Start, in_order, where_of
 from finetune30.errors import StateError
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.experiments.search import SortKey
@@ -42,6 +42,7 @@ def experiments(
     end_date: End | None = None,
     status: Status | None = None,
     owner: Search | None = None,
+    q: Filter | None = None,
     sort_by: SortKey = "created_at",
     desc: bool = True,
     limit: Limit = 100,
@@ -65,6 +66,7 @@ def experiments(
         end=end_date,
         status=status,
         owner=whose,
+        where=where_of(q),
         sort_by=sort_by,
         desc=desc,
     )

@@ -16,7 +16,7 @@ from finetune30.api.bodies import described, json_object
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.problems import Problem
-from finetune30.api.queries import Cursor, Limit, Search, digits, figures
+from finetune30.api.queries import Cursor, Filter, Limit, Search, digits, figures, where_of
 from finetune30.api.wanted import wanted
 from finetune30.config import json_schema
 from finetune30.errors import StateError
@@ -90,14 +90,16 @@ def tasks(
     user: CurrentUser,
     status: Status | None = None,
     owner: Search | None = None,
+    q: Filter | None = None,
     limit: Limit = 100,
     after: Cursor | None = None,
 ) -> Tasks:
     """One's tasks, the newest first; an admin's list holds everybody's, or those of ``owner``."""
     found = services.of(request)
     whose = owner_of(user, owner, everybody=user.is_admin)
-    some, more = page(found, user, limit, after, status=status, owner=whose)
-    places = found.jobs.places() if any(one.status is Status.PENDING for one in some) else {}
+    some, more = page(found, user, limit, after, status=status, owner=whose, where=where_of(q))
+    waiting = [one.id for one in some if one.status is Status.PENDING]
+    places = found.jobs.places(waiting)
     return Tasks(
         tasks=[task_of(one, places.get(one.id)) for one in some], has_more=more, next=some[-1].id if more else None
     )
@@ -106,7 +108,7 @@ def tasks(
 def task(request: Request, task: OwnTask) -> WholeTask:
     """Everything about a task: its state, place, progress, history, configuration and result."""
     jobs = services.of(request).jobs
-    place = jobs.places().get(task.id) if task.status is Status.PENDING else None
+    place = jobs.places([task.id]).get(task.id) if task.status is Status.PENDING else None
     told = everything(task, place, jobs.store.attempts(task.id), jobs.queue.events(task.id))
     return WholeTask.model_validate({**told, "queue_position": told["position"], "result": _result(task)})
 
@@ -172,7 +174,7 @@ def _changed(request: Request, user: User, task: Experiment, change: Any) -> Tas
 
 def _told(request: Request, task: Experiment) -> Task:
     jobs = services.of(request).jobs
-    return task_of(task, jobs.places().get(task.id) if task.status is Status.PENDING else None)
+    return task_of(task, jobs.places([task.id]).get(task.id) if task.status is Status.PENDING else None)
 
 
 def _result(task: Experiment) -> dict[str, Any] | None:
