@@ -20,7 +20,7 @@ from sqlalchemy import text
 from finetune30 import access, database
 from finetune30.config import ExperimentConfig
 from finetune30.errors import AlreadyClaimed, BadInput, LeaseLost, NotFound, StateError, StorageError
-from finetune30.experiments import LEGAL_MOVES, ExperimentStore, Outcome, Status
+from finetune30.experiments import LEGAL_MOVES, ExperimentStore, Outcome, Status, indexes
 
 W1, W2 = "w1", "w2"
 TERMINAL = [status for status in Status if status.is_terminal]
@@ -574,6 +574,7 @@ def test_deleting_forgets_the_experiment_and_its_history(store: ExperimentStore)
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(store: ExperimentStore) -> None:
     assert access.Users  # brings its tables, too
+    assert indexes  # and those the indexes
     with database.read(store._engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, database.metadata) == []

@@ -14,11 +14,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.storage import storage_from_string
-
 from finetune30.api.problems import Problem, too_many
 from finetune30.settings import Settings
 
@@ -40,6 +35,8 @@ class Rates:
     def __init__(self, settings: Settings) -> None:
         self._reads, self._writes = settings.reads_per_minute, settings.writes_per_minute
         self._most_failures = settings.login_failures
+        from limits.aio.storage import MemoryStorage
+
         self._local: Any = MemoryStorage()
         self._shared: Any = _redis(settings.broker_url)
         self._silent_until = -math.inf
@@ -54,6 +51,9 @@ class Rates:
         name, most = ("read", self._reads) if method in _READS else ("write", self._writes)
         if not most:
             return
+        from limits import RateLimitItemPerMinute
+        from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
         limit, key = RateLimitItemPerMinute(most, namespace="finetune30"), (kind, name, _hashed(who))
 
         async def hit(storage: Any) -> float | None:
@@ -138,6 +138,8 @@ def _hashed(text: str) -> str:
 def _redis(url: str | None) -> Any:
     if url is None or not url.startswith(("redis://", "rediss://", "redis+socket://")):
         return None
+    from limits.storage import storage_from_string
+
     address = f"async+{url.replace('redis+socket://', 'redis+unix://', 1)}"
     patience = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
     return storage_from_string(address, implementation="redispy", key_prefix="finetune30:limits", **patience)

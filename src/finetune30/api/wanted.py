@@ -84,7 +84,7 @@ def _may_use(version: str, user: User, services: Services) -> bool:
         found = VersionStore(services.settings.data_dir).find(version).id
     except Finetune30Error:
         return False
-    return user.is_admin or bool(services.jobs.store.find(dataset_hash=found, owner=user.name, limit=1))
+    return user.is_admin or bool(services.jobs.store.overview(dataset_hash=found, owner=user.name, limit=1))
 
 
 def _machines(config: ExperimentConfig) -> list[Fault]:

@@ -203,7 +203,7 @@ def _runs(settings: Settings) -> Callable[[str], Sequence[str]]:
     from finetune30.experiments import open_store
 
     runs = open_store(settings, create=False)
-    return lambda version_id: [one.id for one in runs.find(dataset_hash=version_id)]
+    return lambda version_id: [one.id for one in runs.overview(dataset_hash=version_id)]
 
 
 def _summary(store: VersionStore, version: DatasetVersion, runs: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The tables of experiments, and the way from a row to a record.
 
-``migrations`` makes them; a test compares the two. Neighbours: only this room's statements
-(``store``, ``queue``, ``search``, ``moves``, ``history``, ``workers``) read this.
+``migrations`` makes them; a test compares the two. Their indexes are in ``indexes``.
+Neighbours: only this room's statements (``store``, ``queue``, ``search``, ``moves``, ``history``, …) read this.
 """
 
 from __future__ import annotations
@@ -81,33 +81,9 @@ experiments = Table(
 
 row = experiments.c
 
-Index("ix_experiments_owner", row.owner, row.status, row.started_at)
-Index("uq_experiments_owner_idempotency_key", row.owner, row.idempotency_key, unique=True)
-Index("ix_experiments_status", row.status, row.created_at, row.id)
-Index("ix_experiments_owner_created_at", row.owner, row.created_at, row.id)
-Index("ix_experiments_name_key", row.name_key, row.created_at, row.id)
-Index("ix_experiments_figures", row.owner, row.base_model, row.eval_accuracy, row.train_runtime)
-
-
-def _there(column: Column[Any]) -> dict[str, Any]:
-    """An index over those that have it: a row that waits or runs costs nothing there."""
-    there = column.is_not(None)
-    return {"sqlite_where": there, "postgresql_where": there}
-
-
-for _column in (row.finished_at, row.train_runtime, row.eval_accuracy):
-    Index(f"ix_experiments_{_column.name}", _column, row.created_at, row.id, **_there(_column))
-Index("ix_experiments_resumed_from", row.resumed_from, **_there(row.resumed_from))
-
-# Said with a literal: no database looks into an index over a part of the rows for a value it learns later.
+# Waits for a worker. Said with a literal: no database looks into an index over a part of the rows for a value it
+# learns later. See ``indexes``.
 waiting: ColumnElement[bool] = and_(row.status == literal_column("'PENDING'"), ~row.paused, ~row.cancel_requested)
-Index(
-    "ix_experiments_waiting",
-    *(row.queue, row.owner, row.priority.desc(), row.created_at, row.id, row.devices, row.not_before),
-    *(row.status, row.paused, row.cancel_requested),  # SQLite looks at the condition again
-    sqlite_where=waiting,
-    postgresql_where=waiting,
-)
 
 attempts = Table(
     "attempts",
