@@ -13,8 +13,8 @@ turns a class into an exit code, a server will turn it into a status.
     │   │   └── QualityError  data_quality        it can be read, but is not fit for training
     │   ├── ModelError        model_invalid       the base model or an adapter
     │   ├── SettingsError     settings_invalid    environment and .env
-    │   ├── NotFound          not_found           no such experiment or user
-    │   ├── StateError        state_conflict      the state of an experiment or user forbids it
+    │   ├── NotFound          not_found           no such experiment, user or model
+    │   ├── StateError        state_conflict      the state of an experiment, user or model forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
     │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
     │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
@@ -133,13 +133,13 @@ class SettingsError(BadInput):
 
 
 class NotFound(BadInput):
-    """No experiment or user has this id."""
+    """No experiment, user or model is called so."""
 
     code = "not_found"
 
 
 class StateError(BadInput):
-    """The state of the experiment or user forbids what was asked."""
+    """The state of the experiment, user or model forbids what was asked."""
 
     code = "state_conflict"
 

@@ -13,6 +13,7 @@ import pytest
 from finetune30.access import Role
 from tests.api.service import PASSWORD, serving
 from tests.api.test_authorisation import every_route
+from tests.registered import trained
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -20,6 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}")
+    said = said.replace("$MODEL", "{name}").replace("$VERSION", "{version}").replace("$ALIAS", "{alias}")
 
     assert [path for _, path in every_route() if f"$API{path}" not in said] == []
 
@@ -32,6 +34,8 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         service.services.access.users.add("ana", Role.USER, PASSWORD)
         service.services.access.users.add("admin", Role.ADMIN, PASSWORD)
         env = {"API": service.url, "PASSWORD": PASSWORD, "ADMIN_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]}
+        for name in ("RUN", "OTHER_RUN"):
+            env[name] = trained(service.services.jobs.store, service.settings.results_dir)
         script = f"set -euo pipefail\n{commands}"
         done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False)
 

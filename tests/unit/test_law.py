@@ -57,6 +57,8 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     verbs = ["train", "predict", "env", "bench training", "worker", "api", "up", "db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
+    verbs += [f"models {v}" for v in ("list", "show", "register", "change", "alias")]
+    verbs += [f"models {v}" for v in ("rollback", "history", "unregister", "delete")]
     verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
     verbs += [f"audit {v}" for v in ("list", "verify", "export")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]
@@ -121,7 +123,15 @@ def test_make_help_lists_every_target() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["finetune30.cli", "finetune30.config", "finetune30.experiments", "finetune30.jobs", "finetune30.access"]
+    "module",
+    [
+        "finetune30.cli",
+        "finetune30.config",
+        "finetune30.experiments",
+        "finetune30.jobs",
+        "finetune30.access",
+        "finetune30.registry",
+    ],
 )
 def test_the_command_line_loads_no_torch_before_it_trains(module: str) -> None:
     heavy = "('torch', 'transformers', 'peft', 'datasets')"

@@ -69,7 +69,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
@@ -175,5 +175,9 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments") else []
+    found += (
+        ["404", "409"]
+        if "{" in path or path in ("/users", "/tasks", "/experiments", "/models", "/models/resolve")
+        else []
+    )
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

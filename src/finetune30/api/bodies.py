@@ -47,11 +47,15 @@ async def json_object(request: Request) -> dict[str, Any]:
     return found
 
 
-def body_of(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
-    """A dependency that reads a body of this model; name it after the one that finds the user."""
+def body_of(model: type[M], *, optional: bool = False) -> Callable[[Request], Coroutine[Any, Any, M]]:
+    """A dependency that reads a body of this model; name it after the one that finds the user.
+
+    Args:
+        optional: No body at all means an empty object.
+    """
 
     async def read(request: Request) -> M:
-        values = await json_object(request)
+        values = {} if optional and not await request.body() else await json_object(request)
         try:
             return model.model_validate(values)
         except ValidationError as refusal:
@@ -60,15 +64,15 @@ def body_of(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
     return read
 
 
-def described(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+def described(schema: dict[str, Any], example: Any, *, required: bool = True) -> dict[str, Any]:
     """What OpenAPI says of a body that is read by ``json_object``."""
     content = {"application/json": {"schema": _inline(schema), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
-def described_as(model: type[Body], example: Any) -> dict[str, Any]:
+def described_as(model: type[Body], example: Any, *, required: bool = True) -> dict[str, Any]:
     """``described`` for a model without models in it."""
-    return described(model.model_json_schema(), example)
+    return described(model.model_json_schema(), example, required=required)
 
 
 def refused(errors: Sequence[ErrorDetails], before: tuple[str, ...] = ()) -> Problem:

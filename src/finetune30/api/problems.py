@@ -85,7 +85,9 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
     ("LoginRefused", 401, "name and password do not belong together", None),
     ("TokenRefused", 401, "the token is not valid, or no longer", "log in: POST /login"),
     ("Forbidden", 403, "you may not do this", None),
+    ("ModelMissing", 404, "there is no such model", "GET /models lists those you may use"),
     ("NotFound", 404, "there is nothing by this id", "GET /tasks lists your tasks"),
+    ("RegistryConflict", 409, "the registry does not allow this", None),
     ("StateError", 409, "its state does not allow this", "GET /task/{task_id} tells its state"),
     (
         "QuotaExceeded",
@@ -117,6 +119,7 @@ def of_error(error: errors.Finetune30Error) -> Problem:
     """The problem that one of our errors is to a client."""
     for name, status, detail, hint in _OF_ERRORS:
         if any(kind.__name__ == name for kind in type(error).__mro__):
+            detail = getattr(error, "told", detail)  # words that were made for strangers
             where = "Idempotency-Key" if name == "IdempotencyConflict" else None
             return Problem(status, error.code, detail, where=where, hint=hint, headers=_headers(status))
     return Problem(500, error.code, "the server could not do this", hint="tell its operator the request_id")

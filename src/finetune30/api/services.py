@@ -22,6 +22,7 @@ from finetune30.api.watch import Watch
 from finetune30.errors import DiskFull, StorageError
 from finetune30.experiments import Queue
 from finetune30.jobs import Bell, Jobs, open_bell
+from finetune30.registry import Models
 from finetune30.settings import Settings
 
 _LOGINS_AT_ONCE = 8
@@ -82,6 +83,11 @@ class Services:
     def engine(self) -> Engine:
         """The database."""
         return self.jobs.store.engine
+
+    @property
+    def models(self) -> Models:
+        """The registry, in the same database."""
+        return Models(self.engine, self.settings.results_dir)
 
     def close(self) -> None:
         """Give all connections back."""

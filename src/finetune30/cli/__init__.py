@@ -24,6 +24,7 @@ from finetune30.cli import (
     ending,
     env,
     jobs,
+    models,
     predict,
     runs,
     train,
@@ -50,6 +51,7 @@ app.command("env")(env.env)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="user")
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")

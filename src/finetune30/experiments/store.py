@@ -2,8 +2,7 @@
 
 Promises: a row is never run by two; who lost the lease changes nothing; a terminal state never
 changes; every attempt keeps its line of history. The same behaviour on SQLite and PostgreSQL.
-Neighbours: ``moves`` holds the statements, ``queue`` is the same rows as workers see them, ``lease``
-calls heartbeat, ``pipeline`` the rest. No files here.
+Neighbours: ``moves`` holds the statements, ``queue`` is the rows as workers see them. No files here.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, case, literal, select
+from sqlalchemy.exc import IntegrityError
 
 from finetune30 import database
 from finetune30.errors import StateError
@@ -294,10 +294,14 @@ class ExperimentStore:
     def delete(self, experiment_id: str) -> None:
         """Forget the experiment and its history; its folder is the caller's to remove.
 
-        Raises: StateError while a process runs it; NotFound.
+        Raises: StateError while a process runs it, or a model is made of it; NotFound.
         """
         with database.write(self._engine) as connection:
-            if connection.scalar(moves.forget(experiment_id)) is None:
+            try:
+                gone = connection.scalar(moves.forget(experiment_id)) is not None
+            except IntegrityError as cause:  # a table of another room refers to it
+                raise refusals.in_use(experiment_id) from cause
+            if not gone:
                 raise refusals.not_deletable(existing(connection, experiment_id))
 
     def _change(

@@ -84,13 +84,14 @@ def experiment(task: OwnTask) -> WholeRun:
 
 
 def delete(request: Request, task: OwnTask, user: CurrentUser) -> Response:
-    """Forget an experiment and remove its folder; one that runs must be cancelled first."""
+    """Forget an experiment and remove its folder. It must not run, and no model may be made of it."""
     found = services.of(request)
-    try:
-        with deeds.deed(request, user, task.id):
+    with deeds.deed(request, user, task.id):
+        found.models.refuse_registered(task.id)
+        try:
             found.jobs.store.delete(task.id)
-    except StateError:
-        raise Problem(409, "state_conflict", "it is running", hint="POST /task/{task_id}/cancel first") from None
+        except StateError:
+            raise Problem(409, "state_conflict", "it is running", hint="POST /task/{task_id}/cancel first") from None
     # Should this fail, `finetune30 runs gc` finds the folder: it belongs to no row.
     ExperimentFolder(found.settings.results_dir, task.id).delete()
     return Response(status_code=204)
