@@ -29,6 +29,7 @@ from finetune30.cli import (
     train,
     up,
     users,
+    webhooks,
     worker,
 )
 
@@ -52,6 +53,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(users.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
