@@ -41,11 +41,7 @@ def body_of(told: Mapping[str, Any]) -> bytes:
     kind = Kind(told["kind"])
     at = datetime.fromtimestamp(told["happened_at"], UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data: dict[str, Any] = {"webhook_id": told["webhook_id"]} if kind is Kind.PING else _run(told)
-    message = {
-        "type": kind,
-        "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "data": data,
-    }
+    message = {"type": kind, "timestamp": at, "data": data}
     return json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
 
 

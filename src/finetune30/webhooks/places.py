@@ -48,6 +48,7 @@ _GLOBAL_6 = ipaddress.IPv6Network("2000::/3")
 # Teredo, documentation, 6to4: within the above, and still nobody's public address.
 _NOT_PUBLIC_6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_MALFORMED = "the address is malformed, expected one such as https://example.org/hook"
 _NOT_ALLOWED = "the host cannot be resolved to public addresses only"
 _ALLOW = "the operator may allow hosts and networks of their own: WEBHOOK_HOSTS"
 
@@ -112,7 +113,9 @@ def place_of(url: str) -> Place:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise WebhookInvalid("the address is malformed", where="url") from None
+        raise WebhookInvalid(_MALFORMED, where="url") from None
+    if ("[" in parts.netloc) != (":" in (parts.hostname or "")):
+        raise WebhookInvalid(_MALFORMED, where="url")
     if "@" in parts.netloc or "#" in url:
         raise WebhookInvalid("the address holds a user or a fragment, expected neither", where="url")
     found = Place(
