@@ -24,7 +24,7 @@ from finetune30.experiments import LEGAL_MOVES, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
 from tests.api.service import PASSWORD, Person, Service, refused, serving
-from tests.api.test_authorisation import every_route
+from tests.api.test_authorisation import every_route, path_of
 from tests.servers import RedisServer
 
 QUEUE = "finetune30:train"
@@ -301,6 +301,17 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
         yield ana.post(f"{path}/{verb}")
     yield admin.post(f"{path}/retry?fresh=true")
     yield ana.delete(f"/experiments/{task.json()['task_id']}")
+    hook = ana.post("/webhooks", {"url": "http://127.0.0.1:65535/hook"})
+    yield hook
+    yield ana.post("/webhooks", {"url": "http://169.254.169.254/"})
+    path = f"/webhooks/{hook.json()['webhook_id']}"
+    ping = ana.post(f"{path}/test")
+    yield ping
+    yield ana.post(f"{path}/deliveries/{ping.json()['number']}/retry")
+    yield ana.post(f"{path}/disable")
+    yield ana.post(f"{path}/test")
+    yield ana.post(f"{path}/enable")
+    yield ana.delete(path)
     yield ana.get("/users")
     yield ana.post("/users", {"name": "x", "password": PASSWORD})
     new = admin.post("/users", {"name": f"{ana.name}-2", "password": PASSWORD})
@@ -340,6 +351,12 @@ def test_g27_one_row_for_each_change_each_refusal_and_each_failed_login(
         "task.cancel",
         "task.retry",
         "experiment.delete",
+        "webhook.add",
+        "webhook.test",
+        "webhook.retry",
+        "webhook.disable",
+        "webhook.enable",
+        "webhook.delete",
         "user.add",
         "user.role",
         "user.password",
@@ -351,7 +368,7 @@ def test_g27_one_row_for_each_change_each_refusal_and_each_failed_login(
     }
     assert named <= covered
     changing = [path for method, path in every_route() if method != "GET"]
-    assert len(changing) == 15  # a new one needs its line in ``mutating``
+    assert len(changing) == 21  # a new one needs its line in ``mutating``
     assert service.services.access.audit.verify().ok
 
 
@@ -406,7 +423,7 @@ def test_g30_every_answer_is_one_that_openapi_names(service: Service, ana: Perso
 
     for method, template in every_route():
         responses = paths[template][method.lower()]["responses"]
-        path = template.replace("{task_id}", "none_20260101_000000").replace("{user_id}", "u_0123456789abcdef")
+        path = path_of(template)
         for person in (None, ana, admin):
             if template == "/logout" and person:
                 continue
