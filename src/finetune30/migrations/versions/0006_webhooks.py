@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0003"  # renumbered when 0004 and 0005 are there
+down_revision = "0004"  # "0005" once the registry is there
 branch_labels = None
 depends_on = None
 
