@@ -19,6 +19,7 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
     │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
     │   ├── UserInvalid       user_invalid        a name or password no user may have
+    │   ├── WebhookInvalid    webhook_invalid     an address no webhook may have
     │   ├── LoginRefused      login_refused       wrong name or password, which of them is not said
     │   ├── TokenRefused      token_refused       a token that is not, or no longer, good
     │   ├── Forbidden         forbidden           this user may not do that
@@ -166,6 +167,12 @@ class UserInvalid(BadInput):
     """A name or password that no user may have."""
 
     code = "user_invalid"
+
+
+class WebhookInvalid(BadInput):
+    """An address no webhook may have; the message never repeats it, nor what its name resolves to."""
+
+    code = "webhook_invalid"
 
 
 class LoginRefused(BadInput):

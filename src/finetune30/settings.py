@@ -25,7 +25,7 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token"}
+_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token", "webhook_key"}
 # As a Host header names them, without port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -114,6 +114,20 @@ def _proxies(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("expected addresses or networks such as 10.0.0.0/8, with commas between") from None
 
 
+def _receivers(names: tuple[str, ...]) -> tuple[str, ...]:
+    found = []
+    for name in names:
+        try:
+            found.append(str(ipaddress.ip_network(name.strip("[]"))))
+        except ValueError:
+            if not _HOST.fullmatch(name):
+                raise ValueError(
+                    "expected host names and networks, with commas between: hooks.intra,10.1.0.0/16"
+                ) from None
+            found.append(name)
+    return tuple(found)
+
+
 def _token(text: str) -> str:
     if len(text) < _SHORTEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"expected {_SHORTEST_TOKEN} or more letters and digits")
@@ -162,6 +176,9 @@ class Settings(BaseSettings):
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
         model_allowlist: Hub models the API accepts, beside the built-in ones.
         dataset_allowlist: Hub datasets the API accepts, beside built-in ones and stored versions.
+        webhook_key: Secrets of webhooks are derived from it, as ``audit_key``; a new one ends all webhooks.
+        webhook_hosts: Hosts and networks webhooks may reach although they are private; by plain HTTP, too.
+        max_webhooks_per_user: Webhooks of one user.
     """
 
     model_config = SettingsConfigDict(
@@ -217,6 +234,9 @@ class Settings(BaseSettings):
         "stanfordnlp/sst2",
         "lansinuote/ChnSentiCorp",
     )
+    webhook_key: str | None = Field(default=None, repr=False)
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_receivers)] = ()
+    max_webhooks_per_user: int = Field(default=10, ge=0, le=1000)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -17,7 +17,7 @@ DATABASES = ("sqlite", "postgresql")
 @pytest.fixture(scope="session", params=DATABASES)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running API without rate limits."""
-    values = {}
+    values = {"WEBHOOK_HOSTS": "127.0.0.1"}
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         values["DATABASE_URL"] = server.database("api")

@@ -25,7 +25,15 @@ def every_route() -> list[tuple[str, str]]:
 
 
 def path_of(template: str) -> str:
-    given = {"task_id": ID, "user_id": "u_0123456789abcdef", "name": "spam", "version": "1", "alias": "champion"}
+    given = {
+        "task_id": ID,
+        "user_id": "u_0123456789abcdef",
+        "name": "spam",
+        "version": "1",
+        "alias": "champion",
+        "webhook_id": "wh_0123456789abcdef",
+        "number": "1",
+    }
     return template.format(**given)
 
 

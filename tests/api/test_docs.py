@@ -22,6 +22,7 @@ def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}")
     said = said.replace("$MODEL", "{name}").replace("$VERSION", "{version}").replace("$ALIAS", "{alias}")
+    said = said.replace("$HOOK", "{webhook_id}").replace("$DELIVERY", "{number}")
 
     assert [path for _, path in every_route() if f"$API{path}" not in said] == []
 
@@ -30,7 +31,7 @@ def test_the_page_names_every_endpoint() -> None:
 def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     commands = "".join(block for block in blocks if "curl" in block)
-    with serving(tmp_path, {}) as service:
+    with serving(tmp_path, {"WEBHOOK_HOSTS": "127.0.0.1"}) as service:
         service.services.access.users.add("ana", Role.USER, PASSWORD)
         service.services.access.users.add("admin", Role.ADMIN, PASSWORD)
         env = {"API": service.url, "PASSWORD": PASSWORD, "ADMIN_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]}

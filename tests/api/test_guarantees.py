@@ -305,6 +305,17 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
     yield admin.post(f"{path}/retry?fresh=true")
     yield ana.delete(f"/experiments/{task.json()['task_id']}")
     yield from changing_models(service, ana)
+    hook = ana.post("/webhooks", {"url": "http://127.0.0.1:65535/hook"})
+    yield hook
+    yield ana.post("/webhooks", {"url": "http://169.254.169.254/"})
+    path = f"/webhooks/{hook.json()['webhook_id']}"
+    ping = ana.post(f"{path}/test")
+    yield ping
+    yield ana.post(f"{path}/deliveries/{ping.json()['number']}/retry")
+    yield ana.post(f"{path}/disable")
+    yield ana.post(f"{path}/test")
+    yield ana.post(f"{path}/enable")
+    yield ana.delete(path)
     yield ana.get("/users")
     yield ana.post("/users", {"name": "x", "password": PASSWORD})
     new = admin.post("/users", {"name": f"{ana.name}-2", "password": PASSWORD})

@@ -61,6 +61,7 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     verbs += [f"models {v}" for v in ("rollback", "history", "unregister", "delete")]
     verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
     verbs += [f"audit {v}" for v in ("list", "verify", "export")]
+    verbs += [f"webhooks {v}" for v in ("add", "list", "test", "delete")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]
     verbs += ["data validate", "data analyze"]
     verbs += [f"data versions {v}" for v in ("list", "show", "diff", "tag", "untag", "delete", "gc")]

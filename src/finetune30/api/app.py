@@ -33,10 +33,13 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
+from finetune30.webhooks import Postman
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
 _LOG = logging.getLogger("finetune30.api")
+# Paths without an id that may name a thing nevertheless: in a body, or as the page after which.
+_OF_THINGS = frozenset({"/users", "/tasks", "/experiments", "/models", "/models/resolve", "/webhooks"})
 _ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
 
 Every refusal is `application/problem+json` with a stable `code`. Times are Unix seconds."""
@@ -92,8 +95,11 @@ def hosts_of(settings: Settings) -> frozenset[str]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     found: Services = app.state.services
-    keeper = Keeper(found.jobs.queue, found.bell, found.settings, lambda text: _LOG.warning("%s", text))
-    with keeper:
+
+    def say(text: str) -> None:
+        _LOG.warning("%s", text)
+
+    with Keeper(found.jobs.queue, found.bell, found.settings, say), Postman(found.webhooks, say):
         yield
     await found.rates.close()
     found.close()
@@ -175,9 +181,5 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += (
-        ["404", "409"]
-        if "{" in path or path in ("/users", "/tasks", "/experiments", "/models", "/models/resolve")
-        else []
-    )
+    found += ["404", "409"] if "{" in path or path in _OF_THINGS else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

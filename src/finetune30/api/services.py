@@ -24,6 +24,7 @@ from finetune30.experiments import Queue
 from finetune30.jobs import Bell, Jobs, open_bell
 from finetune30.registry import Models
 from finetune30.settings import Settings
+from finetune30.webhooks import Webhooks
 
 _LOGINS_AT_ONCE = 8
 
@@ -76,6 +77,7 @@ class Services:
     access: Access
     rates: Rates
     watch: Watch
+    webhooks: Webhooks
     ending: Event = field(default_factory=Event)
     logins: Semaphore = field(default_factory=lambda: Semaphore(_LOGINS_AT_ONCE))
 
@@ -104,7 +106,8 @@ def open_services(settings: Settings) -> Services:
     access = Access(settings, jobs.store.engine)
     _ = access.tokens, access.audit  # a key that is missing or weak is told now, not at the first login
     watch = Watch(jobs.store.engine, settings.broker_url)
-    return Services(settings, jobs, bell, access, Rates(settings), watch)
+    webhooks = Webhooks(settings, jobs.store.engine)
+    return Services(settings, jobs, bell, access, Rates(settings), watch, webhooks)
 
 
 def of(request: Request) -> Services:

@@ -30,6 +30,7 @@ from finetune30.cli import (
     train,
     up,
     users,
+    webhooks,
     worker,
 )
 
@@ -54,6 +55,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

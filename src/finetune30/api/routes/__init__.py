@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from finetune30.api.routes import aliases, audit, config, events, experiments, login, models, operations, tasks, users
+from finetune30.api.routes import (
+    aliases,
+    audit,
+    config,
+    events,
+    experiments,
+    login,
+    models,
+    operations,
+    tasks,
+    users,
+    webhooks,
+)
+
+_PARTS = (
+    operations,
+    login,
+    tasks,
+    events,
+    experiments,
+    models,
+    aliases,
+    webhooks,
+    audit,
+    users,
+    config,
+)
 
 
 def all_routes() -> list[BaseRoute]:
     """Every route of ours."""
-    parts = (operations, login, tasks, events, experiments, models, aliases, audit, users, config)
-    return [route for part in parts for route in part.router().routes]
+    return [route for part in _PARTS for route in part.router().routes]
