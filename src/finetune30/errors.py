@@ -16,6 +16,9 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── StateError        state_conflict      the state of an experiment or user forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
     │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
+    │   │   └── UploadCount   upload_quota        this user has as many uploads as one may have
+    │   ├── TooLarge          too_large           a file is larger than is taken
+    │   │   └── UploadSpace   upload_space        this user's uploads would take more than one may have
     │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
     │   ├── UserInvalid       user_invalid        a name or password no user may have
     │   ├── LoginRefused      login_refused       wrong name or password, which of them is not said
@@ -139,6 +142,24 @@ class QuotaExceeded(BadInput):
     """The user has as many unfinished jobs as one user may have."""
 
     code = "quota_exceeded"
+
+
+class UploadCount(QuotaExceeded):
+    """The user has as many uploads as one user may have."""
+
+    code = "upload_quota"
+
+
+class TooLarge(BadInput):
+    """A file is larger than is taken."""
+
+    code = "too_large"
+
+
+class UploadSpace(TooLarge):
+    """The user's uploads together would take more bytes than one user may have."""
+
+    code = "upload_space"
 
 
 class IdempotencyConflict(BadInput):
