@@ -9,7 +9,8 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── UsageError        usage               the command line itself
     │   ├── ConfigError       config_invalid      the experiment configuration
     │   ├── DataError         data_invalid        the dataset
-    │   │   └── QualityError  data_quality        it can be read, but is not fit for training
+    │   │   ├── QualityError  data_quality        it can be read, but is not fit for training
+    │   │   └── DataTooLarge  data_too_large      it unpacks to more than anybody should read
     │   ├── ModelError        model_invalid       the base model or an adapter
     │   ├── SettingsError     settings_invalid    environment and .env
     │   ├── NotFound          not_found           no such experiment or user
@@ -106,6 +107,12 @@ class QualityError(DataError):
     """A check of the data says FAIL."""
 
     code = "data_quality"
+
+
+class DataTooLarge(DataError):
+    """A compressed file or an archive that unpacks to far more than it should."""
+
+    code = "data_too_large"
 
 
 class ModelError(BadInput):
