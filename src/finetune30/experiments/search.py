@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from finetune30.errors import BadInput
 from finetune30.experiments.record import Experiment, Status, plain_text, search_key
@@ -30,6 +30,7 @@ class Filters(TypedDict, total=False):
         status: Only this state.
         ended: True: only those in a terminal state; False: only the others.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
+        dataset: Only runs of this ``data.dataset_name``.
         owner: Only those of exactly this owner.
         after: Only what comes behind this one in the order asked for: the next page.
         resumed_from: Only those that continue this experiment or run it again.
@@ -46,6 +47,7 @@ class Filters(TypedDict, total=False):
     status: Status | None
     ended: bool | None
     dataset_hash: str | None
+    dataset: str | None
     owner: str | None
     after: Experiment | None
     resumed_from: str | None
@@ -71,6 +73,7 @@ def select_matching(filters: Filters) -> Select[Any]:
         (row.created_at.__le__, filters.get("end")),
         (row.status.__eq__, filters.get("status")),
         (row.resumed_from.__eq__, filters.get("resumed_from")),
+        (row.dataset.__eq__, filters.get("dataset")),
     )
     found = select_experiments().where(*(compare(bound) for compare, bound in bounds if bound is not None))
     if (ended := filters.get("ended")) is not None:
@@ -95,6 +98,12 @@ def count_matching(filters: Filters) -> Select[Any]:
     unlimited: Filters = {**filters, "limit": None}
     ids = select_matching(unlimited).with_only_columns(row.id).order_by(None)
     return select(func.count()).select_from(ids.subquery())
+
+
+def versions_used(owner: str) -> Select[Any]:
+    """For each of the owner's experiments the version it used, and the one it named (without a tag)."""
+    named = case((row.dataset.like("version:%"), func.substr(row.dataset, len("version:") + 1)))
+    return select(row.dataset_hash, named).where(row.owner == plain_text(owner)).distinct()
 
 
 def _behind(key: ColumnElement[Any], value: Any, last: Experiment, desc: bool) -> ColumnElement[bool]:
