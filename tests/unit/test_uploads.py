@@ -11,15 +11,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.data_cases import configured
 
 from finetune30.data import find
 from finetune30.data.uploads import Upload, UploadStore
 from finetune30.data.versions import VersionStore
 from finetune30.errors import DiskFull, Finetune30Error, NotFound, StateError, TooLarge, UploadCount, UploadSpace
-from tests.data_cases import configured
 
 CSV = b"text,label\n" + b"".join(b"a film of number %d,%d\n" % (row, row % 2) for row in range(20))
 MIB = 1 << 20
+FREE = {"limit_bytes": 0, "quota_bytes": 0, "quota_files": 0}
 
 
 @pytest.fixture
@@ -52,23 +53,17 @@ def test_what_was_finished_is_there_with_its_sum(store: UploadStore) -> None:
 
 
 def test_what_was_not_finished_leaves_nothing(store: UploadStore) -> None:
-    with (
-        pytest.raises(KeyError),
-        store.receive("ana", "a", "csv", purpose="dataset", limit_bytes=0, quota_bytes=0, quota_files=0) as arriving,
-    ):
+    with store.receive("ana", "a", "csv", purpose="dataset", **FREE) as arriving:
         arriving.write(CSV)
-        raise KeyError
 
     assert left(store) == []
 
 
 def test_s79_a_file_over_its_limit_is_refused_with_its_first_byte_too_many(store: UploadStore) -> None:
-    with (
-        pytest.raises(TooLarge),
-        store.receive("ana", "a", "csv", purpose="dataset", limit_bytes=100, quota_bytes=0, quota_files=0) as arriving,
-    ):
+    with store.receive("ana", "a", "csv", purpose="dataset", **FREE | {"limit_bytes": 100}) as arriving:
         arriving.write(b"x" * 100)
-        arriving.write(b"x")
+        with pytest.raises(TooLarge):
+            arriving.write(b"x")
 
     assert left(store) == []
 
@@ -194,10 +189,14 @@ def test_what_a_task_needs_is_not_deleted(store: UploadStore) -> None:
 def test_a_deletion_that_is_taken_back_took_nothing(store: UploadStore) -> None:
     upload = sent(store)
 
-    with pytest.raises(KeyError), store.deleting(upload.id, lambda _: ()):
-        assert store.list() == []
-        assert store.sweep() == []
-        raise KeyError
+    def fails() -> None:
+        with store.deleting(upload.id, lambda _: ()):
+            assert store.list() == []
+            assert store.sweep() == []
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
 
     assert store.list() == [upload]
     assert sorted(path.name for path in (store.folder / upload.id).iterdir()) == ["card.json", "data.csv"]
