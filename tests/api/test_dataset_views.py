@@ -139,3 +139,25 @@ def test_deleting_it_deletes_its_rows_unless_somebody_uses_them(service: Service
     assert folder.is_dir()
     assert bo.delete(f"/datasets/{theirs['dataset_id']}").status_code == 204
     assert not folder.exists()
+
+
+def test_what_is_asked_for_while_it_is_checked_is_what_counts(ana: Person) -> None:
+    rows = b"".join(b"left %d,right %d,%d\n" % (row, row, row % 2) for row in range(20))
+    dataset = send(ana, b"one,two,kind\n" + rows, text_column="one", label_column="kind").json()["dataset_id"]
+
+    again = ana.post(f"/datasets/{dataset}/check", params={**WAIT, "text_column": "two", "label_column": "kind"}).json()
+
+    assert (again["state"], again["options"]["text_column"]) == ("ready", "two")
+    shown = ana.get(f"/datasets/{dataset}/preview", params={"rows": 1}).json()["rows"]
+    assert shown[0]["text"].startswith("right")
+
+
+def test_the_check_of_what_was_deleted_ends(service: Service, ana: Person) -> None:
+    dataset = send(ana, CSV).json()["dataset_id"]
+    future = service.services.checks.submit(dataset)
+
+    assert ana.delete(f"/datasets/{dataset}").status_code == 204
+
+    future.result(60)
+    assert service.services.checks.uploads.find(dataset) is None
+    assert dataset not in on_disk(service)

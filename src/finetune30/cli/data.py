@@ -28,7 +28,7 @@ Dataset = Annotated[
     str | None,
     typer.Argument(
         metavar="[PATH|NAME]",
-        help="A file, a folder, a hub dataset, builtin:reviews, version:ID, upload:ID; the configuration's if left out.",
+        help="A file, a folder, a hub dataset, builtin:reviews, version:ID, upload:ID; left out, the configuration's.",
     ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML of an experiment: its rules, model and columns.")]
