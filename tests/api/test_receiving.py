@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from finetune30.access import Role
+from finetune30.api import receiving
 from tests.api.datasets import CSV, on_disk, send
 from tests.api.service import Person, Service, refused, serving
 from tests.api.test_serve import running
@@ -282,6 +283,38 @@ def test_s46_memory_does_not_grow_with_the_file(service: Service) -> None:
     dataset = answer.json()["dataset_id"]
     assert process.memory_info().rss - before < 40 * MIB
     ana.delete(f"/datasets/{dataset}")
+
+
+def test_who_sends_nothing_for_long_is_told_408(small: Service, ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "_SILENT_S", 0.1)
+    before = on_disk(small)
+
+    assert small.raw(head(ana, length=10_000) + CSV).startswith(b"HTTP/1.1 408")
+    assert on_disk(small) == before
+
+
+def test_who_sends_too_slowly_is_told_408(small: Service, ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "_SLOW_AFTER_S", 0.1)
+
+    def slowly() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"x"
+            time.sleep(0.02)
+
+    refused(send(ana, slowly()), 408)
+
+
+def test_a_user_sends_so_many_at_once(service: Service) -> None:
+    ana, bo = service.person(), service.person()
+    with ExitStack() as open_ones:
+        for _ in range(8):
+            one = open_ones.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S))
+            one.sendall(head(ana, length=10_000) + CSV)
+        waits_for(lambda: sum(name.startswith(".staging-ds") for name in on_disk(service)) >= 8)
+
+        refused(send(ana, CSV), 429, "too_many_requests")
+        assert send(bo, CSV).status_code == 201
+    waits_for(lambda: not any(name.startswith(".staging-ds") for name in on_disk(service)))
 
 
 def waits_for(wish: Callable[[], bool]) -> None:

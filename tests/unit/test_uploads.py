@@ -16,7 +16,16 @@ from tests.data_cases import configured
 from finetune30.data import find
 from finetune30.data.uploads import Upload, UploadStore
 from finetune30.data.versions import VersionStore
-from finetune30.errors import DiskFull, Finetune30Error, NotFound, StateError, TooLarge, UploadCount, UploadSpace
+from finetune30.errors import (
+    DiskFull,
+    Finetune30Error,
+    NotFound,
+    StateError,
+    StorageError,
+    TooLarge,
+    UploadCount,
+    UploadSpace,
+)
 
 CSV = b"text,label\n" + b"".join(b"a film of number %d,%d\n" % (row, row % 2) for row in range(20))
 MIB = 1 << 20
@@ -255,3 +264,22 @@ def test_s68_what_is_no_file_in_the_place_of_an_upload_is_refused_at_once(
 
     with pytest.raises(Finetune30Error):  # a pipe that is waited for never ends
         find(configured(f"upload:{upload.id}"), VersionStore(tmp_path))
+
+
+def test_one_damaged_card_hides_no_other(store: UploadStore) -> None:
+    kept, damaged = sent(store), sent(store)
+    (store.folder / damaged.id / "card.json").write_text("{")
+
+    assert UploadStore(store.folder.parent).list() == store.list() == [kept]
+    with pytest.raises(StorageError, match="card"):
+        store.find(damaged.id)
+
+
+def test_a_change_by_another_process_is_seen(store: UploadStore) -> None:
+    upload = sent(store)
+    assert store.find(upload.id) == upload
+
+    changed = UploadStore(store.folder.parent).update(upload.id, state="ready")
+
+    assert store.find(upload.id) == changed
+    assert store.list() == [changed]
