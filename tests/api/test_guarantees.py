@@ -23,6 +23,7 @@ from finetune30 import database
 from finetune30.experiments import LEGAL_MOVES, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
+from tests.api.datasets import CSV, send
 from tests.api.service import PASSWORD, Person, Service, refused, serving
 from tests.api.test_authorisation import every_route
 from tests.servers import RedisServer
@@ -301,6 +302,11 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
         yield ana.post(f"{path}/{verb}")
     yield admin.post(f"{path}/retry?fresh=true")
     yield ana.delete(f"/experiments/{task.json()['task_id']}")
+    dataset = send(ana, CSV)
+    yield dataset
+    yield send(ana, CSV, "a.pkl")
+    yield ana.post(f"/datasets/{dataset.json()['dataset_id']}/check")
+    yield ana.delete(f"/datasets/{dataset.json()['dataset_id']}")
     yield ana.get("/users")
     yield ana.post("/users", {"name": "x", "password": PASSWORD})
     new = admin.post("/users", {"name": f"{ana.name}-2", "password": PASSWORD})
@@ -348,10 +354,13 @@ def test_g27_one_row_for_each_change_each_refusal_and_each_failed_login(
         "login",
         "token.refresh",
         "logout",
+        "dataset.upload",
+        "dataset.check",
+        "dataset.delete",
     }
     assert named <= covered
     changing = [path for method, path in every_route() if method != "GET"]
-    assert len(changing) == 15  # a new one needs its line in ``mutating``
+    assert len(changing) == 18  # a new one needs its line in ``mutating``
     assert service.services.access.audit.verify().ok
 
 
