@@ -179,6 +179,9 @@ class Settings(BaseSettings):
         webhook_key: Secrets of webhooks are derived from it, as ``audit_key``; a new one ends all webhooks.
         webhook_hosts: Hosts and networks webhooks may reach although they are private; by plain HTTP, too.
         max_webhooks_per_user: Webhooks of one user.
+        upload_max_mb: MiB of one file that is sent; 0 for any number.
+        uploads_mb_per_user: MiB of all files one user keeps; 0 for any number.
+        uploads_per_user: Files one user keeps; 0 for any number.
     """
 
     model_config = SettingsConfigDict(
@@ -237,6 +240,10 @@ class Settings(BaseSettings):
     webhook_key: str | None = Field(default=None, repr=False)
     webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_receivers)] = ()
     max_webhooks_per_user: int = Field(default=10, ge=0, le=1000)
+
+    upload_max_mb: int = Field(default=2048, ge=0, le=1 << 20)
+    uploads_mb_per_user: int = Field(default=10_240, ge=0, le=1 << 30)
+    uploads_per_user: int = Field(default=100, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -85,7 +85,8 @@ class Service:
         served = change(app, self.services) if change else app
         self.listener = listen("127.0.0.1", 0)
         self.port = int(self.listener.getsockname()[1])
-        config = uvicorn.Config(served, log_config=None, access_log=False, server_header=False, proxy_headers=False, http="h11")
+        quiet = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": False}
+        config = uvicorn.Config(served, http="h11", **quiet)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self.listener]}, daemon=True)
         self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE_S, trust_env=False)

@@ -99,6 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     def say(text: str) -> None:
         _LOG.warning("%s", text)
 
+    found.checks.start()
     with Keeper(found.jobs.queue, found.bell, found.settings, say), Postman(found.webhooks, say):
         yield
     await found.rates.close()

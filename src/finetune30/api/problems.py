@@ -89,6 +89,7 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
     ("NotFound", 404, "there is nothing by this id", "GET /tasks lists your tasks"),
     ("RegistryConflict", 409, "the registry does not allow this", None),
     ("StateError", 409, "its state does not allow this", "GET /task/{task_id} tells its state"),
+    ("UploadCount", 429, "you have as many uploads as one may have (UPLOADS_PER_USER)", "DELETE /datasets/{id}"),
     (
         "QuotaExceeded",
         429,
@@ -96,6 +97,14 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
         "wait until some end, or cancel some",
     ),
     ("Busy", 503, "too much of this at once", "try again in some seconds"),
+    (
+        "UploadSpace",
+        413,
+        "your uploads would take more than one may have (UPLOADS_MB_PER_USER)",
+        "DELETE /datasets/{id}",
+    ),
+    ("TooLarge", 413, "the file is larger than is taken (UPLOAD_MAX_MB)", None),
+    ("DataTooLarge", 413, "it unpacks to far more than it should", None),
     (
         "IdempotencyConflict",
         422,

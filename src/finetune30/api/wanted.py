@@ -8,7 +8,7 @@ Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetune30.access import User
 from finetune30.api.problems import Fault, Problem
@@ -17,6 +17,9 @@ from finetune30.config import ExperimentConfig, asked, defaults
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
+
+if TYPE_CHECKING:
+    from finetune30.data.uploads import Upload
 
 _LONGEST_NAME = 300
 
@@ -62,7 +65,7 @@ def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settin
 
 def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services) -> list[Fault]:
     from finetune30.data.naming import BUILTIN as DATASETS  # numpy comes with it: not at the start
-    from finetune30.data.naming import BUILTIN_PREFIX, VERSION_PREFIX
+    from finetune30.data.naming import BUILTIN_PREFIX, UPLOAD_PREFIX, VERSION_PREFIX
 
     name, allowed = config.data.dataset_name, services.settings.dataset_allowlist
     builtin = [f"{BUILTIN_PREFIX}{one}" for one in DATASETS]
@@ -70,12 +73,23 @@ def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, servi
         return []
     if name.startswith(VERSION_PREFIX) and _may_use(name.removeprefix(VERSION_PREFIX), user, services):
         return []
-    there = ", ".join((*builtin, *allowed, f"{VERSION_PREFIX}ID of data you have used"))
+    if name.startswith(UPLOAD_PREFIX) and (upload := _own(name.removeprefix(UPLOAD_PREFIX), user, services)):
+        if upload.state == "ready":
+            return []
+        return [Fault("body.data.dataset_name", f"expected data that is ready; this is {upload.state}")]
+    own = (f"{VERSION_PREFIX}ID of data you have used", f"{UPLOAD_PREFIX}ID of data you have sent")
+    there = ", ".join((*builtin, *allowed, *own))
     return [Fault("body.data.dataset_name", f"expected one of {there} (DATASET_ALLOWLIST)")]
 
 
+def _own(upload_id: str, user: User, services: Services) -> Upload | None:
+    """The upload if it is the user's or they are an admin; of another's they hear what they hear of none."""
+    found = services.checks.uploads.find(upload_id)
+    return found if found and (user.is_admin or found.owner == user.name) else None
+
+
 def _may_use(version: str, user: User, services: Services) -> bool:
-    """Whether it exists, and the user has trained on it before or is an admin."""
+    """Whether it exists, and the user has trained on it before, sent its rows, or is an admin."""
     from finetune30.data.versions import VersionStore
 
     if len(version) > _LONGEST_NAME:
@@ -84,7 +98,9 @@ def _may_use(version: str, user: User, services: Services) -> bool:
         found = VersionStore(services.settings.data_dir).find(version).id
     except Finetune30Error:
         return False
-    return user.is_admin or bool(services.jobs.store.overview(dataset_hash=found, owner=user.name, limit=1))
+    if user.is_admin or services.jobs.store.overview(dataset_hash=found, owner=user.name, limit=1):
+        return True
+    return any(upload.version == found for upload in services.checks.uploads.list(user.name))
 
 
 def _machines(config: ExperimentConfig) -> list[Fault]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select, tuple_
 
 from finetune30.errors import BadInput
 from finetune30.experiments.record import Overview, Status, plain_text, search_key
@@ -32,6 +32,7 @@ class Filters(TypedDict, total=False):
         status: Only this state.
         ended: True: only those in a terminal state; False: only the others.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
+        dataset: Only runs of this ``data.dataset_name``.
         owner: Only those of exactly this owner.
         after: Only what comes behind this one in the order asked for: the next page.
         resumed_from: Only those that continue this experiment or run it again.
@@ -49,6 +50,7 @@ class Filters(TypedDict, total=False):
     status: Status | None
     ended: bool | None
     dataset_hash: str | None
+    dataset: str | None
     owner: str | None
     after: Overview | None
     resumed_from: str | None
@@ -100,6 +102,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         (row.created_at.__le__, filters.get("end")),
         (row.status.__eq__, filters.get("status")),
         (row.resumed_from.__eq__, filters.get("resumed_from")),
+        (row.dataset.__eq__, filters.get("dataset")),
     )
     found = [compare(bound) for compare, bound in bounds if bound is not None]
     if (ended := filters.get("ended")) is not None:
@@ -139,3 +142,9 @@ def _along(
         return ids.with_only_columns(*columns).order_by(*in_order)
     page = ids.order_by(*in_order).limit(limit).subquery()
     return select(*columns).join(page, page.c.id == row.id).order_by(*in_order)
+
+
+def versions_used(owner: str) -> Select[Any]:
+    """For each of the owner's experiments the version it used, and the one it named (without a tag)."""
+    named = case((row.dataset.like("version:%"), func.substr(row.dataset, len("version:") + 1)))
+    return select(row.dataset_hash, named).where(row.owner == plain_text(owner)).distinct()

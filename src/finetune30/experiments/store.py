@@ -28,7 +28,7 @@ from finetune30.experiments.record import (
     portable,
 )
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.search import Filters, count_matching, select_matching
+from finetune30.experiments.search import Filters, count_matching, select_matching, versions_used
 from finetune30.experiments.statistics import figures_of
 from finetune30.experiments.tables import OVERVIEW, WHOLE, row, to_experiment, to_overview
 
@@ -150,6 +150,12 @@ class ExperimentStore:
                 if limit is None or len(found) < limit:
                     found += connection.execute(statement)
         return found[:limit]
+
+    def versions_of(self, owner: str) -> set[str]:
+        """Ids of the versions of data that the owner's experiments used."""
+        with database.read(self._engine) as connection:
+            found = connection.execute(versions_used(owner)).all()
+        return {str(one) for pair in found for one in pair if one is not None}
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many pass all filters; ``limit`` does not matter."""

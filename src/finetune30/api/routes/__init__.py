@@ -8,6 +8,7 @@ from finetune30.api.routes import (
     aliases,
     audit,
     config,
+    datasets,
     events,
     experiments,
     login,
@@ -15,6 +16,7 @@ from finetune30.api.routes import (
     operations,
     tasks,
     users,
+    versions,
     webhooks,
 )
 
@@ -24,6 +26,8 @@ _PARTS = (
     tasks,
     events,
     experiments,
+    versions,
+    datasets,
     models,
     aliases,
     webhooks,
