@@ -6,11 +6,13 @@ what this builds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_args
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from finetune30.errors import BadInput
+from finetune30.experiments.metadata import with_note
 from finetune30.experiments.record import Experiment, Status, plain_text, search_key
 from finetune30.experiments.tables import row, select_experiments
 
@@ -33,6 +35,8 @@ class Filters(TypedDict, total=False):
         owner: Only those of exactly this owner.
         after: Only what comes behind this one in the order asked for: the next page.
         resumed_from: Only those that continue this experiment or run it again.
+        metadata: Only those on which all of this is written.
+        bare: Only those on which nothing is written.
         sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
         desc: Largest, latest, last of the alphabet first; the default.
         limit: At most so many.
@@ -49,6 +53,8 @@ class Filters(TypedDict, total=False):
     owner: str | None
     after: Experiment | None
     resumed_from: str | None
+    metadata: Mapping[str, str] | None
+    bare: bool | None
     sort_by: str
     desc: bool
     limit: int | None
@@ -80,6 +86,10 @@ def select_matching(filters: Filters) -> Select[Any]:
         found = found.where(or_(row.dataset_hash == version, row.dataset == f"version:{version}"))
     if (owner := filters.get("owner")) is not None:
         found = found.where(row.owner == plain_text(owner))
+    for written, value in (filters.get("metadata") or {}).items():
+        found = found.where(with_note(written, value))
+    if filters.get("bare"):
+        found = found.where(~with_note())
     if name := filters.get("name"):
         found = found.where(row.name_key.contains(search_key(name), autoescape=True))
     key, desc = row["name_key" if sort_by == "name" else sort_by], filters.get("desc", True)
