@@ -9,13 +9,17 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── UsageError        usage               the command line itself
     │   ├── ConfigError       config_invalid      the experiment configuration
     │   ├── DataError         data_invalid        the dataset
-    │   │   └── QualityError  data_quality        it can be read, but is not fit for training
+    │   │   ├── QualityError  data_quality        it can be read, but is not fit for training
+    │   │   └── DataTooLarge  data_too_large      it unpacks to more than anybody should read
     │   ├── ModelError        model_invalid       the base model or an adapter
     │   ├── SettingsError     settings_invalid    environment and .env
     │   ├── NotFound          not_found           no such experiment or user
     │   ├── StateError        state_conflict      the state of an experiment or user forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
     │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
+    │   │   └── UploadCount   upload_quota        this user has as many uploads as one may have
+    │   ├── TooLarge          too_large           a file is larger than is taken
+    │   │   └── UploadSpace   upload_space        this user's uploads would take more than one may have
     │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
     │   ├── UserInvalid       user_invalid        a name or password no user may have
     │   ├── LoginRefused      login_refused       wrong name or password, which of them is not said
@@ -105,6 +109,12 @@ class QualityError(DataError):
     code = "data_quality"
 
 
+class DataTooLarge(DataError):
+    """A compressed file or an archive that unpacks to far more than it should."""
+
+    code = "data_too_large"
+
+
 class ModelError(BadInput):
     """The base model or an adapter is missing, unsafe or does not fit."""
 
@@ -139,6 +149,24 @@ class QuotaExceeded(BadInput):
     """The user has as many unfinished jobs as one user may have."""
 
     code = "quota_exceeded"
+
+
+class UploadCount(QuotaExceeded):
+    """The user has as many uploads as one user may have."""
+
+    code = "upload_quota"
+
+
+class TooLarge(BadInput):
+    """A file is larger than is taken."""
+
+    code = "too_large"
+
+
+class UploadSpace(TooLarge):
+    """The user's uploads together would take more bytes than one user may have."""
+
+    code = "upload_space"
 
 
 class IdempotencyConflict(BadInput):

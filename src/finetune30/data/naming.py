@@ -1,4 +1,4 @@
-"""What the name of a dataset means, told without reading it: a built-in, a stored version, a path, the hub.
+"""What the name of a dataset means, told without reading it: a built-in, a stored version, an upload, a path, the hub.
 
 An existing path always wins, and what looks like a path is never looked up on the hub, so a
 misspelt file name fetches nothing. Neighbours: ``sources`` reads what is named.
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BUILTIN_PREFIX = "builtin:"
 VERSION_PREFIX = "version:"
+UPLOAD_PREFIX = "upload:"
 BUILTIN = {"reviews": "reviews.tsv", "reviews-zh": "reviews_zh.tsv"}
 _ALIKE = 0.8  # of two names: an ending in common is not enough
 
@@ -34,7 +35,7 @@ def glance(config: ExperimentConfig) -> None:
     name = config.data.dataset_name
     if name.startswith(BUILTIN_PREFIX):
         check_builtin(name.removeprefix(BUILTIN_PREFIX))
-    elif name.startswith(VERSION_PREFIX):
+    elif name.startswith((VERSION_PREFIX, UPLOAD_PREFIX)):
         return
     elif os.path.lexists(name):
         check_entry(name)
