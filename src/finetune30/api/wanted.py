@@ -30,7 +30,7 @@ def wanted(values: Mapping[str, Any], user: User, services: Services) -> Experim
         config, wrong = asked(values)
         default = defaults()
     except ConfigError:
-        raise Problem(503, "settings_invalid", "config/default.yaml of the server is not valid") from None
+        raise _no_defaults() from None
     if config is None:
         raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
     faults = [*_model(config, default, services.settings), *_data(config, default, user, services)]
@@ -50,6 +50,22 @@ def _refused(faults: list[Fault]) -> Problem:
         hint="GET /config/schema tells every key",
         faults=faults,
     )
+
+
+def base_models(settings: Settings) -> list[str]:
+    """Names of the models that may be trained from: built in, the default here, allowed by the operator.
+
+    Raises: Problem 503.
+    """
+    try:
+        default = defaults().model.name
+    except ConfigError:
+        raise _no_defaults() from None
+    return list(dict.fromkeys((*MODELS, default, *settings.model_allowlist)))
+
+
+def _no_defaults() -> Problem:
+    return Problem(503, "settings_invalid", "config/default.yaml of the server is not valid")
 
 
 def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settings) -> list[Fault]:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from finetune30.api.routes import audit, config, events, experiments, login, operations, tasks, users
+from finetune30.api.routes import (
+    audit,
+    config,
+    events,
+    experiments,
+    fine_tuning,
+    login,
+    models,
+    operations,
+    tasks,
+    users,
+)
 
 
 def all_routes() -> list[BaseRoute]:
     """Every route of ours."""
-    parts = (operations, login, tasks, events, experiments, audit, users, config)
+    parts = (operations, login, tasks, events, experiments, audit, users, config, fine_tuning, models)
     return [route for part in parts for route in part.router().routes]
