@@ -162,6 +162,9 @@ class Settings(BaseSettings):
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
         model_allowlist: Hub models the API accepts, beside the built-in ones.
         dataset_allowlist: Hub datasets the API accepts, beside built-in ones and stored versions.
+        upload_max_mb: MiB of one file that is sent; 0 for any number.
+        uploads_mb_per_user: MiB of all files one user keeps; 0 for any number.
+        uploads_per_user: Files one user keeps; 0 for any number.
     """
 
     model_config = SettingsConfigDict(
@@ -217,6 +220,10 @@ class Settings(BaseSettings):
         "stanfordnlp/sst2",
         "lansinuote/ChnSentiCorp",
     )
+
+    upload_max_mb: int = Field(default=2048, ge=0, le=1 << 20)
+    uploads_mb_per_user: int = Field(default=10_240, ge=0, le=1 << 30)
+    uploads_per_user: int = Field(default=100, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -93,6 +93,7 @@ def hosts_of(settings: Settings) -> frozenset[str]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     found: Services = app.state.services
     keeper = Keeper(found.jobs.queue, found.bell, found.settings, lambda text: _LOG.warning("%s", text))
+    found.checks.start()
     with keeper:
         yield
     await found.rates.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -69,6 +69,15 @@ def described(schema: dict[str, Any], example: Any) -> dict[str, Any]:
 def described_as(model: type[Body], example: Any) -> dict[str, Any]:
     """``described`` for a model without models in it."""
     return described(model.model_json_schema(), example)
+
+
+def file_body(form: str, types: Sequence[str], fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What OpenAPI says of a body that is a file: itself, or the field ``file`` of a form."""
+    file = {"type": "string", "format": "binary"}
+    properties = {"file": file, **(fields or {})}
+    whole = {"type": "object", "required": [*(fields or {}), "file"], "properties": properties}
+    content = {kind: {"schema": whole if kind == form else file} for kind in types}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def refused(errors: Sequence[ErrorDetails], before: tuple[str, ...] = ()) -> Problem:

@@ -1,7 +1,8 @@
 """The gate before the routes, as plain ASGI: whose host, how often, how large, and how answers look.
 
 In this order: a name for the request, the host, the rate of the address, the size of the body. So nothing
-of a request is read or believed before these have passed, whoever sends it.
+of a request is read or believed before these have passed, whoever sends it. A file that is sent goes through
+unread: ``receiving`` takes it in once its sender is known, and weighs it while it comes.
 Neighbours: ``rates`` counts, ``problems`` words the refusals, ``journal`` keeps a line of each request.
 """
 
@@ -29,6 +30,8 @@ _LET_GO_S = 1.0
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 # Answered however often they come: those who watch over the service ask.
 _ALWAYS = frozenset({"/health", "/ready"})
+# Where files are sent to: exactly these are streams, every other body is read here and small.
+STREAMS = frozenset({("POST", "/datasets"), ("POST", "/v1/files")})
 _LOG = logging.getLogger("finetune30.api")
 _DOCS = frozenset({"/docs"})
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -89,12 +92,17 @@ class Gate:
         try:
             try:
                 await self._admit(scope)
-                body = await _whole(scope, receive)
-                await self._app(scope, body, answer)
+                if (scope["method"], scope["path"]) in STREAMS:
+                    stream = _Stream(scope, receive, answer)
+                    await self._app(scope, stream.receive, stream.send)
+                else:
+                    await self._app(scope, await _whole(scope, receive), answer)
             except Problem as problem:
                 if not status:
                     await problem.response(request_id, scope["path"])(scope, receive, answer)
-        except (ClientDisconnect, asyncio.CancelledError, OSError):
+        except ClientDisconnect:
+            return  # there is nobody to answer
+        except (asyncio.CancelledError, OSError):
             raise
         except Exception:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
@@ -123,7 +131,8 @@ class Gate:
         headers["X-Request-ID"] = request_id
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Cache-Control"] = "no-store"
-        headers["Content-Security-Policy"] = _DOCS_POLICY if path in _DOCS else _POLICY
+        # A page of ours (the report of a dataset) brings a policy of its own.
+        headers.setdefault("Content-Security-Policy", _DOCS_POLICY if path in _DOCS else _POLICY)
         headers["Referrer-Policy"] = "no-referrer"
         if self._secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -135,21 +144,56 @@ def address_of(scope: Scope) -> str:
     return client[0] if client else "unknown"
 
 
+class _Stream:
+    """A body that its route reads as it comes; who is refused before its end can still read why."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._headers = Headers(scope=scope)
+        self._receive, self._send = receive, send
+        self._ended = length_of(self._headers) == 0
+        self._asked = False
+
+    async def receive(self) -> Message:
+        """The next part."""
+        self._asked = True
+        message = await self._receive()
+        self._ended = self._ended or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer."""
+        if message["type"] == "http.response.start" and not self._ended:
+            self._ended = True
+            MutableHeaders(scope=message)["Connection"] = "close"
+            await _let_go(Headers() if self._asked else self._headers, self._receive)
+        await self._send(message)
+
+
+def length_of(headers: Headers) -> int | None:
+    """Bytes of the body as the sender says; 0 where there is none, None where it does not say.
+
+    Raises: Problem 400.
+    """
+    length = headers.get("content-length")
+    if length is None:
+        return None if "transfer-encoding" in headers else 0
+    if not re.fullmatch(r"[0-9]{1,18}", length):
+        raise problems.of_status(400)
+    return int(length)
+
+
 async def _whole(scope: Scope, receive: Receive) -> Receive:
     """``receive`` for a body that is not too large; it is read here, for who reads it later has no limit.
 
     Raises: Problem 400, 408, 413.
     """
     headers = Headers(scope=scope)
-    length = headers.get("content-length")
-    if length is None and "transfer-encoding" not in headers:
+    length = length_of(headers)
+    if length == 0 and "content-length" not in headers:
         return receive
-    if length is not None:
-        if not re.fullmatch(r"[0-9]{1,18}", length):
-            raise problems.of_status(400)
-        if int(length) > MOST_BYTES:
-            await _let_go(headers, receive)
-            raise problems.of_status(413, {"Connection": "close"})
+    if length is not None and length > MOST_BYTES:
+        await _let_go(headers, receive)
+        raise problems.of_status(413, {"Connection": "close"})
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             body = await _read(receive)

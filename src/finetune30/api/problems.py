@@ -103,6 +103,7 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
     ("Forbidden", 403, "you may not do this", None),
     ("NotFound", 404, "there is nothing by this id", "GET /tasks lists your tasks"),
     ("StateError", 409, "its state does not allow this", "GET /task/{task_id} tells its state"),
+    ("UploadCount", 429, "you have as many uploads as one may have (UPLOADS_PER_USER)", "DELETE /datasets/{id}"),
     (
         "QuotaExceeded",
         429,
@@ -110,6 +111,14 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
         "wait until some end, or cancel some",
     ),
     ("Busy", 503, "too much of this at once", "try again in some seconds"),
+    (
+        "UploadSpace",
+        413,
+        "your uploads would take more than one may have (UPLOADS_MB_PER_USER)",
+        "DELETE /datasets/{id}",
+    ),
+    ("TooLarge", 413, "the file is larger than is taken (UPLOAD_MAX_MB)", None),
+    ("DataTooLarge", 413, "it unpacks to far more than it should", None),
     (
         "IdempotencyConflict",
         422,
@@ -141,7 +150,7 @@ def of_error(error: errors.Finetune30Error) -> Problem:
 def parameter_of(where: str) -> str:
     """The name of what was wrong, without where it stood: ``training_file`` of ``body.training_file``."""
     place, _, name = where.partition(".")
-    return name if name and place in ("body", "query", "path", "header") else where
+    return name if name and place in ("body", "form", "query", "path", "header") else where
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

@@ -7,8 +7,8 @@ Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from finetune30.access import User
 from finetune30.api.problems import Fault, Problem
@@ -18,12 +18,19 @@ from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
 
+if TYPE_CHECKING:
+    from finetune30.data.uploads import Upload
+
 _LONGEST_NAME = 300
 
 
-def wanted(values: Mapping[str, Any], user: User, services: Services) -> ExperimentConfig:
+def wanted(
+    values: Mapping[str, Any], user: User, services: Services, states: Collection[str] = ("ready",)
+) -> ExperimentConfig:
     """The configuration that was asked for.
 
+    Args:
+        states: In which an upload may be trained on.
     Raises: Problem 422 naming every fault by its key.
     """
     try:
@@ -33,7 +40,7 @@ def wanted(values: Mapping[str, Any], user: User, services: Services) -> Experim
         raise _no_defaults() from None
     if config is None:
         raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
-    faults = [*_model(config, default, services.settings), *_data(config, default, user, services)]
+    faults = [*_model(config, default, services.settings), *_data(config, default, user, services, states)]
     faults += _machines(config)
     if faults:
         raise _refused(faults)
@@ -76,9 +83,11 @@ def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settin
     return [Fault("body.model.name", f"expected one of {there} (MODEL_ALLOWLIST)")]
 
 
-def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services) -> list[Fault]:
+def _data(
+    config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services, states: Collection[str]
+) -> list[Fault]:
     from finetune30.data.naming import BUILTIN as DATASETS  # numpy comes with it: not at the start
-    from finetune30.data.naming import BUILTIN_PREFIX, VERSION_PREFIX
+    from finetune30.data.naming import BUILTIN_PREFIX, UPLOAD_PREFIX, VERSION_PREFIX
 
     name, allowed = config.data.dataset_name, services.settings.dataset_allowlist
     builtin = [f"{BUILTIN_PREFIX}{one}" for one in DATASETS]
@@ -86,12 +95,27 @@ def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, servi
         return []
     if name.startswith(VERSION_PREFIX) and _may_use(name.removeprefix(VERSION_PREFIX), user, services):
         return []
-    there = ", ".join((*builtin, *allowed, f"{VERSION_PREFIX}ID of data you have used"))
+    if name.startswith(UPLOAD_PREFIX):
+        sent = [_own(one, user, services) for one in name.removeprefix(UPLOAD_PREFIX).split("+")]
+        uploads = [one for one in sent if one is not None]
+        if len(uploads) == len(sent) <= 2:
+            # The second only validates: it need not be fit for training by itself.
+            if uploads[0].state in states:
+                return []
+            return [Fault("body.data.dataset_name", f"expected data that is ready; this is {uploads[0].state}")]
+    own = (f"{VERSION_PREFIX}ID of data you have used", f"{UPLOAD_PREFIX}ID of data you have sent")
+    there = ", ".join((*builtin, *allowed, *own))
     return [Fault("body.data.dataset_name", f"expected one of {there} (DATASET_ALLOWLIST)")]
 
 
+def _own(upload_id: str, user: User, services: Services) -> Upload | None:
+    """The upload if it is the user's or they are an admin; of another's they hear what they hear of none."""
+    found = services.checks.uploads.find(upload_id)
+    return found if found and (user.is_admin or found.owner == user.name) else None
+
+
 def _may_use(version: str, user: User, services: Services) -> bool:
-    """Whether it exists, and the user has trained on it before or is an admin."""
+    """Whether it exists, and the user has trained on it before, sent its rows, or is an admin."""
     from finetune30.data.versions import VersionStore
 
     if len(version) > _LONGEST_NAME:
@@ -100,7 +124,9 @@ def _may_use(version: str, user: User, services: Services) -> bool:
         found = VersionStore(services.settings.data_dir).find(version).id
     except Finetune30Error:
         return False
-    return user.is_admin or bool(services.jobs.store.find(dataset_hash=found, owner=user.name, limit=1))
+    if user.is_admin or services.jobs.store.find(dataset_hash=found, owner=user.name, limit=1):
+        return True
+    return any(upload.version == found for upload in services.checks.uploads.list(user.name))
 
 
 def _machines(config: ExperimentConfig) -> list[Fault]:

@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from finetune30.errors import DiskFull, StorageError, TooLarge, UploadCount, UploadSpace
 
@@ -102,9 +102,11 @@ class Receiving:
         self._sum.update(part)
         self.bytes = whole
 
-    def finish(self) -> Upload:
+    def finish(self, **told_of_it: Any) -> Upload:
         """Put it in its place, to stay; its state is ``checking``.
 
+        Args:
+            told_of_it: Further fields of its card, such as ``options``.
         Raises: DiskFull, StorageError; nothing stays then.
         """
         assert self._file is not None, "finish within the with block"  # noqa: S101
@@ -112,7 +114,7 @@ class Receiving:
             self._file.flush()
             os.fsync(self._file.fileno())  # before the lock is held: a large file takes a while
             self._file.close()
-        return self._store.place(self)
+        return self._store.place(self, **told_of_it)
 
     def _claim(self, wanted: int) -> None:
         """Keep at least ``wanted`` bytes for this file, so that others cannot take them meanwhile."""

@@ -2,7 +2,7 @@
 
     DATA_DIR/uploads/<id>/card.json        what it is, and its state
                          /data.<format>    the bytes as they were sent
-                         /report.json      every row the checks name
+                         /report.json      every row the checks name; report.html, if somebody asked for it
 
 The name a user gave is a label and never in a path. Several processes may receive, check and read at once.
 Neighbours: ``arriving`` takes a file in, ``sources`` reads ``upload:ID``; the API checks and hands out.
@@ -34,6 +34,7 @@ OPTIONS = (
     *("train_split", "validation_split", "test_split"),
 )
 """Keys of ``data`` that say how a file is read, and so belong to it."""
+_LABELS = ("label_column", "label_separator", "label_columns")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class UploadStore:
         limits = Limits(limit_bytes, quota_bytes, quota_files)
         return Receiving(self, owner, name, format, purpose, limits, expected_bytes)
 
-    def place(self, arrived: Receiving) -> Upload:
+    def place(self, arrived: Receiving, **told_of_it: Any) -> Upload:
         """Put what arrived whole in its place; ``Receiving.finish`` asks for it."""
         upload = Upload(
             id=arrived.id,
@@ -108,6 +109,7 @@ class UploadStore:
             sha256=arrived.sha256,
             created_at=time.time(),
             purpose=arrived.purpose,
+            **told_of_it,
         )
         with self.locked(), told():
             for name in ("claim.json", "alive"):
@@ -165,6 +167,14 @@ class UploadStore:
         """Where its whole report lies, once it was checked."""
         return self.folder / upload.id / "report.json"
 
+    def page(self, upload: Upload) -> Path:
+        """Where the page of its analysis lies, once it was asked for."""
+        return self.folder / upload.id / "report.html"
+
+    def of_version(self, version_id: str) -> Sequence[str]:
+        """Names (``upload:ID``) of those whose rows are this version of data."""
+        return [f"upload:{upload.id}" for upload in self.list() if upload.version == version_id]
+
     def update(self, upload_id: str, **changes: Any) -> Upload:
         """Change what its card tells, in one step.
 
@@ -196,7 +206,7 @@ class UploadStore:
             remove(gone)
         return upload
 
-    def sweep(self) -> list[str]:
+    def sweep(self) -> Sequence[str]:
         """Remove what killed processes left behind; what is being received is left alone."""
         if not self.folder.is_dir():
             return []
@@ -221,6 +231,8 @@ class UploadStore:
 def read_as(config: ExperimentConfig, upload: Upload) -> ExperimentConfig:
     """The configuration, with what is known of how the file is read wherever it says nothing itself."""
     unsaid = {key: value for key, value in upload.options.items() if getattr(config.data, key) is None}
+    if any(getattr(config.data, key) is not None for key in _LABELS):  # they exclude one another
+        unsaid = {key: value for key, value in unsaid.items() if key not in _LABELS}
     return config.model_copy(update={"data": config.data.model_copy(update=unsaid)}) if unsaid else config
 
 

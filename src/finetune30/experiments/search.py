@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from finetune30.errors import BadInput
 from finetune30.experiments.metadata import with_note
@@ -32,6 +32,7 @@ class Filters(TypedDict, total=False):
         status: Only this state.
         ended: True: only those in a terminal state; False: only the others.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
+        upload: Only runs that train or validate on this upload.
         owner: Only those of exactly this owner.
         after: Only what comes behind this one in the order asked for: the next page.
         resumed_from: Only those that continue this experiment or run it again.
@@ -50,6 +51,7 @@ class Filters(TypedDict, total=False):
     status: Status | None
     ended: bool | None
     dataset_hash: str | None
+    upload: str | None
     owner: str | None
     after: Experiment | None
     resumed_from: str | None
@@ -84,6 +86,9 @@ def select_matching(filters: Filters) -> Select[Any]:
     if version := filters.get("dataset_hash"):
         # A run that sampled a version has another hash, but cannot be resumed without that version.
         found = found.where(or_(row.dataset_hash == version, row.dataset == f"version:{version}"))
+    if upload := filters.get("upload"):
+        either = (row.dataset.startswith(f"upload:{upload}+"), row.dataset.like(f"upload:%+{upload}"))
+        found = found.where(or_(row.dataset == f"upload:{upload}", *either))
     if (owner := filters.get("owner")) is not None:
         found = found.where(row.owner == plain_text(owner))
     for written, value in (filters.get("metadata") or {}).items():
@@ -105,6 +110,12 @@ def count_matching(filters: Filters) -> Select[Any]:
     unlimited: Filters = {**filters, "limit": None}
     ids = select_matching(unlimited).with_only_columns(row.id).order_by(None)
     return select(func.count()).select_from(ids.subquery())
+
+
+def versions_used(owner: str) -> Select[Any]:
+    """For each of the owner's experiments the version it used, and the one it named (without a tag)."""
+    named = case((row.dataset.like("version:%"), func.substr(row.dataset, len("version:") + 1)))
+    return select(row.dataset_hash, named).where(row.owner == plain_text(owner)).distinct()
 
 
 def _behind(key: ColumnElement[Any], value: Any, last: Experiment, desc: bool) -> ColumnElement[bool]:

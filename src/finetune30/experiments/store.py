@@ -18,7 +18,7 @@ from finetune30.errors import StateError
 from finetune30.experiments import history, making, moves, refusals
 from finetune30.experiments.record import Attempt, Beat, Experiment, Note, Outcome, Status, plain_text, portable
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.search import Filters, count_matching, select_matching
+from finetune30.experiments.search import Filters, count_matching, select_matching, versions_used
 from finetune30.experiments.statistics import figures_of
 from finetune30.experiments.tables import row, to_experiment
 
@@ -124,6 +124,12 @@ class ExperimentStore:
         """
         with database.read(self._engine) as connection:
             return [to_experiment(found) for found in connection.execute(select_matching(filters))]
+
+    def versions_of(self, owner: str) -> set[str]:
+        """Ids of the versions of data that the owner's experiments used."""
+        with database.read(self._engine) as connection:
+            found = connection.execute(versions_used(owner)).all()
+        return {str(one) for pair in found for one in pair if one is not None}
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many pass all filters; ``limit`` does not matter."""

@@ -74,7 +74,8 @@ def config_of(job: NewJob, user: User, services: Services) -> ExperimentConfig:
     values |= {} if job.suffix is None else {"experiment_name": job.suffix}
     values |= {} if job.seed is None else {"seed": job.seed}
     try:
-        return wanted(values, user, services)
+        # A client that sends a file asks for its job at once: who runs it checks the file again anyway.
+        return wanted(values, user, services, states=("ready", "checking"))
     except Problem as problem:
         raise _reworded(problem) from None
 
