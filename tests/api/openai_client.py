@@ -8,6 +8,7 @@ Neighbours: ``test_openai_jobs`` and ``test_openai_files``.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -61,6 +62,9 @@ class Client:
         else:
             strictly(type(found), body)
         return found
+
+
+Clients = Callable[..., Client]
 
 
 def strictly(model: type[BaseModel], told: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +13,8 @@ import pytest
 
 from finetune30.errors import DataError
 from finetune30.experiments import ExperimentFolder, Status
-from tests.api.openai_client import JOB, Client, strictly
+from tests.api.openai_client import JOB, Client, Clients, strictly
 from tests.api.service import Person, Service, serving
-
-Clients = Callable[..., Client]
-
-
-@pytest.fixture
-def clients(service: Service) -> Iterator[Clients]:
-    """Makes clients, closed behind the test."""
-    made: list[Client] = []
-
-    def make(person: Person | None, **options: Any) -> Client:
-        made.append(Client(service, person, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def mine(clients: Clients, ana: Person) -> Client:
-    """Ana's client."""
-    return clients(ana)
 
 
 def experiment_of(job: Any) -> str:
@@ -229,7 +206,7 @@ def test_a_job_that_succeeded_names_its_model_its_results_and_its_checkpoints(
 ) -> None:
     made = mine.jobs.create(**JOB, suffix="Größe 2")
     task = experiment_of(made)
-    _leave_a_run(service, task)
+    leave_a_run(service, task)
 
     done = mine.checked(mine.jobs.retrieve(made.id))
 
@@ -265,7 +242,7 @@ def test_a_job_that_succeeded_names_its_model_its_results_and_its_checkpoints(
     }
 
 
-def _leave_a_run(service: Service, task: str) -> None:
+def leave_a_run(service: Service, task: str) -> None:
     """What a training leaves behind: its journal, two checkpoints and one that is not whole; begun again at step 4."""
     store = service.services.jobs.store
     attempt = store.claim(task, "test")
