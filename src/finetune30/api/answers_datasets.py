@@ -5,8 +5,8 @@ Neighbours: ``routes.datasets`` and ``routes.versions`` fill them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, Field
@@ -76,7 +76,7 @@ class Dataset(BaseModel):
             dataset_id=upload.id,
             dataset_name=f"upload:{upload.id}",
             purpose=upload.purpose,
-            state=upload.state,  # type: ignore[arg-type]
+            state=upload.state,
             options=dict(upload.options),
             version=upload.version,
             error=None if upload.error is None else Refusal.model_validate(dict(upload.error)),
@@ -191,4 +191,7 @@ class Difference(BaseModel):
 
 
 def _placeless(source: str) -> str:
-    return os.path.basename(source.rstrip("/")) if os.path.isabs(source) else source  # noqa: PTH119 - a text
+    """Not where on this machine it lay, nor whose upload had these rows first."""
+    if source.startswith("upload:"):
+        return "an upload"
+    return PurePath(source).name if source.startswith("/") else source

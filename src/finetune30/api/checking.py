@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from finetune30.api.examine import BUSY, out_of_memory
+from finetune30.api.examine import BUSY
 from finetune30.errors import Busy, Finetune30Error, NotFound
 from finetune30.settings import Settings
 
@@ -81,6 +81,10 @@ class Checks:
         """Sweep what killed processes left; check what was never checked, now and from time to time."""
         threading.Thread(target=self._look, name="checks", daemon=True).start()
 
+    def _any(self) -> bool:
+        """Whether there may be something to look at; numpy need not be loaded for nothing."""
+        return (self._settings.data_dir / "uploads").is_dir()
+
     def submit(self, upload_id: str) -> Future[None]:
         """Check it soon; the future is done when that is done, and never raises."""
         with self._lock:
@@ -132,13 +136,17 @@ class Checks:
     def _look(self) -> None:
         while not self._closing.is_set():
             try:
-                self.uploads.sweep()
-                for upload in self.uploads.list():
-                    if upload.state == "checking" and not self._closing.is_set():
-                        self.submit(upload.id)
+                if self._any():
+                    self._resume()
             except (Finetune30Error, ImportError, RuntimeError) as fault:  # RuntimeError: closed meanwhile
                 _LOG.warning("uploads are not looked after: %s", type(fault).__name__)
             self._closing.wait(_LOOK_S)
+
+    def _resume(self) -> None:
+        self.uploads.sweep()
+        for upload in self.uploads.list():
+            if upload.state == "checking" and not self._closing.is_set():
+                self.submit(upload.id)
 
     def _check(self, upload_id: str) -> None:
         try:
@@ -211,11 +219,9 @@ class Checks:
             found: dict[str, Any] = json.loads(said.read(_MOST_ANSWER).splitlines()[-1])
             return found
         except (IndexError, ValueError):
-            return {"error": out_of_memory(request["memory_bytes"]) if code == 1 else _ended(_how(code))}
-
-
-def _how(code: int) -> str:
-    return "the process that checked it was ended by the system" if code < 0 else "the process that checked it failed"
+            _LOG.error("a process that reads uploads ended with %d", code)
+            how = "the process that checked it " + ("was ended by the system" if code < 0 else "failed")
+            return {"error": _ended(how)}
 
 
 def _ended(message: str) -> dict[str, Any]:

@@ -8,11 +8,15 @@ Neighbours: ``receiving`` feeds it and stores what comes out.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from finetune30.api.problems import Problem
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _MOST_PARTS = 20
 _LONGEST_FIELD = 1024

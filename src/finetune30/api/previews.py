@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from finetune30.api.answers_datasets import Preview, PreviewRow
 
@@ -45,12 +46,12 @@ def _rows_of(path: Path, split: str, rows: int) -> Iterator[PreviewRow]:
         raise StorageError("the rows of a version cannot be read", where=str(path)) from cause
 
 
-def _row_of(split: str, one: dict[str, object]) -> PreviewRow:
+def _row_of(split: str, one: dict[str, Any]) -> PreviewRow:
     pair = one.get("text_pair")
     return PreviewRow(
         split=split,
-        row=one["row"],  # type: ignore[arg-type]
+        row=one["row"],
         text=str(one["text"])[:_LONGEST_TEXT],
         text_pair=None if pair is None else str(pair)[:_LONGEST_TEXT],
-        label=one["label"],  # type: ignore[arg-type]
+        label=one["label"],
     )

@@ -19,7 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from finetune30.access import User
-from finetune30.api import deeds, services
+from finetune30.api import deeds, kinds, services
+from finetune30.api.kinds import FORM, TYPES
 from finetune30.api.limits import length_of
 from finetune30.api.multipart import Form, malformed
 from finetune30.api.problems import Problem, of_status, too_many
@@ -29,23 +30,12 @@ if TYPE_CHECKING:
     from finetune30.data.arriving import Receiving
     from finetune30.data.uploads import Upload
 
-FORM = "multipart/form-data"
-_BY_TYPE = {
-    "text/csv": "csv",
-    "text/tab-separated-values": "tsv",
-    "application/jsonl": "jsonl",
-    "application/x-ndjson": "jsonl",
-    "application/vnd.apache.parquet": "parquet",
-}
-_NAMED = frozenset({"application/octet-stream", "application/gzip", "application/zip", "application/x-tar"})
-TYPES = (FORM, *_BY_TYPE, *sorted(_NAMED))
 _FORM_BYTES = 64 << 10
 _WRITTEN_AT_ONCE = 1 << 20
 _SILENT_S = 30.0
 _SLOWEST_BYTES_PER_S = 4096
 _SLOW_AFTER_S = 60.0
 _AT_ONCE = 8
-_LONGEST_NAME = 255
 _under_way: Counter[str] = Counter()
 
 
@@ -86,7 +76,7 @@ async def receive(
             async with aclosing(source):
                 async for part in source:
                     if isinstance(part, _Begun):
-                        form = await run_in_threadpool(_format_of, part.name, part.kind, formats)
+                        form = await run_in_threadpool(kinds.format_of, part.name, part.kind, formats)
                         expected = length if kind != FORM else None
                         arriving = await run_in_threadpool(_place, request, user, part.name, form, purpose, expected)
                     elif arriving is None:
@@ -205,55 +195,9 @@ def _counted(user: User) -> Iterator[None]:
             del _under_way[user.id]
 
 
-def _format_of(name: str, kind: str, formats: Collection[str] | None) -> str:
-    """What the file is: its name's ending says it, else the type of the request.
-
-    Raises: Problem 422 for a name nobody can show, and for what we do not read.
-    """
-    from finetune30.data.reading.opening import check_name
-
-    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise Problem(
-            422, "name_invalid", f"expected a name of 1 to {_LONGEST_NAME} printable characters", where="name"
-        )
-    last = name.replace("\\", "/").rpartition("/")[2]
-    if kind in _BY_TYPE and "." not in last:
-        last = f"{last}.{_BY_TYPE[kind]}"
-    try:
-        form = check_name(last, shown="the file")
-    except Finetune30Error as fault:
-        raise Problem(422, fault.code, _read_by_us(), where="name", hint=fault.hint) from None
-    found = f"{form.ending}{form.compressed or ''}"[1:]
-    if formats is not None and found not in formats:
-        raise Problem(422, "data_invalid", f"expected a file that ends in .{', .'.join(formats)}", where="name")
-    return found
-
-
-def _read_by_us() -> str:
-    return "expected a .csv, .tsv, .jsonl or .parquet file, or an archive of them; pickles are never read"
-
-
-def _check_start(part: bytes, form: str) -> None:
-    """Refuse at the first bytes what is not what its name says.
-
-    Raises: Problem 422.
-    """
-    from finetune30.data.reading.opening import ARCHIVES, START_BYTES, check_content, check_name, check_packed
-
-    named = check_name(f"data.{form}", shown="the file")
-    start = part[:START_BYTES]
-    try:
-        if named.compressed or named.ending in ARCHIVES:
-            check_packed(start, named, shown="the file")
-        else:
-            check_content(start, named.ending, shown="the file")
-    except Finetune30Error as fault:
-        raise Problem(422, fault.code, fault.message, where="file", hint=fault.hint) from None
-
-
 def _written(arriving: Receiving, part: bytes) -> None:
     if not arriving.bytes:
-        _check_start(part, arriving.format)
+        kinds.check_start(part, arriving.format)
     arriving.write(part)
 
 
@@ -292,6 +236,7 @@ def _kept(request: Request, user: User, arrived: Receiving, card: Mapping[str, A
         raise Problem(422, "data_invalid", "the file is empty", where="file")
     store = services.of(request).checks.uploads
     upload: Upload | None = None
+    arrived.settle()  # before a transaction is open: it may take a while
     try:
         with deeds.deed(request, user, arrived.id) as deed:
             upload = arrived.finish(**card)

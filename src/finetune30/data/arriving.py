@@ -109,12 +109,20 @@ class Receiving:
             told_of_it: Further fields of its card, such as ``options``.
         Raises: DiskFull, StorageError; nothing stays then.
         """
-        assert self._file is not None, "finish within the with block"  # noqa: S101
-        with told():
-            self._file.flush()
-            os.fsync(self._file.fileno())  # before the lock is held: a large file takes a while
-            self._file.close()
+        self.settle()
         return self._store.place(self, **told_of_it)
+
+    def settle(self) -> None:
+        """See that what came is on the disk; nothing more is to come. A large file takes a while.
+
+        Raises: DiskFull, StorageError.
+        """
+        assert self._file is not None, "settle within the with block"  # noqa: S101
+        with told():
+            if not self._file.closed:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
 
     def _claim(self, wanted: int) -> None:
         """Keep at least ``wanted`` bytes for this file, so that others cannot take them meanwhile."""
@@ -138,9 +146,7 @@ class Receiving:
     def _keep(self, claimed: int) -> None:
         if not self.staging.exists():
             self.staging.mkdir()
-            alive = os.open(self.staging / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._open.callback(os.close, alive)
-            fcntl.flock(alive, fcntl.LOCK_EX)
+            hold(self.staging, self._open)
         claim = json.dumps({"owner": self.owner, "bytes": claimed})
         (self.staging / "claim.json").write_text(claim, encoding="utf-8")
         self._claimed = claimed
@@ -156,6 +162,13 @@ def claims(folder: Path, owner: str, besides: str) -> list[int]:
                 if claim["owner"] == owner:
                     found.append(int(claim["bytes"]))
     return found
+
+
+def hold(folder: Path, until: ExitStack) -> None:
+    """Say that a process is at this folder: nobody sweeps it up then."""
+    alive = os.open(folder / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until.callback(os.close, alive)
+    fcntl.flock(alive, fcntl.LOCK_EX)
 
 
 def is_alive(staging: Path) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune30.data.arriving import STAGING, Limits, Receiving, fault_of, is_alive, told
+from finetune30.data.arriving import STAGING, Limits, Receiving, fault_of, hold, is_alive, told
 from finetune30.durable import locked, put_in_place, remove, write_text
 from finetune30.errors import NotFound, StateError, StorageError
 
@@ -187,24 +187,39 @@ class UploadStore:
         return changed
 
     def delete(self, upload_id: str, used_by: Callable[[Upload], Sequence[str]]) -> Upload:
-        """Remove it.
+        """Remove it at once, see ``deleting``."""
+        with self.deleting(upload_id, used_by) as upload:
+            return upload
+
+    @contextmanager
+    def deleting(self, upload_id: str, used_by: Callable[[Upload], Sequence[str]]) -> Iterator[Upload]:
+        """Nobody finds it within the block, and afterwards it is gone; an error in the block brings it back.
 
         Args:
             used_by: Which tasks need it; asked under the lock.
         Raises: StateError while one does; NotFound.
         """
-        with self.locked(), told():
-            upload = self.get(upload_id)
-            users = used_by(upload)
-            if users:
-                raise StateError(
-                    f"upload {upload.id} is needed by {', '.join(users[:3])}", hint="cancel these tasks first"
-                )
-            # Out of sight in one step: half of it is never found.
-            gone = self.folder / f"{STAGING}gone-{upload.id}"
-            os.rename(self.folder / upload.id, gone)  # noqa: PTH104 - the commit
-            remove(gone)
-        return upload
+        gone = self.folder / f"{STAGING}gone-{upload_id}"
+        with ExitStack() as held:
+            with self.locked(), told():
+                upload = self.get(upload_id)
+                users = used_by(upload)
+                if users:
+                    raise StateError(
+                        f"upload {upload.id} is needed by {', '.join(users[:3])}", hint="cancel these tasks first"
+                    )
+                hold(self.folder / upload.id, held)
+                # Out of sight in one step: half of it is never found.
+                os.rename(self.folder / upload.id, gone)  # noqa: PTH104 - the commit
+            try:
+                yield upload
+            except BaseException:
+                with self.locked(), told():
+                    (gone / "alive").unlink()
+                    os.rename(gone, self.folder / upload.id)  # noqa: PTH104 - taken back
+                raise
+            with told():
+                remove(gone)
 
     def sweep(self) -> Sequence[str]:
         """Remove what killed processes left behind; what is being received is left alone."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from finetune30.access import User
-from finetune30.api import deeds, receiving, services
+from finetune30.api import deeds, kinds, receiving, services
 from finetune30.api.answers_datasets import Dataset, Datasets, Preview
 from finetune30.api.bodies import file_body
 from finetune30.api.deps import CurrentUser
@@ -53,7 +53,7 @@ def router() -> APIRouter:
         methods=["POST"],
         name="dataset.upload",
         status_code=201,
-        openapi_extra=file_body(receiving.FORM, receiving.TYPES),
+        openapi_extra=file_body(kinds.FORM, kinds.TYPES),
     )
     add("/datasets", datasets, methods=["GET"], name="dataset.list")
     add(one, dataset, methods=["GET"], name="dataset.show")
@@ -166,7 +166,7 @@ def dataset(upload: OwnUpload) -> Dataset:
 
 async def check(request: Request, upload: OwnUpload, user: CurrentUser, options: Options, wait_s: Wait = 0) -> Dataset:
     """Check it again, read as the parameters say: for one whose columns were not found, say."""
-    changed = await run_in_threadpool(_again, request, user, upload.id, dict(options))
+    changed = await run_in_threadpool(_again, request, user, upload, dict(options))
     return await _checked(request, changed, wait_s)
 
 
@@ -194,7 +194,8 @@ def preview(request: Request, upload: OwnUpload, rows: Rows = 20) -> Preview:
 def file_of(request: Request, upload: OwnUpload) -> Response:
     """The file as it was sent, to the byte."""
     path = services.of(request).checks.uploads.file(upload)
-    return FileResponse(path, media_type="application/octet-stream", filename=upload.name)
+    name = upload.name.replace("\\", "/").rpartition("/")[2] or f"{upload.id}.{upload.format}"
+    return FileResponse(path, media_type="application/octet-stream", filename=name)
 
 
 def delete(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
@@ -205,8 +206,9 @@ def delete(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
         return [task.id for task in found.jobs.store.find(upload=one.id, ended=False, limit=1)]
 
     try:
-        with deeds.deed(request, user, upload.id):
-            found.checks.uploads.delete(upload.id, tasks)
+        with found.checks.uploads.deleting(upload.id, tasks), deeds.deed(request, user, upload.id):
+            if tasks(upload):  # one that was submitted while it went
+                raise StateError("a task needs it")
     except StateError:
         raise Problem(
             409, "state_conflict", "a task that has not ended needs it", hint="POST /task/{task_id}/cancel first"
@@ -252,16 +254,18 @@ async def _checked(request: Request, upload: Upload, wait_s: float) -> Dataset:
     future = checks.submit(upload.id)
     if wait_s:
         await asyncio.wait({asyncio.wrap_future(future)}, timeout=wait_s)
-        upload = await run_in_threadpool(checks.uploads.find, upload.id) or upload
+        return Dataset.of(await run_in_threadpool(checks.uploads.get, upload.id))
     return Dataset.of(upload)
 
 
-def _again(request: Request, user: User, upload_id: str, options: dict[str, Any]) -> Upload:
-    store = services.of(request).checks.uploads
+def _again(request: Request, user: User, upload: Upload, options: dict[str, Any]) -> Upload:
+    found = services.of(request)
+    blank = {"report": None, "error": None, "version": None, "checks": 0}
     try:
-        with deeds.deed(request, user, upload_id) as deed:
+        with deeds.deed(request, user, upload.id) as deed:
             deed.detail["options"] = sorted(options)
-            blank = {"report": None, "error": None, "version": None, "checks": 0}
-            return store.update(upload_id, state="checking", options=options, **blank)
+            changed = found.checks.uploads.update(upload.id, state="checking", options=options, **blank)
     except NotFound:
         raise Problem(404, "not_found", "there is no such dataset", hint=_SEE) from None
+    _forget_rows(found, upload.version)
+    return changed
