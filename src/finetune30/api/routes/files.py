@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from finetune30.access import User
-from finetune30.api import receiving, services
+from finetune30.api import kinds, receiving, services
 from finetune30.api.bodies import file_body
 from finetune30.api.deps import CurrentUser, check_task_owner
 from finetune30.api.fine_tuning import files as told
@@ -38,7 +38,7 @@ def router() -> APIRouter:
     found = APIRouter(tags=["openai"])
     add, one = found.add_api_route, "/v1/files/{file_id}"
     purpose = {"purpose": {"type": "string", "enum": [_PURPOSE]}}
-    body = file_body(receiving.FORM, [receiving.FORM], purpose)
+    body = file_body(kinds.FORM, [kinds.FORM], purpose)
     add("/v1/files", create, methods=["POST"], name="dataset.upload", openapi_extra=body)
     add("/v1/files", files, methods=["GET"], name="file.list")
     add(one, file, methods=["GET"], name="file.show")
@@ -74,8 +74,8 @@ async def create(request: Request, user: CurrentUser) -> FileObject:
     assistant the label. It is kept at once and checked soon: ``status`` goes from ``uploaded`` to ``processed``,
     or to ``error``.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != receiving.FORM:
-        raise Problem(415, "unsupported_media_type", f"expected Content-Type: {receiving.FORM}")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != kinds.FORM:
+        raise Problem(415, "unsupported_media_type", f"expected Content-Type: {kinds.FORM}")
     received = await receiving.receive(request, user, purpose=_PURPOSE, fields={"purpose": (_PURPOSE,)})
     upload = await run_in_threadpool(_read_as_pairs, services.of(request), received.upload)
     services.of(request).checks.submit(upload.id)
