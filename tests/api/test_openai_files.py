@@ -19,6 +19,7 @@ from tests.api.openai_client import JOB, Client, Clients
 from tests.api.service import Person, Service, serving
 from tests.jobs.plant import Plant, Servers, plant
 from tests.jobs.trainings import UNHURRIED
+from tests.servers import PostgresServer, RedisServer
 
 Rows = Sequence[tuple[str, str]]
 
