@@ -141,7 +141,8 @@ class Receiving:
                 raise DiskFull("the disk is nearly full", hint="free some space, then send it again")
             # Ahead of what comes, so that not each part takes the lock; exactly where the sender said how much.
             exact = wanted and not self._claimed
-            self._keep(wanted if exact else min(left, wanted + _STEP_BYTES))
+            most = min(left, limits.limit_bytes or left)
+            self._keep(wanted if exact else min(most, wanted + _STEP_BYTES))
 
     def _keep(self, claimed: int) -> None:
         if not self.staging.exists():
