@@ -20,6 +20,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}")
+    for name, parameter in (("JOB", "fine_tuning_job_id"), ("FILE", "file_id"), ("MODEL", "model:path")):
+        said = said.replace(f"${name}", f"{{{parameter}}}")
 
     assert [path for _, path in every_route() if f"$API{path}" not in said] == []
 

@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.data_cases import configured
 
 from finetune30.data import find
 from finetune30.data.uploads import Upload, UploadStore
 from finetune30.data.versions import VersionStore
 from finetune30.errors import DiskFull, Finetune30Error, NotFound, StateError, TooLarge, UploadCount, UploadSpace
-from tests.data_cases import configured
 
 CSV = b"text,label\n" + b"".join(b"a film of number %d,%d\n" % (row, row % 2) for row in range(20))
 MIB = 1 << 20

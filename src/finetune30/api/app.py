@@ -26,6 +26,7 @@ from starlette.responses import Response
 from finetune30 import __version__
 from finetune30.api import answers, bodies, deeds, problems, rules
 from finetune30.api.figures import Figures
+from finetune30.api.fine_tuning.answers import OpenAIError
 from finetune30.api.limits import Gate
 from finetune30.api.problems import Problem
 from finetune30.api.routes import all_routes
@@ -152,11 +153,11 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
         problem = answers.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         parts.update(problem.pop("$defs", {}))
         parts["Problem"] = problem
-        told = {
-            "description": "Refused",
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        error = OpenAIError.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.update(error.pop("$defs", {}))
+        parts["OpenAIError"] = error
         for path, methods in schema["paths"].items():
+            told = _refusal(path)
             for operation in methods.values():
                 operation["responses"].pop("422", None)
                 for status in _statuses(path, operation):
@@ -173,8 +174,18 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _refusal(path: str) -> dict[str, Any]:
+    openai = path.startswith(problems.OPENAI)
+    media_type, name = ("application/json", "OpenAIError") if openai else (problems.MEDIA_TYPE, "Problem")
+    return {
+        "description": "Refused",
+        "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+    }
+
+
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments") else []
+    lists = ("/users", "/tasks", "/experiments", "/v1/files", "/v1/fine_tuning/jobs")
+    found += ["404", "409"] if "{" in path or path in lists else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

@@ -37,10 +37,14 @@ _METADATA = {
     "in": "query",
     "style": "deepObject",
     "explode": True,
-    "description": "metadata[key]=value: only jobs on which all of these are written",
-    "schema": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 512}},
+    "description": "metadata[key]=value: only jobs on which all of these are written; metadata=null: nothing at all",
+    "schema": {
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": 64},
+        "additionalProperties": {"type": "string", "maxLength": 512},
+    },
 }
-Bare = Annotated[Literal["null"], Query(description="Only jobs on which nothing is written")]
+Bare = Annotated[Literal["null"] | None, Query(include_in_schema=False)]  # as ``_METADATA`` says
 Few = Annotated[Limit, Field(description="At most so many")]
 
 
@@ -93,7 +97,7 @@ def jobs(
     request: Request,
     user: CurrentUser,
     written: Annotated[dict[str, str], Depends(metadata_filter)],
-    metadata: Bare | None = None,
+    metadata: Bare = None,
     limit: Few = 20,
     after: JobCursor | None = None,
 ) -> Page[FineTuningJob]:
