@@ -232,6 +232,8 @@ def test_a_job_that_succeeded_names_its_model_its_results_and_its_checkpoints(
     assert (listed[0], listed[-1]) == ("builtin:minilm", done.fine_tuned_model)
     with pytest.raises(openai.PermissionDeniedError):
         clients(bo).models.retrieve(done.fine_tuned_model)
+    with pytest.raises(openai.NotFoundError):
+        mine.models.retrieve(f"ft:other:{ana.name}:groe-2:{task}")
     measured = [one for one in mine.jobs.list_events(made.id) if one.type == "metrics"]
     assert measured[0].data == {
         "step": 6,
