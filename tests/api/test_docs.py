@@ -20,6 +20,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}")
+    said = re.sub(r"\$(DATASET|MINE)", "{dataset_id}", said).replace("$VERSION/diff/$VERSION", "{before}/diff/{after}")
+    said = said.replace("$VERSION", "{version}")
     for name, parameter in (("JOB", "fine_tuning_job_id"), ("FILE", "file_id"), ("MODEL", "model:path")):
         said = said.replace(f"${name}", f"{{{parameter}}}")
 
@@ -35,7 +37,9 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         service.services.access.users.add("admin", Role.ADMIN, PASSWORD)
         env = {"API": service.url, "PASSWORD": PASSWORD, "ADMIN_PASSWORD": PASSWORD, "PATH": os.environ["PATH"]}
         script = f"set -euo pipefail\n{commands}"
-        done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
 
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     assert "event: end" in done.stdout

@@ -16,10 +16,20 @@ from tests.data_cases import configured
 from finetune30.data import find
 from finetune30.data.uploads import Upload, UploadStore
 from finetune30.data.versions import VersionStore
-from finetune30.errors import DiskFull, Finetune30Error, NotFound, StateError, TooLarge, UploadCount, UploadSpace
+from finetune30.errors import (
+    DiskFull,
+    Finetune30Error,
+    NotFound,
+    StateError,
+    StorageError,
+    TooLarge,
+    UploadCount,
+    UploadSpace,
+)
 
 CSV = b"text,label\n" + b"".join(b"a film of number %d,%d\n" % (row, row % 2) for row in range(20))
 MIB = 1 << 20
+FREE = {"limit_bytes": 0, "quota_bytes": 0, "quota_files": 0}
 
 
 @pytest.fixture
@@ -52,23 +62,17 @@ def test_what_was_finished_is_there_with_its_sum(store: UploadStore) -> None:
 
 
 def test_what_was_not_finished_leaves_nothing(store: UploadStore) -> None:
-    with (
-        pytest.raises(KeyError),
-        store.receive("ana", "a", "csv", purpose="dataset", limit_bytes=0, quota_bytes=0, quota_files=0) as arriving,
-    ):
+    with store.receive("ana", "a", "csv", purpose="dataset", **FREE) as arriving:
         arriving.write(CSV)
-        raise KeyError
 
     assert left(store) == []
 
 
 def test_s79_a_file_over_its_limit_is_refused_with_its_first_byte_too_many(store: UploadStore) -> None:
-    with (
-        pytest.raises(TooLarge),
-        store.receive("ana", "a", "csv", purpose="dataset", limit_bytes=100, quota_bytes=0, quota_files=0) as arriving,
-    ):
+    with store.receive("ana", "a", "csv", purpose="dataset", **FREE | {"limit_bytes": 100}) as arriving:
         arriving.write(b"x" * 100)
-        arriving.write(b"x")
+        with pytest.raises(TooLarge):
+            arriving.write(b"x")
 
     assert left(store) == []
 
@@ -194,10 +198,14 @@ def test_what_a_task_needs_is_not_deleted(store: UploadStore) -> None:
 def test_a_deletion_that_is_taken_back_took_nothing(store: UploadStore) -> None:
     upload = sent(store)
 
-    with pytest.raises(KeyError), store.deleting(upload.id, lambda _: ()):
-        assert store.list() == []
-        assert store.sweep() == []
-        raise KeyError
+    def fails() -> None:
+        with store.deleting(upload.id, lambda _: ()):
+            assert store.list() == []
+            assert store.sweep() == []
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
 
     assert store.list() == [upload]
     assert sorted(path.name for path in (store.folder / upload.id).iterdir()) == ["card.json", "data.csv"]
@@ -256,3 +264,22 @@ def test_s68_what_is_no_file_in_the_place_of_an_upload_is_refused_at_once(
 
     with pytest.raises(Finetune30Error):  # a pipe that is waited for never ends
         find(configured(f"upload:{upload.id}"), VersionStore(tmp_path))
+
+
+def test_one_damaged_card_hides_no_other(store: UploadStore) -> None:
+    kept, damaged = sent(store), sent(store)
+    (store.folder / damaged.id / "card.json").write_text("{")
+
+    assert UploadStore(store.folder.parent).list() == store.list() == [kept]
+    with pytest.raises(StorageError, match="card"):
+        store.find(damaged.id)
+
+
+def test_a_change_by_another_process_is_seen(store: UploadStore) -> None:
+    upload = sent(store)
+    assert store.find(upload.id) == upload
+
+    changed = UploadStore(store.folder.parent).update(upload.id, state="ready")
+
+    assert store.find(upload.id) == changed
+    assert store.list() == [changed]

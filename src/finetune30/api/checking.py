@@ -66,7 +66,7 @@ class Checks:
         self._asides = ThreadPoolExecutor(1, "aside")
         self._lock = threading.Lock()
         self._known: dict[str, Future[None]] = {}
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[subprocess.Popen[bytes], object] = {}
         self._waiting = 0
         self._closing = threading.Event()
 
@@ -94,6 +94,12 @@ class Checks:
             future = self._pool.submit(self._check, upload_id)
             self._known[upload_id] = future
             return future
+
+    def stop(self, upload_id: str) -> None:
+        """End what is done with one that was deleted."""
+        with self._lock:
+            for child in [child for child, one in self._running.items() if one == upload_id]:
+                child.kill()
 
     def page(self, upload_id: str) -> Future[Mapping[str, Any]]:
         """Draw the page of its analysis: ``error`` says what went wrong.
@@ -172,10 +178,14 @@ class Checks:
         if "busy" in answer:
             with suppress(Finetune30Error):
                 store.update(upload.id, checks=upload.checks)
-            return
-        error, version = answer.get("error"), answer.get("version")
-        state = "ready" if error is None else "refused"
-        store.update(upload.id, state=state, report=answer.get("report"), error=error, version=version, checks=0)
+        elif store.get(upload.id).options != upload.options:  # asked for again meanwhile, to be read otherwise
+            store.update(upload.id, checks=0)
+            self._checked(upload.id)
+        else:
+            error = answer.get("error")
+            state = "ready" if error is None else "refused"
+            told = {"report": answer.get("report"), "error": error, "version": answer.get("version")}
+            store.update(upload.id, state=state, checks=0, **told)
 
     def _asked(self, work: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the process answers; ``busy`` where another one is at it, or all ends."""
@@ -191,7 +201,7 @@ class Checks:
                 env={**_without_secrets(os.environ), **_THRIFTY},
             )
             with self._lock:
-                self._running.add(child)
+                self._running[child] = work.get("id")
             try:
                 if self._closing.is_set():
                     return {"busy": True}
@@ -199,7 +209,7 @@ class Checks:
             finally:
                 child.kill()
                 with self._lock:
-                    self._running.discard(child)
+                    del self._running[child]
                 with suppress(OSError):
                     child.__exit__(None, None, None)
 

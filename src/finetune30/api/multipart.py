@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MOST_PARTS = 20
 _LONGEST_FIELD = 1024
 _LONGEST_START = 4096
+_LONGEST_BOUNDARY = 70  # RFC 2046
 # It writes bytes of the body into its warnings.
 _LOG = logging.getLogger("python_multipart")
 _LOG.addHandler(logging.NullHandler())
@@ -38,8 +39,8 @@ class Form:
 
     def __init__(self, content_type: str) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
-        if not 0 < len(boundary) <= 200:
-            raise malformed("the form names no boundary")
+        if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
+            raise malformed("the form names no boundary, or none that is allowed")
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self.ended = False

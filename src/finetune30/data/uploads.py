@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,8 @@ class UploadStore:
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / "uploads"
+        # A card is replaced as a whole, so its file's number and time tell whether it is the one that was read.
+        self._read: dict[str, tuple[tuple[int, int], Upload]] = {}
 
     def receive(
         self,
@@ -126,7 +128,10 @@ class UploadStore:
             return []
         except OSError as cause:
             raise fault_of(cause) from cause
-        found = [upload for name in names if (upload := self.find(name)) is not None]
+        found = []
+        for name in names:
+            with suppress(StorageError):  # one damaged card must not hide the others
+                found += [upload for upload in (self.find(name),) if upload is not None]
         kept = [upload for upload in found if owner is None or upload.owner == owner]
         return sorted(kept, key=lambda upload: (upload.created_at, upload.id), reverse=True)
 
@@ -139,14 +144,22 @@ class UploadStore:
             return None
         path = self.folder / upload_id / "card.json"
         try:
+            told = path.stat()
+            mark = (told.st_ino, told.st_mtime_ns)
+            known = self._read.get(upload_id)
+            if known is not None and known[0] == mark:
+                return known[1]
             values = json.loads(path.read_text(encoding="utf-8"))
-            return Upload(**{name: values[name] for name in Upload.__dataclass_fields__})
+            upload = Upload(**{name: values[name] for name in Upload.__dataclass_fields__})
         except (FileNotFoundError, NotADirectoryError):
+            self._read.pop(upload_id, None)
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as cause:
             raise StorageError(
                 "the card of an upload cannot be read", where=str(path), hint="restore or remove its folder"
             ) from cause
+        self._read[upload_id] = (mark, upload)
+        return upload
 
     def get(self, upload_id: str) -> Upload:
         """The one with this id.

@@ -215,6 +215,7 @@ def delete(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
         ) from None
     except NotFound:
         raise Problem(404, "not_found", "there is no such dataset", hint=_SEE) from None
+    found.checks.stop(upload.id)
     _forget_rows(found, upload.version)
     return Response(status_code=204)
 
