@@ -145,8 +145,8 @@ def test_files_are_their_owners(mine: Client, clients: Clients, bo: Person, admi
 
 
 def test_a_file_that_a_job_needs_is_kept(mine: Client) -> None:
-    train = sent(mine, plain(tiny.rows(64)))
-    validation = sent(mine, plain(tiny.rows(8, seed=9)), "few.jsonl")
+    train = mine.files.create(file=("rows.jsonl", plain(tiny.rows(64))), purpose="fine-tune")
+    validation = mine.files.create(file=("few.jsonl", plain(tiny.rows(8, seed=9))), purpose="fine-tune")
     job = mine.checked(mine.jobs.create(model="builtin:minilm", training_file=train.id, validation_file=validation.id))
 
     assert (job.training_file, job.validation_file) == (train.id, validation.id)

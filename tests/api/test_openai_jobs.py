@@ -389,3 +389,26 @@ async def _go_through_asynchronously(service: Service, ana: Person) -> None:
         with pytest.raises(openai.NotFoundError):
             await jobs.retrieve("ftjob-nobody_20260101_000000")
         strictly(type(made), made.to_dict(mode="json"))
+
+
+_QUERIES = (
+    *("limit=0", "limit=1001", "limit=٣", "after=", "after=ftjob-x", "after=ftevent-0", "after=ftevent-9999999999"),
+    *("after=ftckpt-a-999999999999", "metadata=null&metadata=null", "metadata[a]=b&metadata[a]=c", "metadata[%00]=b"),
+    *("metadata[a]=%00", "metadata[a]=%ff", "metadata[a]=" + "x" * 600, "metadata[" + "x" * 70 + "]=1"),
+    *("metadata[a][b]=c", "purpose=fine-tune-results&after=file-results-nobody", "order=up", "after=file-results-x"),
+)
+_PATHS = (
+    *("/v1/models/%2F", "/v1/models/", "/v1/models/ft:a:b:c:", "/v1/models/ft:a:b:c:%00", "/v1/models/..%2f.."),
+    *("/v1/files/file-results-", "/v1/files/FILE", "/v1/fine_tuning/jobs/ftjob-", "/v1/", "/v1/nothing"),
+)
+
+
+def test_nothing_that_is_asked_for_is_a_fault_of_the_server(ana: Person, mine: Client) -> None:
+    job = mine.jobs.create(**JOB).id
+    jobs = "/v1/fine_tuning/jobs"
+    lists = ("/v1/files", jobs, f"{jobs}/{job}/events", f"{jobs}/{job}/checkpoints")
+
+    for asked in (*(f"{path}?{query}" for path in lists for query in _QUERIES), *_PATHS):
+        answer = ana.get(asked)
+        assert answer.status_code in (200, 404, 422), (asked, answer.text)
+        assert answer.status_code == 200 or set(answer.json()) == {"error"}, asked
