@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,14 @@ def test_deleting_it_deletes_its_rows_unless_somebody_uses_them(service: Service
     assert not folder.exists()
 
 
-def test_what_is_asked_for_while_it_is_checked_is_what_counts(ana: Person) -> None:
-    rows = b"".join(b"left %d,right %d,%d\n" % (row, row, row % 2) for row in range(20))
+def test_what_is_asked_for_while_it_is_checked_is_what_counts(service: Service, ana: Person) -> None:
+    rows = b"".join(b"left %d,right %d,%d\n" % (row, row, row % 2) for row in range(20_000))
     dataset = send(ana, b"one,two,kind\n" + rows, text_column="one", label_column="kind").json()["dataset_id"]
+    begun = service.settings.data_dir / "uploads" / dataset / ".lock"
+    until = time.monotonic() + 60
+    while not begun.exists():  # its card is read then
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
     again = ana.post(f"/datasets/{dataset}/check", params={**WAIT, "text_column": "two", "label_column": "kind"}).json()
 
