@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from finetune30.access import Role
+from tests.api.openai_client import Client, Clients
 from tests.api.service import Person, Service, serving
 from tests.servers import PostgresServer
 
@@ -50,3 +52,23 @@ def bo(service: Service) -> Person:
 def admin(service: Service) -> Person:
     """An admin."""
     return service.person(Role.ADMIN)
+
+
+@pytest.fixture
+def clients(service: Service) -> Iterator[Clients]:
+    """Makes clients, closed behind the test."""
+    made: list[Client] = []
+
+    def make(person: Person | None, **options: Any) -> Client:
+        made.append(Client(service, person, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def mine(clients: Clients, ana: Person) -> Client:
+    """Ana's client."""
+    return clients(ana)

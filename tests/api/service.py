@@ -156,10 +156,15 @@ def serving(
 def refused(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
     """The problem that was answered, after a look that it is one of this status."""
     assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = json.loads(answer.text, parse_constant=lambda _: 1 / 0)
-    assert problem["status"] == status
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    if answer.request.url.path.startswith("/v1/"):  # as OpenAI words errors
+        assert answer.headers["content-type"] == "application/json"
+        problem = problem["error"]
+        assert set(problem) == {"message", "type", "param", "code"}
+    else:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert problem["status"] == status
+        assert problem["request_id"] == answer.headers["x-request-id"]
     assert code is None or problem["code"] == code, problem
     if status == 401:
         assert answer.headers["www-authenticate"].startswith("Bearer")

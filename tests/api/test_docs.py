@@ -22,7 +22,13 @@ def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = re.sub(r"\$(TASK|AGAIN)", "{task_id}", page).replace("$NEW", "{user_id}")
     said = re.sub(r"\$(DATASET|MINE)", "{dataset_id}", said).replace("$VERSION/diff/$VERSION", "{before}/diff/{after}")
-    said = said.replace("$MODEL", "{name}").replace("$VERSION", "{version}").replace("$ALIAS", "{alias}")
+    said = said.replace("$JOB", "{fine_tuning_job_id}").replace("$FILE", "{file_id}")
+    said = (
+        said.replace("/v1/models/$MODEL", "/v1/models/{model:path}")
+        .replace("$MODEL", "{name}")
+        .replace("$VERSION", "{version}")
+        .replace("$ALIAS", "{alias}")
+    )
     said = said.replace("$HOOK", "{webhook_id}").replace("$DELIVERY", "{number}")
 
     assert [path for _, path in every_route() if f"$API{path}" not in said] == []

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from finetune30 import __version__
 from finetune30.api import answers, bodies, deeds, problems, rules
 from finetune30.api.figures import Figures
+from finetune30.api.fine_tuning.answers import OpenAIError
 from finetune30.api.limits import Gate
 from finetune30.api.problems import Problem
 from finetune30.api.routes import all_routes
@@ -39,7 +40,10 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
 _LOG = logging.getLogger("finetune30.api")
 # Paths without an id that may name a thing nevertheless: in a body, or as the page after which.
-_OF_THINGS = frozenset({"/users", "/tasks", "/experiments", "/models", "/models/resolve", "/webhooks"})
+_OF_THINGS = frozenset({"/users", "/tasks", "/experiments", "/models", "/models/resolve", "/webhooks"}) | {
+    "/v1/files",
+    "/v1/fine_tuning/jobs",
+}
 _ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
 
 Every refusal is `application/problem+json` with a stable `code`. Times are Unix seconds."""
@@ -120,7 +124,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     except Finetune30Error as fault:
         # What was refused stays refused; that it could not be noted is said here.
         _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})
-    return problem.response(request.state.request_id)
+    return problem.response(request.state.request_id, request.url.path)
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:
@@ -158,11 +162,11 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
         problem = answers.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         parts.update(problem.pop("$defs", {}))
         parts["Problem"] = problem
-        told = {
-            "description": "Refused",
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        error = OpenAIError.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.update(error.pop("$defs", {}))
+        parts["OpenAIError"] = error
         for path, methods in schema["paths"].items():
+            told = _refusal(path)
             for operation in methods.values():
                 operation["responses"].pop("422", None)
                 for status in _statuses(path, operation):
@@ -177,6 +181,15 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _refusal(path: str) -> dict[str, Any]:
+    openai = path.startswith(problems.OPENAI)
+    media_type, name = ("application/json", "OpenAIError") if openai else (problems.MEDIA_TYPE, "Problem")
+    return {
+        "description": "Refused",
+        "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+    }
 
 
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:

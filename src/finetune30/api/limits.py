@@ -99,7 +99,7 @@ class Gate:
                     await self._app(scope, await _whole(scope, receive), answer)
             except Problem as problem:
                 if not status:
-                    await problem.response(request_id)(scope, receive, answer)
+                    await problem.response(request_id, scope["path"])(scope, receive, answer)
         except ClientDisconnect:
             return  # there is nobody to answer
         except (asyncio.CancelledError, OSError):
@@ -107,7 +107,7 @@ class Gate:
         except Exception:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
-                await problems.unexpected().response(request_id)(scope, receive, answer)
+                await problems.unexpected().response(request_id, scope["path"])(scope, receive, answer)
         finally:
             took_s = time.monotonic() - began
             self._note(scope["method"], getattr(scope.get("route"), "path", None), status, took_s)

@@ -2,6 +2,7 @@
 
 Every refusal is a problem by RFC 9457 (``application/problem+json``) with a stable ``code``, the place of
 the fault, the next step and the request's id. No value a client sent, no path, no SQL comes back in one.
+Below ``/v1`` the same problem is told in the shape that OpenAI's clients read.
 Neighbours: ``limits`` sends those that arise before the routes, ``handlers`` ties the rest to the app.
 """
 
@@ -19,6 +20,10 @@ from finetune30 import errors
 
 MEDIA_TYPE = "application/problem+json"
 AGAIN_S = 5
+OPENAI = "/v1/"
+# What OpenAI's clients would send again by themselves, though it cannot help.
+_NOT_AGAIN = frozenset({"quota_exceeded", "state_conflict"})
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _CHALLENGE = 'Bearer realm="finetune30", error="invalid_token"'
 
 
@@ -74,10 +79,21 @@ class Problem(Exception):
             found["errors"] = [{"where": one.where, "detail": one.detail} for one in self.faults]
         return found
 
-    def response(self, request_id: str) -> Response:
-        """The answer."""
-        body = json.dumps(self.body(request_id), ensure_ascii=False, allow_nan=False).encode()
-        return Response(body, self.status, self.headers, MEDIA_TYPE)
+    def openai_body(self) -> dict[str, Any]:
+        """The object of the answer as OpenAI words errors; each fault is in its one message."""
+        told = [f"{parameter_of(one.where)}: {one.detail}" for one in self.faults] or [self.detail]
+        message = "; ".join([*told, self.hint] if self.hint else told)
+        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        param = None if self.where is None else parameter_of(self.where)
+        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
+
+    def response(self, request_id: str, path: str = "") -> Response:
+        """The answer to a request of this path."""
+        openai = path.startswith(OPENAI)
+        found, media_type = (self.openai_body(), "application/json") if openai else (self.body(request_id), MEDIA_TYPE)
+        headers = {**self.headers, "X-Should-Retry": "false"} if openai and self.code in _NOT_AGAIN else self.headers
+        body = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        return Response(body, self.status, headers, media_type)
 
 
 # Most special first. What the message of an error says is for the terminal of the machine: here it is said anew.
@@ -132,6 +148,12 @@ def of_error(error: errors.Finetune30Error) -> Problem:
             where = "Idempotency-Key" if name == "IdempotencyConflict" else None
             return Problem(status, error.code, detail, where=where, hint=hint, headers=_headers(status))
     return Problem(500, error.code, "the server could not do this", hint="tell its operator the request_id")
+
+
+def parameter_of(where: str) -> str:
+    """The name of what was wrong, without where it stood: ``training_file`` of ``body.training_file``."""
+    place, _, name = where.partition(".")
+    return name if name and place in ("body", "form", "query", "path", "header") else where
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

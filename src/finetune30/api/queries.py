@@ -27,9 +27,11 @@ def known_once(request: Request) -> None:
 
     Raises: Problem 422.
     """
-    known: frozenset[str] = getattr(request.scope.get("route"), "known_parameters", frozenset())
+    route = request.scope.get("route")
+    known: frozenset[str] = getattr(route, "known_parameters", frozenset())
+    families: tuple[re.Pattern[str], ...] = getattr(route, "known_families", ())
     given = [name for name, _ in request.query_params.multi_items()]
-    if any(name not in known for name in given):
+    if any(name not in known and not any(one.fullmatch(name) for one in families) for name in given):
         told = ", ".join(sorted(known)) or "none"
         raise Problem(422, "query_invalid", f"there is no such parameter; there is: {told}", where="query")
     if len(set(given)) < len(given):

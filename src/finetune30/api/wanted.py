@@ -7,7 +7,7 @@ Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from finetune30.access import User
@@ -24,19 +24,23 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 300
 
 
-def wanted(values: Mapping[str, Any], user: User, services: Services) -> ExperimentConfig:
+def wanted(
+    values: Mapping[str, Any], user: User, services: Services, states: Collection[str] = ("ready",)
+) -> ExperimentConfig:
     """The configuration that was asked for.
 
+    Args:
+        states: In which an upload may be trained on.
     Raises: Problem 422 naming every fault by its key.
     """
     try:
         config, wrong = asked(values)
         default = defaults()
     except ConfigError:
-        raise Problem(503, "settings_invalid", "config/default.yaml of the server is not valid") from None
+        raise _no_defaults() from None
     if config is None:
         raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
-    faults = [*_model(config, default, services.settings), *_data(config, default, user, services)]
+    faults = [*_model(config, default, services.settings), *_data(config, default, user, services, states)]
     faults += _machines(config)
     if faults:
         raise _refused(faults)
@@ -55,6 +59,22 @@ def _refused(faults: list[Fault]) -> Problem:
     )
 
 
+def base_models(settings: Settings) -> list[str]:
+    """Names of the models that may be trained from: built in, the default here, allowed by the operator.
+
+    Raises: Problem 503.
+    """
+    try:
+        default = defaults().model.name
+    except ConfigError:
+        raise _no_defaults() from None
+    return list(dict.fromkeys((*MODELS, default, *settings.model_allowlist)))
+
+
+def _no_defaults() -> Problem:
+    return Problem(503, "settings_invalid", "config/default.yaml of the server is not valid")
+
+
 def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settings) -> list[Fault]:
     name = config.model.name
     if name == default.model.name or name in MODELS or name in settings.model_allowlist:
@@ -63,7 +83,9 @@ def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settin
     return [Fault("body.model.name", f"expected one of {there} (MODEL_ALLOWLIST)")]
 
 
-def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services) -> list[Fault]:
+def _data(
+    config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services, states: Collection[str]
+) -> list[Fault]:
     from finetune30.data.naming import BUILTIN as DATASETS  # numpy comes with it: not at the start
     from finetune30.data.naming import BUILTIN_PREFIX, UPLOAD_PREFIX, VERSION_PREFIX
 
@@ -73,10 +95,14 @@ def _data(config: ExperimentConfig, default: ExperimentConfig, user: User, servi
         return []
     if name.startswith(VERSION_PREFIX) and _may_use(name.removeprefix(VERSION_PREFIX), user, services):
         return []
-    if name.startswith(UPLOAD_PREFIX) and (upload := _own(name.removeprefix(UPLOAD_PREFIX), user, services)):
-        if upload.state == "ready":
-            return []
-        return [Fault("body.data.dataset_name", f"expected data that is ready; this is {upload.state}")]
+    if name.startswith(UPLOAD_PREFIX):
+        sent = [_own(one, user, services) for one in name.removeprefix(UPLOAD_PREFIX).split("+")]
+        uploads = [one for one in sent if one is not None]
+        if len(uploads) == len(sent) <= 2:
+            # The second only validates: it need not be fit for training by itself.
+            if uploads[0].state in states:
+                return []
+            return [Fault("body.data.dataset_name", f"expected data that is ready; this is {uploads[0].state}")]
     own = (f"{VERSION_PREFIX}ID of data you have used", f"{UPLOAD_PREFIX}ID of data you have sent")
     there = ", ".join((*builtin, *allowed, *own))
     return [Fault("body.data.dataset_name", f"expected one of {there} (DATASET_ALLOWLIST)")]

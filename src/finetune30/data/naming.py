@@ -27,6 +27,21 @@ BUILTIN = {"reviews": "reviews.tsv", "reviews-zh": "reviews_zh.tsv"}
 _ALIKE = 0.8  # of two names: an ending in common is not enough
 
 
+def upload_ids(name: str) -> list[str]:
+    """The uploads that ``upload:ID`` or ``upload:ID+ID`` names: the second one's rows validate.
+
+    Raises: DataError for more of them.
+    """
+    found = name.removeprefix(UPLOAD_PREFIX).split("+")
+    if len(found) > 2:
+        raise DataError(
+            f"{len(found)} uploads are named, expected one, or two whose second one validates",
+            where="data.dataset_name",
+            hint=f"{UPLOAD_PREFIX}TRAIN+VALIDATION",
+        )
+    return found
+
+
 def glance(config: ExperimentConfig) -> None:
     """Refuse at once, before heavy libraries load, a dataset that no reading could make good.
 

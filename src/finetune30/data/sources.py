@@ -20,12 +20,13 @@ from finetune30.data.naming import (
     VERSION_PREFIX,
     check_builtin,
     refuse_missing_path,
+    upload_ids,
 )
 from finetune30.data.prepare import Found, prepare
 from finetune30.data.roles import Candidate, Role, assign
 from finetune30.data.splits import Splits
 from finetune30.data.table import Table, TableWriter, choose_columns, columns_wanted
-from finetune30.data.uploads import UploadStore, read_as
+from finetune30.data.uploads import Upload, UploadStore, read_as
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def find(config: ExperimentConfig, versions: VersionStore | None = None) -> Foun
         return _version(name.removeprefix(VERSION_PREFIX), config, versions)
     if name.startswith(UPLOAD_PREFIX):
         _refuse_hub_keys(config, "an upload")
-        return _upload(name.removeprefix(UPLOAD_PREFIX), config, versions)
+        return _uploads(name, config, versions)
     if name.startswith(BUILTIN_PREFIX):
         _refuse_hub_keys(config, "a built-in dataset")
         return _builtin(name.removeprefix(BUILTIN_PREFIX), config)
@@ -93,11 +94,29 @@ def _version(reference: str, config: ExperimentConfig, versions: VersionStore | 
     return Found(f"{VERSION_PREFIX}{version.short}", tables, (f"made from {version.source}",), as_used=True)
 
 
-def _upload(upload_id: str, config: ExperimentConfig, versions: VersionStore | None) -> Found:
+def _uploads(name: str, config: ExperimentConfig, versions: VersionStore | None) -> Found:
     if versions is None:
         raise DataError("uploads cannot be read here", where="data.dataset_name")
     store = UploadStore(versions.data_dir)
-    upload = store.get(upload_id)
+    first, *rest = (store.get(one) for one in upload_ids(name))
+    found = _upload(first, config, store)
+    if not rest:
+        return found
+    if set(found.tables) != {"train"}:
+        raise DataError(
+            "the training file brings splits of its own, and another file is to validate",
+            where=found.source,
+            hint="name one of the two",
+        )
+    # The training file has chosen the columns; the other may not choose others.
+    columns = found.tables["train"].columns
+    told = {"text_column": columns.text, "label_column": columns.label, "text_pair_column": columns.pair}
+    second = _upload(rest[0], config.model_copy(update={"data": config.data.model_copy(update=told)}), store)
+    tables: dict[Role, Table] = {"train": found.tables["train"], "validation": second.tables["train"]}
+    return Found(f"{found.source}+{rest[0].id}", tables, (*found.notes, *second.notes))
+
+
+def _upload(upload: Upload, config: ExperimentConfig, store: UploadStore) -> Found:
     # Where it lies is this machine's business; what is said of it goes to whoever sent it.
     return read_local(str(store.file(upload)), read_as(config, upload), shown=f"{UPLOAD_PREFIX}{upload.id}")
 

@@ -33,13 +33,15 @@ def lasting(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
 
 def _read_as_uploaded(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
     """How an upload is read stands in the row: its card may say something else tomorrow."""
-    from finetune30.data.naming import UPLOAD_PREFIX
+    from finetune30.data.naming import UPLOAD_PREFIX, upload_ids
     from finetune30.data.uploads import UploadStore, read_as
 
     name = config.data.dataset_name
     if not name.startswith(UPLOAD_PREFIX):
         return config
-    return read_as(config, UploadStore(settings.data_dir).get(name.removeprefix(UPLOAD_PREFIX)))
+    store = UploadStore(settings.data_dir)
+    first, *_ = [store.get(one) for one in upload_ids(name)]
+    return read_as(config, first)
 
 
 def _dataset(name: str, settings: Settings) -> str:

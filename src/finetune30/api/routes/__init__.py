@@ -11,11 +11,14 @@ from finetune30.api.routes import (
     datasets,
     events,
     experiments,
+    files,
+    fine_tuning,
     login,
     models,
     operations,
     tasks,
     users,
+    v1_models,
     versions,
     webhooks,
 )
@@ -34,6 +37,9 @@ _PARTS = (
     audit,
     users,
     config,
+    files,
+    fine_tuning,
+    v1_models,
 )
 
 

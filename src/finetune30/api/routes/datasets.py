@@ -203,7 +203,7 @@ def delete(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
     found = services.of(request)
 
     def tasks(one: Upload) -> list[str]:
-        return [task.id for task in found.jobs.store.find(dataset=f"upload:{one.id}", ended=False, limit=1)]
+        return [task.id for task in found.jobs.store.find(upload=one.id, ended=False, limit=1)]
 
     try:
         with found.checks.uploads.deleting(upload.id, tasks), deeds.deed(request, user, upload.id):

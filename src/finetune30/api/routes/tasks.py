@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -159,17 +160,25 @@ def retry(
     return made
 
 
-def _changed(request: Request, user: User, task: Experiment, change: Any) -> Task:
+def changed(request: Request, user: User, task: Experiment, change: Callable[[str], Experiment]) -> Experiment:
+    """The task after a change of its state, with a row of the audit log.
+
+    Raises: Problem 409.
+    """
     try:
         with deeds.deed(request, user, task.id) as deed:
-            changed: Experiment = change(task.id)
-            if changed.id != task.id:
-                deed.detail["made"] = changed.id
+            found = change(task.id)
+            if found.id != task.id:
+                deed.detail["made"] = found.id
     except StateError:
         now = services.of(request).jobs.store.look_up(task.id) or task
         state = "paused" if now.paused else str(now.status)
         raise Problem(409, "state_conflict", f"the task is {state}, which does not allow this") from None
-    return _told(request, changed)
+    return found
+
+
+def _changed(request: Request, user: User, task: Experiment, change: Callable[[str], Experiment]) -> Task:
+    return _told(request, changed(request, user, task, change))
 
 
 def _told(request: Request, task: Experiment) -> Task:
