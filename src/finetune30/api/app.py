@@ -175,5 +175,7 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments") else []
+    found += (
+        ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments", "/experiments/compare") else []
+    )
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

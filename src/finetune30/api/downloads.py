@@ -76,12 +76,17 @@ def of_file(user_id: str, source: OpenFile, media_type: str, name: str) -> Downl
 
 
 def of_files(
-    user_id: str, folder: str, sources: list[OpenFile], check: Callable[[Mapping[str, str]], None]
+    user_id: str,
+    folder: str,
+    name: str,
+    sources: list[OpenFile],
+    check: Callable[[Mapping[str, str]], None] = lambda _: None,
 ) -> Download:
     """Several files as a ZIP archive; they are closed when it is sent.
 
     Args:
-        folder: Name of the folder in the archive, and of the archive.
+        folder: Name of the folder in the archive.
+        name: Of the archive.
         check: Told the sha256 of each file by its name, before anything is sent.
     Raises: Problem 429, 503; what ``check`` raises.
     """
@@ -95,7 +100,7 @@ def of_files(
     except BaseException:
         give_back()
         raise
-    return Download(archive.chunks(), ZIP, f"{folder}.zip", archive.bytes, give_back)
+    return Download(archive.chunks(), ZIP, name, archive.bytes, give_back)
 
 
 def of_pieces(user_id: str, pieces: Iterator[bytes], media_type: str, name: str, close: Callable[[], None]) -> Download:

@@ -76,6 +76,12 @@ def open_plain(path: Path) -> OpenFile | None:
         os.close(parent)
 
 
+def names_in(folder: ExperimentFolder, path: Path) -> list[str]:
+    """What is in one of its folders, by name; nothing where there is no such folder."""
+    with _inside(folder, path) as parent:
+        return [] if parent is None else sorted(os.listdir(parent))  # noqa: PTH208 - of a handle
+
+
 def read_json(folder: ExperimentFolder, path: Path) -> Any:
     """What a JSON file of the folder holds; None where there is none that can be read."""
     found = open_file(folder, path)

@@ -8,112 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from finetune30.errors import BadInput
 from finetune30.experiments import Experiment
+from finetune30.reports.shapes import (
+    ClassRow,
+    Comparison,
+    Confusion,
+    EvaluatedRows,
+    FigureRow,
+    KeyDifference,
+    Kind,
+    Side,
+)
 
-if TYPE_CHECKING:  # numpy comes with them: who only wants to know what there is does not wait for it
-    from finetune30.reports.flips import Counts, FlippedRow, Kind
+if TYPE_CHECKING:  # numpy comes with it
     from finetune30.reports.predictions import Predictions
 
 LEAST, MOST = 2, 5
 _PARTS = ("eval", "test", "train", "system")
 # What a run is called is no choice that could explain a figure.
 _NO_CHOICE = ("experiment_name",)
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the runs."""
-
-    id: str
-    name: str
-    owner: str
-    status: str
-    base_model: str
-    dataset: str
-    dataset_hash: str | None
-    created_at: float
-
-
-@dataclass(frozen=True)
-class KeyDifference:
-    """A key of the configuration; its value in each run, in their order."""
-
-    key: str
-    values: list[Any]
-
-
-@dataclass(frozen=True)
-class FigureRow:
-    """A figure in each run, in their order; None where a run has none."""
-
-    figure: str
-    values: list[float | None]
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """A figure of one label in each run."""
-
-    split: str
-    label: str
-    figure: str
-    values: list[float | None]
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """``[label][predicted]`` counts of one run; of several labels ``[[tn, fp], [fn, tp]]`` for each."""
-
-    id: str
-    split: str
-    labels: list[str]
-    counts: list[Any]
-
-
-@dataclass(frozen=True)
-class EvaluatedRows:
-    """Whether the runs were evaluated on the same rows.
-
-    Attributes:
-        match: ``same``: the same version of data. ``shared``: different data, of which ``rows`` rows have the same
-            text and label in all. ``unknown``: nobody can tell, and ``why`` says so.
-        rows: That all runs have; None where it is unknown.
-        of: Validation rows of each run.
-    """
-
-    match: Literal["same", "shared", "unknown"]
-    rows: int | None
-    of: list[int | None]
-    why: str | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Everything.
-
-    Attributes:
-        same_keys: Keys of the configuration with one value in all runs.
-        flips: Of each run but the first; empty where rows cannot be matched.
-        flipped: Rows that some run answers differently from the first, of the kind asked for.
-        next: For ``after``, where there are more of them.
-    """
-
-    runs: list[Side]
-    configuration: list[KeyDifference]
-    same_keys: int
-    figures: list[FigureRow]
-    per_class: list[ClassRow]
-    confusion: list[Confusion]
-    evaluated: EvaluatedRows
-    flips: list[Counts] = field(default_factory=list)
-    flipped: list[FlippedRow] = field(default_factory=list)
-    flipped_rows: int = 0
-    next: int | None = None
 
 
 def compare(

@@ -8,58 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.reports.predictions import Name, Predictions
-
-Kind = Literal["any", "gained", "lost", "changed"]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How the answers of a run (``to``) differ from those of the first (``since``), over the rows both have.
-
-    Attributes:
-        gained: Wrong before, right now.
-        lost: Right before, wrong now.
-        changed: Wrong both times, in different ways.
-        p_value: How often luck alone would give a difference between gained and lost at least as large.
-    """
-
-    since: str
-    to: str
-    both_right: int
-    both_wrong: int
-    gained: int
-    lost: int
-    changed: int
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Said:
-    """What one run answered to a row."""
-
-    id: str
-    predicted: Name
-    right: bool
-    certainty: float | None
-
-
-@dataclass(frozen=True)
-class FlippedRow:
-    """A row that a run answers differently from the first one. ``position`` and ``row`` are the first one's."""
-
-    position: int
-    row: int
-    text: str | None
-    pair: str | None
-    label: Name
-    answers: list[Said]
+from finetune30.reports.predictions import Predictions
+from finetune30.reports.shapes import Counts, FlippedRow, Kind, Said
 
 
 class Flips:

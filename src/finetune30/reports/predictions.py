@@ -12,10 +12,9 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,33 +25,10 @@ from finetune30.data.versions.card import ID
 from finetune30.errors import StorageError
 from finetune30.experiments import Experiment, ExperimentFolder
 from finetune30.experiments.opened import OpenFile, open_file, open_plain
+from finetune30.reports.shapes import Answer, Name, Order
 
-Order = Literal["row", "worst", "best"]
-Name = str | list[str]
 _ROWS_AT_ONCE = 8_192
 _ANSWERS_AT_ONCE = 20_000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One row and what was answered.
-
-    Attributes:
-        position: In the validation split as it was used; ``row`` is that in the source.
-        label, predicted: By name; lists where a row may have several labels.
-        certainty: Probability that was given to the right answer; of several labels the least.
-        probabilities: Of each label.
-    """
-
-    position: int
-    row: int
-    text: str | None
-    pair: str | None
-    label: Name
-    predicted: Name
-    right: bool
-    certainty: float | None
-    probabilities: dict[str, float | None]
 
 
 def open_predictions(experiment: Experiment, results_dir: Path, data_dir: Path) -> Predictions | None:

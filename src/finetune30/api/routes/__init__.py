@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from finetune30.api.routes import audit, config, events, experiments, login, operations, tasks, users
+from finetune30.api.routes import (
+    artifacts,
+    audit,
+    checkpoints,
+    config,
+    events,
+    experiments,
+    login,
+    operations,
+    reports,
+    tasks,
+    users,
+)
 
 
 def all_routes() -> list[BaseRoute]:
     """Every route of ours."""
-    parts = (operations, login, tasks, events, experiments, audit, users, config)
+    parts = (operations, login, tasks, events, reports, artifacts, checkpoints, experiments, audit, users, config)
     return [route for part in parts for route in part.router().routes]
