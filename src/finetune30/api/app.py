@@ -36,6 +36,8 @@ from finetune30.settings import Settings
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
+# Without a name in the path: they take one in the query or the body.
+_NAMES_OTHERS = ("/users", "/tasks", "/experiments", "/experiments/compare")
 _LOG = logging.getLogger("finetune30.api")
 _ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
 
@@ -175,7 +177,5 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += (
-        ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments", "/experiments/compare") else []
-    )
+    found += ["404", "409"] if "{" in path or path in _NAMES_OTHERS else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

@@ -68,9 +68,7 @@ def artifacts(request: Request, task: OwnTask) -> Artifacts:
     for name, kind in _FILES.items():
         if (found := open_file(folder, _path(folder, kind))) is not None:
             told = _described(found)
-            listed.append(
-                Artifact(name=name, bytes=told.bytes, sha256=told.sha256, media_type=kind.media_type, files=[])
-            )
+            listed.append(Artifact(**told.model_dump() | {"name": name}, media_type=kind.media_type, files=[]))
     return Artifacts(experiment_id=task.id, artifacts=listed)
 
 

@@ -46,7 +46,10 @@ def router() -> APIRouter:
 
 
 def checkpoints(request: Request, task: OwnTask) -> Checkpoints:
-    """The checkpoints that are kept: the best, the last, the one that was reached fastest. Damaged ones are left out."""
+    """The checkpoints that are kept: the best, the last, the one that was reached fastest.
+
+    Damaged ones are left out.
+    """
     folder = ExperimentFolder(services.of(request).settings.results_dir, task.id)
     found = {}
     for name in names_in(folder, folder.artifacts):

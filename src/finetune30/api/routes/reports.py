@@ -55,8 +55,8 @@ def comparison(
 ) -> Comparison:
     """Two to five runs side by side; the first is what the others are compared with.
 
-    ``flipped`` lists rows that a run answers differently from the first: ``gained`` (wrong before, right now), ``lost``,
-    ``changed`` (wrong in another way), or ``any`` of these.
+    ``flipped`` lists rows that a run answers differently from the first: ``gained`` (wrong before, right now),
+    ``lost``, ``changed`` (wrong in another way), or ``any`` of these.
     """
     from finetune30.reports.compare import compare
 
