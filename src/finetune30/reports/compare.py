@@ -51,7 +51,7 @@ def compare(
         there but cannot be read.
     """
     if not LEAST <= len(runs) <= MOST or len({one.id for one in runs}) < len(runs):
-        raise BadInput(f"{len(runs)} runs are given, expected {LEAST} to {MOST} different ones")
+        raise BadInput(f"{len(runs)} runs are given, expected {LEAST} to {MOST} different ones", where="ids")
     configuration, same = _configurations(runs)
     figures = [_figures(one.metrics or {}) for one in runs]
     names = dict.fromkeys(name for one in figures for name in one)
