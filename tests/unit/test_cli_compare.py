@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 from click.testing import Result
@@ -76,11 +75,11 @@ def test_one_run_twice_is_bad_input_and_an_unknown_one_is_not_found(trained: Tra
 def test_a_run_without_files_still_shows_its_figures(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     poor, good = trained.runs["guessed"].id, trained.runs["trained"].id
     away = trained.folder("guessed").eval_predictions
-    os.rename(away, away.with_suffix(".away"))
+    hidden = away.rename(away.with_suffix(".away"))
     try:
         shown = compared(poor, good).stdout
     finally:
-        os.rename(away.with_suffix(".away"), away)
+        hidden.rename(away)
 
     assert "eval.accuracy" in shown
     assert "rows: cannot be compared: not all runs have left predictions" in shown

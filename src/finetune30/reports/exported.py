@@ -57,8 +57,9 @@ def _cells(one: Answer, label_names: Sequence[str]) -> list[Any]:
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    # With the line ends of RFC 4180: only so is a lone carriage return in a text quoted.
+    writer = csv.writer(text)
     writer.writerows([["" if cell is None else inert(str(cell)) for cell in row] for row in rows])
     return text.getvalue().encode()
 
