@@ -214,6 +214,7 @@ def test_a_log_that_grows_is_sent_as_long_as_it_was(ana: Person, run: Experiment
             while not ended.is_set():
                 log.write("one more line\n")
                 log.flush()
+                ended.wait(0.001)
 
         writer = threading.Thread(target=grow)
         writer.start()

@@ -62,6 +62,7 @@ def test_curves_of_a_run_that_writes_meanwhile_are_always_whole_json(
                 file.write(line[:cut])
                 file.flush()
                 file.write(line[cut:])
+                ended.wait(0.001)
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from finetune30.api.problems import Problem, too_many
+from finetune30.api.problems import Problem, too_many, unavailable
 from finetune30.api.zipped import CHUNK_BYTES, Archive, ChangedError
 from finetune30.experiments.opened import OpenFile
 
@@ -96,7 +96,7 @@ def of_files(
         check({one.source.name: one.sha256 for one in archive.members})
     except (ChangedError, OSError):
         give_back()
-        raise Problem(503, "storage_unusable", "the files cannot be read just now", hint="try again later") from None
+        raise unavailable("storage_unusable", "the files cannot be read just now", "try again later") from None
     except BaseException:
         give_back()
         raise

@@ -29,7 +29,7 @@ STEP_FIGURES = (
 )
 EVALUATION_FIGURES = ("accuracy", "f1_macro", "loss", "epoch", "at")
 LEAST_POINTS = 50
-_MOST_BYTES = 32 << 20
+_MOST_BYTES = 8 << 20
 _LONGEST_LINE = 1 << 16
 _LAST_STEP = 2**53
 
@@ -52,7 +52,7 @@ class Curves:
     """Of one run.
 
     Attributes:
-        whole: The journal was read from its beginning; False where only its last 32 MiB were.
+        whole: The journal was read from its beginning; False where only its last 8 MiB were.
     """
 
     training: Series

@@ -16,7 +16,7 @@ from finetune30 import checkpoints as kept
 from finetune30.api import downloads, services
 from finetune30.api.answers_artifacts import Checkpoints, KeptCheckpoint, StoredFile
 from finetune30.api.deps import CurrentUser, OwnTask
-from finetune30.api.problems import Problem
+from finetune30.api.problems import Problem, unavailable
 from finetune30.experiments import Experiment, ExperimentFolder
 from finetune30.experiments.opened import names_in, open_files, read_json
 
@@ -81,12 +81,8 @@ def checkpoint(request: Request, task: OwnTask, user: CurrentUser, name: Archive
     def check(digests: Mapping[str, str]) -> None:
         there = {file: digest for file, digest in digests.items() if file != kept.MANIFEST}
         if there != {file: digest for file, (_, digest) in promised.items()}:
-            raise Problem(
-                503,
-                "checkpoint_rejected",
-                "the checkpoint is damaged",
-                hint="fetch another one; its operator can restore it from a backup",
-            )
+            hint = "fetch another one; the server's operator can restore it from a backup"
+            raise unavailable("checkpoint_rejected", "the checkpoint is damaged", hint)
 
     return downloads.of_files(user.id, step, f"{task.id}-{name}", sources, check)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from finetune30.api import downloads, services
 from finetune30.api.answers_artifacts import Curves, Predictions
 from finetune30.api.deps import CurrentUser, OwnTask, check_task_owner
-from finetune30.api.problems import Problem
+from finetune30.api.problems import Problem, unavailable
 from finetune30.api.queries import Limit, Number, digits
 from finetune30.errors import StorageError
 from finetune30.experiments import ExperimentFolder
@@ -148,9 +148,8 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except StorageError:
-        raise Problem(
-            503,
+        raise unavailable(
             "storage_unusable",
             "the predictions cannot be read: their file is damaged",
-            hint="the model is not affected; its operator can restore the file from a backup",
+            "the model is not affected; the server's operator can restore the file from a backup",
         ) from None
