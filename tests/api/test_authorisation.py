@@ -25,9 +25,9 @@ def every_route() -> list[tuple[str, str]]:
 
 
 def path_of(template: str) -> str:
-    return (
-        template.replace("{name}", "metrics.json").replace("{task_id}", ID).replace("{user_id}", "u_0123456789abcdef")
-    )
+    for name, value in (("task_id", ID), ("user_id", "u_0123456789abcdef"), ("name", "metrics.json")):
+        template = template.replace(f"{{{name}}}", value)
+    return template
 
 
 def submitted(person: Person, **changes: Any) -> str:
