@@ -182,7 +182,7 @@ def test_runs_are_compared_with_the_first(ana: Person, ids: dict[str, str]) -> N
 
 @pytest.mark.parametrize(
     "given",
-    ["", "a", "a,", ",a", "a,b,c,d,e,f", "A,b", "a,b;c", "a,../b", "a,%00", "a,b ", "a,a"],
+    ["", "a", "a,", ",a", "a,b,c,d,e,f", "A,b", "a,b;c", "a,../b", "a,%00", "a,b "],
 )
 def test_ids_that_are_not_two_to_five_different_ones_are_422(ana: Person, given: str) -> None:
     refused(ana.get("/experiments/compare", params={"ids": given}), 422)
@@ -197,6 +197,7 @@ def test_s26_ones_own_runs_are_compared_only_but_by_admins(
     for pair in (f"{ids['trained']},{theirs}", f"{theirs},{ids['trained']}"):
         refused(ana.get(f"/experiments/compare?ids={pair}"), 403, "forbidden")
     refused(ana.get(f"/experiments/compare?ids={ids['trained']},nobody_20260101_000000"), 404, "not_found")
+    refused(ana.get(f"/experiments/compare?ids={ids['trained']},{ids['trained']}"), 422, "query_invalid")
     both = admin.get(f"/experiments/compare?ids={ids['trained']},{theirs}")
     assert both.status_code == 200
     assert both.json()["evaluated"]["match"] == "unknown"

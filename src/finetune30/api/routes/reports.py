@@ -61,9 +61,9 @@ def comparison(
     from finetune30.reports.compare import compare
 
     named = ids.split(",")
+    runs = [check_task_owner(request, one, user) for one in named]
     if len(set(named)) < len(named):
         raise Problem(422, "query_invalid", "expected different experiments", where="query.ids")
-    runs = [check_task_owner(request, one, user) for one in named]
     settings = services.of(request).settings
     with _readable():
         return compare(runs, settings.results_dir, settings.data_dir, kind=flips, after=after, limit=limit)
