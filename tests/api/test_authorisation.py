@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -34,7 +35,7 @@ def path_of(template: str) -> str:
         "webhook_id": "wh_0123456789abcdef",
         "number": "1",
     }
-    return template.format(**given)
+    return re.sub(r"\{(\w+)(:path)?\}", lambda part: given.get(part[1], ID), template)
 
 
 def submitted(person: Person, **changes: Any) -> str:

@@ -56,7 +56,7 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
     verbs = ["train", "predict", "env", "bench training", "worker", "api", "up", "db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
-    verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
+    verbs += [f"runs {v}" for v in ("list", "show", "compare", "logs", "cancel", "delete", "gc")]
     verbs += [f"models {v}" for v in ("list", "show", "register", "change", "alias")]
     verbs += [f"models {v}" for v in ("rollback", "history", "unregister", "delete")]
     verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]

@@ -38,12 +38,11 @@ from finetune30.webhooks import Postman
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
+# Without a name in the path: they take one in the query or the body.
 _LOG = logging.getLogger("finetune30.api")
 # Paths without an id that may name a thing nevertheless: in a body, or as the page after which.
-_OF_THINGS = frozenset({"/users", "/tasks", "/experiments", "/models", "/models/resolve", "/webhooks"}) | {
-    "/v1/files",
-    "/v1/fine_tuning/jobs",
-}
+_OF_THINGS = {"/users", "/tasks", "/experiments", "/experiments/compare", "/models", "/models/resolve", "/webhooks"}
+_OF_THINGS |= {"/v1/files", "/v1/fine_tuning/jobs"}
 _ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
 
 Every refusal is `application/problem+json` with a stable `code`. Times are Unix seconds."""

@@ -181,6 +181,11 @@ def too_many(retry_after_s: float, detail: str = "too many requests") -> Problem
     return Problem(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)})
 
 
+def unavailable(code: str, detail: str, hint: str) -> Problem:
+    """Something of the server's cannot be used just now."""
+    return Problem(503, code, detail, hint=hint, headers=_headers(503))
+
+
 def unexpected() -> Problem:
     """What we did not foresee."""
     return Problem(500, "crashed", "the server met an unexpected fault", hint="tell its operator the request_id")

@@ -6,7 +6,9 @@ from starlette.routing import BaseRoute
 
 from finetune30.api.routes import (
     aliases,
+    artifacts,
     audit,
+    checkpoints,
     config,
     datasets,
     events,
@@ -16,6 +18,7 @@ from finetune30.api.routes import (
     login,
     models,
     operations,
+    reports,
     tasks,
     users,
     v1_models,
@@ -28,6 +31,9 @@ _PARTS = (
     login,
     tasks,
     events,
+    reports,
+    artifacts,
+    checkpoints,
     experiments,
     versions,
     datasets,
