@@ -2,7 +2,7 @@
 
 The law of the house, in one line; import-linter enforces it (``pyproject.toml``):
 
-    cli > api, worker > jobs, pipeline, bench > training, registry
+    cli > api, worker > client > jobs, pipeline, bench > training, registry
         > data, modeling, experiments, access, monitoring > database, config, durable, standby > settings > errors
 
 A room may import any room to its right, never one to its left; rooms between commas do not

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -25,7 +25,16 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token"}
+_SECRET = {
+    "database_url",
+    "broker_url",
+    "jwt_secret",
+    "audit_key",
+    "metrics_token",
+    "api_url",
+    "serving_url",
+    "api_proxy",
+}
 # As a Host header names them, without port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -114,6 +123,29 @@ def _proxies(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("expected addresses or networks such as 10.0.0.0/8, with commas between") from None
 
 
+def _service(url: str) -> str:
+    parts = _parts(url, ("http", "https"), "expected the address of a service such as https://api.example.org")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("expected an address without a name, a password, ? or #: https://api.example.org")
+    return url.rstrip("/")
+
+
+def _proxy(url: str) -> str:
+    _parts(url, ("http", "https"), "expected a proxy such as http://proxy.example.org:3128")
+    return url
+
+
+def _parts(url: str, schemes: tuple[str, ...], expected: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(expected) from None  # the cause repeats the value
+    if parts.scheme not in schemes or not parts.hostname or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(expected)
+    return parts
+
+
 def _token(text: str) -> str:
     if len(text) < _SHORTEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"expected {_SHORTEST_TOKEN} or more letters and digits")
@@ -156,12 +188,18 @@ class Settings(BaseSettings):
         tls_certfile: Certificate (chain) in PEM; with it the API speaks HTTPS.
         tls_keyfile: Its private key.
         plain_http: Production may speak plain HTTP on an address others reach: a proxy before it speaks HTTPS.
+            The client may send tokens over plain HTTP to another machine.
         metrics_token: Bearer token with which a monitor reads ``/metrics``; without one only admins do.
         reads_per_minute: GET requests of a user, and of an address; 0 for any number.
         writes_per_minute: Other requests of a user, and of an address; 0 for any number.
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
         model_allowlist: Hub models the API accepts, beside the built-in ones.
         dataset_allowlist: Hub datasets the API accepts, beside built-in ones and stored versions.
+        api_url: The API that ``finetune30.client`` and the verbs for a server ask; None: the one logged in to last,
+            else the one on this machine.
+        serving_url: The service that predicts, for the client.
+        api_ca_file: Certificates in PEM that the client trusts instead of the usual ones.
+        api_proxy: Proxy the client goes through; those of ``HTTPS_PROXY`` are not used. May hold a password.
     """
 
     model_config = SettingsConfigDict(
@@ -217,6 +255,10 @@ class Settings(BaseSettings):
         "stanfordnlp/sst2",
         "lansinuote/ChnSentiCorp",
     )
+    api_url: Annotated[str, AfterValidator(_service)] | None = None
+    serving_url: Annotated[str, AfterValidator(_service)] = "http://127.0.0.1:8002"
+    api_ca_file: Annotated[Path, AfterValidator(_folder)] | None = None
+    api_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:
