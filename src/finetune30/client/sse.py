@@ -6,6 +6,7 @@ Neighbours: ``watching`` says what they mean.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -52,11 +53,12 @@ def messages(pieces: Iterable[bytes], last_id: str = "") -> Iterator[Message | N
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str | None]:
-    rest = b""
+    rest, mark = b"", codecs.BOM_UTF8
     for piece in pieces:
         *whole, rest = _END.split(rest + piece)
         if len(rest) > LONGEST:
             raise ValueError("a line that is too long")
         yield None
         for line in whole:
-            yield line.decode("utf-8", "replace")
+            yield line.removeprefix(mark).decode("utf-8", "replace")
+            mark = b""  # it may stand before the first line only

@@ -85,7 +85,8 @@ class Watch:
         Raises: RemoteError; Unreachable or ServerFault once the server was away for longer than the patience.
         """
         while not self._ended:
-            yield from self._tried(self._streamed if self._mute < _MOST_MUTE else self._asked)
+            if self._mute < _MOST_MUTE:
+                yield from self._tried(self._streamed)
             if not self._ended:
                 yield from self._tried(self._asked)
             if not self._ended:
@@ -97,6 +98,8 @@ class Watch:
         except Limited:
             self._mute = _MOST_MUTE
         except (Unreachable, ServerFault) as error:
+            if source == self._streamed:
+                return  # the list, which is asked next, tells more
             # A server that never answered is told at once, one that was there is waited for.
             if self._last_word is None:
                 raise
