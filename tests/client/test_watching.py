@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from finetune30 import errors
 from finetune30.client import Client, sse
@@ -96,11 +96,11 @@ def test_where_streams_do_not_come_through_the_list_is_asked(tmp_path: Path) -> 
         async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
             streams = any(name == b"accept" and b"event-stream" in value for name, value in scope.get("headers", ()))
 
-            async def later(message: Message) -> None:
-                if not streams:
-                    await send(message)
-
-            await app(scope, receive, later)
+            if not streams:
+                await app(scope, receive, send)
+                return
+            while (await receive())["type"] != "http.disconnect":
+                continue
 
         return proxy
 

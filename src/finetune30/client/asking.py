@@ -72,10 +72,10 @@ class Asking:
         answer = self._send(Request("GET", path, query, safe=True))
         return Page.of(answer.json(), key, shape, answer.server)
 
-    def _delete(self, path: str) -> None:
+    def _delete(self, path: str, **query: Any) -> None:
         """Delete; where an earlier try was not answered it may have been what deleted."""
         try:
-            self._send(Request("DELETE", path, safe=True))
+            self._send(Request("DELETE", path, query, safe=True))
         except Missing as gone:
             if not gone.uncertain:
                 raise

@@ -13,13 +13,17 @@ from typing import Self
 import httpx
 
 from finetune30.client.address import HERE, check_secret_may_go, server_url
+from finetune30.client.artifacts import Artifacts
 from finetune30.client.asking import refresher
 from finetune30.client.credentials import CredentialsFile, last_server
+from finetune30.client.datasets import Datasets
 from finetune30.client.experiments import Experiments
 from finetune30.client.logins import Logins
+from finetune30.client.models import Models
 from finetune30.client.people import Operations, People
 from finetune30.client.session import InMemory, Keep, Login, Session
 from finetune30.client.tasks import Tasks
+from finetune30.client.webhooks import Webhooks
 from finetune30.client.wire import Wire
 from finetune30.errors import LoginNeeded, UsageError
 from finetune30.settings import get_settings
@@ -29,7 +33,7 @@ FORWARDED_FOR = "X-Forwarded-For"
 TRUSTED_KEY = "X-Trusted-Key"
 
 
-class Client(Tasks, Experiments, People, Operations, Logins):
+class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, People, Operations, Logins):
     """One user at one server. Threads may share it; close it, or use it in a ``with`` block.
 
     Args:

@@ -30,7 +30,7 @@ def messages(pieces: Iterable[bytes], last_id: str = "") -> Iterator[Message | N
 
     Raises: ValueError for one that is longer than any of ours.
     """
-    kind, data = "", list[str]()
+    kind, data, size = "", list[str](), 0
     for line in _lines(pieces):
         if line is None:
             yield None
@@ -41,12 +41,13 @@ def messages(pieces: Iterable[bytes], last_id: str = "") -> Iterator[Message | N
             case "" if not line:
                 if data:
                     yield Message(kind or "message", "\n".join(data), last_id)
-                kind, data = "", []
+                kind, data, size = "", [], 0
             case "event":
                 kind = value
             case "data":
                 data.append(value)
-                if sum(map(len, data)) > LONGEST:
+                size += len(value) + 1
+                if size > LONGEST:
                     raise ValueError("an event that is too long")
             case "id" if "\0" not in value:
                 last_id = value
