@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from finetune30.client import refusals
 
@@ -135,7 +135,7 @@ class Task(Shape):
     progress: Progress | None = None
     error: Failure | None = None
     accuracy: float | None = None
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -148,9 +148,9 @@ class WholeTask(Task):
 
     queue_position: int | None = None
     result: dict[str, Any] | None = None
-    attempts: list[dict[str, Any]] = []
-    events: list[Event] = []
-    config: dict[str, Any] = {}
+    attempts: tuple[dict[str, Any], ...] = ()
+    events: tuple[Event, ...] = ()
+    config: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] | None = None
 
 
@@ -178,7 +178,7 @@ class WholeExperiment(Experiment):
     attempt: int = 0
     paused: bool = False
     fingerprint: str = ""
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] | None = None
     error: Failure | None = None
 
@@ -208,7 +208,7 @@ class Statistics(Shape):
     by_status: dict[str, int]
     eval_accuracy: Span
     train_runtime: Span
-    by_base_model: list[OfModel] = []
+    by_base_model: tuple[OfModel, ...] = ()
 
 
 class AuditEntry(Shape):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from finetune30.client.answers import Failure, Shape
 
 
@@ -22,19 +24,19 @@ class Artifact(StoredFile):
     """A file of a run that can be fetched."""
 
     media_type: str = ""
-    files: list[StoredFile] = []
+    files: tuple[StoredFile, ...] = ()
 
 
 class Checkpoint(Shape):
     """A checkpoint that is kept; ``archive`` is the name it is fetched by."""
 
     step: int
-    roles: list[str] = []
+    roles: tuple[str, ...] = ()
     accuracy: float | None = None
     train_seconds: float | None = None
     bytes: int = 0
     archive: str = ""
-    files: list[StoredFile] = []
+    files: tuple[StoredFile, ...] = ()
 
 
 class Prediction(Shape):
@@ -48,7 +50,7 @@ class Prediction(Shape):
     predicted: str | list[str]
     right: bool
     certainty: float | None = None
-    probabilities: dict[str, float | None] = {}
+    probabilities: dict[str, float | None] = Field(default_factory=dict)
 
 
 class Dataset(Shape):
@@ -64,7 +66,7 @@ class Dataset(Shape):
     created_at: float
     purpose: str = "dataset"
     state: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     version: str | None = None
     error: Failure | None = None
     report: dict[str, Any] | None = None
@@ -83,10 +85,10 @@ class DataVersion(Shape):
     created_at: float
     source: str = ""
     rows: int
-    splits: dict[str, int] = {}
-    label_names: list[str] = []
+    splits: dict[str, int] = Field(default_factory=dict)
+    label_names: tuple[str, ...] = ()
     bytes: int = 0
-    tags: list[str] = []
+    tags: tuple[str, ...] = ()
 
 
 class Model(Shape):
@@ -99,7 +101,7 @@ class Model(Shape):
     created_at: float
     versions: int = 0
     latest: int | None = None
-    aliases: dict[str, int] = {}
+    aliases: dict[str, int] = Field(default_factory=dict)
 
 
 class ModelVersion(Shape):
@@ -113,7 +115,7 @@ class ModelVersion(Shape):
     registered_at: float
     registered_by: str = ""
     note: str = ""
-    aliases: list[str] = []
+    aliases: tuple[str, ...] = ()
     base_model: str = ""
     base_revision: str | None = None
     dataset: str = ""
@@ -125,7 +127,7 @@ class WholeModelVersion(Shape):
     """A version and the files it consists of."""
 
     version: ModelVersion
-    files: list[StoredFile] = []
+    files: tuple[StoredFile, ...] = ()
 
 
 class Alias(Shape):
@@ -165,7 +167,7 @@ class Resolved(Shape):
     visibility: str = ""
     base_model: str = ""
     base_revision: str | None = None
-    label_names: list[str] = []
+    label_names: tuple[str, ...] = ()
     dataset: str = ""
     dataset_hash: str | None = None
     eval_accuracy: float | None = None
@@ -177,7 +179,7 @@ class Webhook(Shape):
     webhook_id: str
     owner: str
     url: str
-    kinds: list[str] = []
+    kinds: tuple[str, ...] = ()
     created_at: float
     disabled_at: float | None = None
     disabled_why: str | None = None

@@ -31,12 +31,12 @@ class Transfers(Asking):
             raise UsageError("is there already", where=str(target), hint="choose another name, or overwrite=True")
         staging = target.with_name(f".staging-{secrets.token_hex(8)}")
         try:
-            with self._stream(Request("GET", path, headers={"Accept": accept}, safe=True)) as answer:
-                with staging.open("xb") as file:
-                    for piece in answer.iter_bytes(PIECE):
-                        file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
+            asked = Request("GET", path, headers={"Accept": accept}, safe=True)
+            with self._stream(asked) as answer, staging.open("xb") as file:
+                for piece in answer.iter_bytes(PIECE):
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
             staging.replace(target)
         except OSError as cause:
             raise UsageError(f"cannot be written: {cause.strerror}", where=str(target)) from cause
