@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from finetune30 import errors
-from tests.api.service import Person, Service
+from finetune30.client import Client
+from tests.api.service import PASSWORD, Person, Service, serving
 from tests.api.test_authorisation import every_route
 from tests.cli_cases import GOOD, Cli, run_here, write_csv
+from tests.client.canned import Canned
 from tests.client.conftest import Connect
 
 ROUTES = {path for _, path in every_route()}
@@ -103,7 +105,7 @@ def test_submit_sends_a_file_of_this_machine_and_trains_on_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     cli: Cli = run_here(monkeypatch, capsys, tmp_path)
-    monkeypatch.setattr("sys.stdin", io.StringIO("four words in a row\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
     assert cli("login", service.url, "--username", ana.name, "--password-stdin").code == 0
     name = write_csv("reviews.csv", GOOD, ("words", "stars"))
     data = ["--set", f"data.dataset_name={name}", "--set", "data.text_column=words", "--set", "data.label_column=stars"]
@@ -156,9 +158,13 @@ def test_models_are_registered_promoted_and_rolled_back(service: Service, ana: P
 
 
 @_needs("/webhooks")
-def test_webhooks_are_made_tried_and_taken_away(service: Service, ana: Person, connect: Connect) -> None:
-    client = connect(ana)
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
+def test_webhooks_are_made_tried_and_taken_away(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, {"WEBHOOK_HOSTS": "127.0.0.1"}) as service,
+        socket.create_server(("127.0.0.1", 0)) as nobody,
+        Client(service.url) as client,
+    ):
+        client.login(service.person().name, PASSWORD)
         made = client.add_webhook(f"http://127.0.0.1:{nobody.getsockname()[1]}/hook", ["run.failed"])
         assert made.secret
         assert made.secret not in repr(made)
@@ -175,9 +181,6 @@ def test_webhooks_are_made_tried_and_taken_away(service: Service, ana: Person, c
 
 
 def test_a_download_that_breaks_leaves_nothing(service: Service, ana: Person, connect: Connect, tmp_path: Path) -> None:
-    from finetune30.client import Client
-    from tests.client.canned import Canned
-
     cut = b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 5000000\r\n\r\nPK"
     with Canned(cut) as server, Client(server.url, token="t") as client:
         with pytest.raises(errors.Unreachable):

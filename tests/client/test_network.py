@@ -249,8 +249,11 @@ def test_settings_say_where_servers_are(monkeypatch: pytest.MonkeyPatch) -> None
     with Client() as client:
         assert (client.api_url, client.serving_url) == ("https://api.example.org/base", "https://serving.example.org")
     monkeypatch.setenv("API_URL", "https://user:hunter2@api.example.org")
-    with pytest.raises(errors.SettingsError) as fault:
+    with pytest.raises(errors.UsageError, match="API_URL holds a name, a password") as fault:
         Client()
+    assert "hunter2" not in str(fault.value)
+    with pytest.raises(errors.SettingsError, match="API_PROXY is none") as fault:
+        Client("https://api.example.org", proxy="socks://user:hunter2@proxy")
     assert "hunter2" not in str(fault.value)
 
 

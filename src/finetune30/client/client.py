@@ -79,8 +79,8 @@ class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, People, 
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         settings = get_settings()
-        self.api_url = server_url(api_url or settings.api_url or HERE)
-        self.serving_url = server_url(serving_url or settings.serving_url)
+        self.api_url = server_url(api_url or settings.api_url or HERE, "api_url" if api_url else "API_URL")
+        self.serving_url = server_url(serving_url or settings.serving_url, "SERVING_URL")
         if sum(one is not None for one in (token, session, keep)) > 1:
             raise UsageError("expected one of token, session and keep")
         check_secret_may_go(self.api_url, plain_http=settings.plain_http if plain_http is None else plain_http)

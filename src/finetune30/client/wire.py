@@ -123,7 +123,7 @@ class Wire:
         self._owns = http is None
         self._http = http or httpx.Client(
             verify=_certificates(ca_file),
-            proxy=proxy,
+            proxy=_proxy(proxy),
             transport=transport,
             trust_env=False,
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=_IDLE_S),
@@ -263,6 +263,13 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _proxy(url: str | None) -> httpx.Proxy | None:
+    try:
+        return None if url is None else httpx.Proxy(url)
+    except (ValueError, httpx.InvalidURL):  # they repeat the address, which may hold a password
+        raise SettingsError("API_PROXY is none, expected such as http://proxy.example.org:3128") from None
 
 
 def _certificates(ca_file: Path | None) -> ssl.SSLContext | bool:
