@@ -271,8 +271,8 @@ def test_a_page_tells_for_whom_it_asks() -> None:
     options = {"forwarded_for": "203.0.113.9", "trusted_key": "the key of the page"}
     with Canned(answer(200, PERSON)) as server, Client(server.url, token="t", **options) as client:
         client.me()
-        assert "X-Forwarded-For: 203.0.113.9" in server.requests[0]
-        assert "the key of the page" in server.requests[0]
+        assert "X-Finetune30-Client: 203.0.113.9" in server.requests[0]
+        assert "X-Finetune30-Key: the key of the page" in server.requests[0]
     with pytest.raises(errors.UsageError, match="both"):
         Client(forwarded_for="203.0.113.9")
 

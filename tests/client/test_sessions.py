@@ -166,6 +166,24 @@ def test_links_and_devices_are_no_stored_logins(tmp_path: Path) -> None:
         Client.logged_in("https://api.example.org")
 
 
+def test_a_program_goes_on_as_who_it_was_and_leaves_the_login_of_another_alone(service: Service, ana: Person) -> None:
+    keep, bo = CredentialsFile(service.url), service.person()
+    with Client(service.url, keep=keep) as client:
+        client.login(ana.name, PASSWORD)
+        with Client(service.url, keep=CredentialsFile(service.url)) as other:
+            other.login(bo.name, PASSWORD)
+        stored = keep.path.read_text()
+        client._login._session = _expired(client.session)
+        assert client.me().name == ana.name
+        assert keep.path.read_text() == stored
+
+        with keep.locked():
+            keep.write(None)
+        client._login._session = _expired(client.session)
+        assert client.me().name == ana.name
+        assert not keep.path.exists()
+
+
 def test_two_processes_with_one_expired_login_refresh_it_once(service: Service, ana: Person) -> None:
     keep = CredentialsFile(service.url)
     with Client(service.url, keep=keep) as client:

@@ -56,6 +56,8 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
     verbs = ["train", "predict", "env", "bench training", "worker", "api", "up", "db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
+    verbs += ["login", "logout", "submit", "tasks", "watch", "cancel"]
+    verbs += [f"tasks {v}" for v in ("show", "logs", "pause", "resume", "retry")]
     verbs += [f"runs {v}" for v in ("list", "show", "logs", "cancel", "delete", "gc")]
     verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
     verbs += [f"audit {v}" for v in ("list", "verify", "export")]
@@ -121,7 +123,15 @@ def test_make_help_lists_every_target() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["finetune30.cli", "finetune30.config", "finetune30.experiments", "finetune30.jobs", "finetune30.access"]
+    "module",
+    [
+        "finetune30.cli",
+        "finetune30.config",
+        "finetune30.experiments",
+        "finetune30.jobs",
+        "finetune30.access",
+        "finetune30.client",
+    ],
 )
 def test_the_command_line_loads_no_torch_before_it_trains(module: str) -> None:
     heavy = "('torch', 'transformers', 'peft', 'datasets')"

@@ -29,8 +29,8 @@ from finetune30.errors import LoginNeeded, UsageError
 from finetune30.settings import get_settings
 
 # The address of the client behind a page, believed of who knows the key.
-FORWARDED_FOR = "X-Forwarded-For"
-TRUSTED_KEY = "X-Trusted-Key"
+FORWARDED_FOR = "X-Finetune30-Client"
+TRUSTED_KEY = "X-Finetune30-Key"
 
 
 class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, People, Operations, Logins):

@@ -131,23 +131,27 @@ class Login:
             if self._session is not None and self._session.token != stale:
                 return self._session.token  # another thread was faster
             with self._keep.locked():
-                kept = self._keep.read()
-                if kept is not None and kept.token != stale and not kept.is_stale:
+                kept, mine = self._keep.read(), self._session
+                # Who logged in as somebody else, or out, meanwhile did not mean this program: it goes on as who it
+                # was, and what is stored stays.
+                is_mine = kept is not None and mine is not None and kept.user_id == mine.user_id
+                if is_mine and kept is not None and kept.token != stale and not kept.is_stale:
                     self._session = kept  # another process was faster
                     return kept.token
-                return self._next(kept or self._session)
+                return self._next(kept if is_mine else mine, store=is_mine)
 
-    def _next(self, session: Session | None) -> str:
+    def _next(self, session: Session | None, *, store: bool) -> str:
         if session is None or session.refresh_token is None:
             raise _ended()
         try:
-            found = self._refresh(session.refresh_token)
+            found: Session | None = self._refresh(session.refresh_token)
         except LoginNeeded as cause:
-            self._session = None
-            self._keep.write(None)
-            raise _ended() from cause
+            found, refusal = None, cause
         self._session = found
-        self._keep.write(found)
+        if store:
+            self._keep.write(found)
+        if found is None:
+            raise _ended() from refusal
         return found.token
 
 
