@@ -192,9 +192,22 @@ def test_two_processes_with_one_expired_login_refresh_it_once(service: Service, 
     assert session is not None
     with keep.locked():
         keep.write(replace(session, expires_at=1.0))
-    code = "from finetune30.client import Client\nwith Client.logged_in() as client: print(client.me().name)"
+    code = "from finetune30.client import Client\nwith Client.logged_in() as client:\n"
+    code += "    print('ready', flush=True); input(); print(client.me().name)"
     env = {**os.environ, "API_URL": service.url}
-    asked = [subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) for _ in "abcd"]
+    asked = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in "abcd"
+    ]
+    for one in asked:  # each has read the expired one before any asks
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in asked:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
 
     assert {one.communicate(timeout=60)[0].strip() for one in asked} == {ana.name}
     assert _refreshes(service, ana) == 1

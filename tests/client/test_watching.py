@@ -117,7 +117,6 @@ def test_where_streams_do_not_come_through_the_list_is_asked(tmp_path: Path) -> 
             numbers = [one.event.number for one in found if one.event]
             assert numbers == [event.number for event in client.events(task_id)]
             assert (found[-1].kind, found[-1].status) == ("end", "REVOKED")
-        service.services.ending.set()
 
 
 def test_an_expired_token_does_not_end_the_watching(service: Service, ana: Person, connect: Connect) -> None:
