@@ -170,6 +170,7 @@ class Settings(BaseSettings):
         tls_certfile: Certificate (chain) in PEM; with it the API speaks HTTPS.
         tls_keyfile: Its private key.
         plain_http: Production may speak plain HTTP on an address others reach: a proxy before it speaks HTTPS.
+            The client may send tokens over plain HTTP to another machine.
         metrics_token: Bearer token with which a monitor reads ``/metrics``; without one only admins do.
         reads_per_minute: GET requests of a user, and of an address; 0 for any number.
         writes_per_minute: Other requests of a user, and of an address; 0 for any number.
@@ -182,6 +183,11 @@ class Settings(BaseSettings):
         upload_max_mb: MiB of one file that is sent; 0 for any number.
         uploads_mb_per_user: MiB of all files one user keeps; 0 for any number.
         uploads_per_user: Files one user keeps; 0 for any number.
+        api_url: The API that ``finetune30.client`` and the verbs for a server ask (``client.address`` checks it);
+            None: the one logged in to last, else the one on this machine.
+        serving_url: The service that predicts, for the client.
+        api_ca_file: Certificates in PEM that the client trusts instead of the usual ones.
+        api_proxy: Proxy the client goes through; those of ``HTTPS_PROXY`` are not used. May hold a password.
     """
 
     model_config = SettingsConfigDict(
@@ -244,6 +250,10 @@ class Settings(BaseSettings):
     upload_max_mb: int = Field(default=2048, ge=0, le=1 << 20)
     uploads_mb_per_user: int = Field(default=10_240, ge=0, le=1 << 30)
     uploads_per_user: int = Field(default=100, ge=0, le=100_000)
+    api_url: str | None = None
+    serving_url: str = "http://127.0.0.1:8002"
+    api_ca_file: Annotated[Path, AfterValidator(_folder)] | None = None
+    api_proxy: str | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -1,6 +1,7 @@
 """The command line: verbs for people and scripts.
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl+C (143 by SIGTERM). An
+Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a server could not be reached or not do it,
+130 stopped by Ctrl+C (143 by SIGTERM). An
 error is one clear message on standard error, never a traceback; with ``--json`` the last line
 of standard output is an object with the key ``error``. ``--help`` loads nothing heavier than
 typer. Neighbours: ``ending`` tells errors, ``pipeline`` does the work, ``experiments`` keeps it.
@@ -27,6 +28,8 @@ from finetune30.cli import (
     models,
     predict,
     runs,
+    server,
+    tasks,
     train,
     up,
     users,
@@ -49,6 +52,12 @@ app.command("worker")(worker.worker)
 app.command("api")(api.api)
 app.command("up")(up.up)
 app.command("env")(env.env)
+app.command("login")(server.login)
+app.command("logout")(server.logout)
+app.command("submit")(server.submit)
+app.command("watch")(server.watch)
+app.command("cancel")(server.cancel)
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(jobs.app, name="jobs")
