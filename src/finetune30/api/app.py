@@ -102,6 +102,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer_errors(app: FastAPI) -> None:
     for kind in (Problem, Finetune30Error, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
+    # Without it the framework would answer in its own words, as plain text. It raises the fault again: the gate logs it.
+    app.add_exception_handler(Exception, _answer_fault)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -114,6 +116,10 @@ async def _answer(request: Request, error: Exception) -> Response:
         # What was refused stays refused; that it could not be noted is said here.
         _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})
     return problem.response(request.state.request_id)
+
+
+async def _answer_fault(request: Request, error: Exception) -> Response:
+    return problems.of_fault(error).response(request.state.request_id)
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:

@@ -94,12 +94,12 @@ class Gate:
             except Problem as problem:
                 if not status:
                     await problem.response(request_id)(scope, receive, answer)
-        except (ClientDisconnect, asyncio.CancelledError, OSError):
+        except (ClientDisconnect, asyncio.CancelledError):
             raise
-        except Exception:  # noqa: BLE001 - the last resort
+        except Exception as fault:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
-                await problems.unexpected().response(request_id)(scope, receive, answer)
+                await problems.of_fault(fault).response(request_id)(scope, receive, answer)
         finally:
             took_s = time.monotonic() - began
             self._note(scope["method"], getattr(scope.get("route"), "path", None), status, took_s)

@@ -7,6 +7,7 @@ Neighbours: ``limits`` sends those that arise before the routes, ``handlers`` ti
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,13 @@ def too_many(retry_after_s: float, detail: str = "too many requests") -> Problem
     """Come back later."""
     seconds = max(1, min(900, int(retry_after_s) + 1))
     return Problem(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)})
+
+
+def of_fault(fault: Exception) -> Problem:
+    """The problem of what no room of ours words; a disk that is full is no fault of the program."""
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return of_error(errors.DiskFull(""))
+    return unexpected()
 
 
 def unexpected() -> Problem:

@@ -7,6 +7,7 @@ Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,18 @@ from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
 
 _LONGEST_NAME = 300
+_IN_PATHS = (
+    ("model", "revision"),
+    ("data", "revision"),
+    ("data", "dataset_config"),
+    ("data", "train_split"),
+    ("data", "validation_split"),
+    ("data", "test_split"),
+)
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,4}")
+_A_REVISION = "expected a branch, tag or commit, such as main or v1.0"
+_NAME = re.compile(r"[\w][\w .,+()\[\]:%-]{0,199}")
+_A_NAME = "expected letters, digits and . _ + - , a letter or digit first"
 
 
 def wanted(values: Mapping[str, Any], user: User, services: Services) -> ExperimentConfig:
@@ -34,7 +47,7 @@ def wanted(values: Mapping[str, Any], user: User, services: Services) -> Experim
     if config is None:
         raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
     faults = [*_model(config, default, services.settings), *_data(config, default, user, services)]
-    faults += _machines(config)
+    faults += [*_names(config, default), *_machines(config)]
     if faults:
         raise _refused(faults)
     return config
@@ -85,6 +98,19 @@ def _may_use(version: str, user: User, services: Services) -> bool:
     except Finetune30Error:
         return False
     return user.is_admin or bool(services.jobs.store.find(dataset_hash=found, owner=user.name, limit=1))
+
+
+def _names(config: ExperimentConfig, default: ExperimentConfig) -> list[Fault]:
+    """What libraries put into paths of their caches, and into addresses."""
+    found = []
+    for section, key in _IN_PATHS:
+        value = getattr(getattr(config, section), key)
+        if value in (None, getattr(getattr(default, section), key)):
+            continue
+        shape, told = (_REVISION, _A_REVISION) if key == "revision" else (_NAME, _A_NAME)
+        if not shape.fullmatch(value) or ".." in value:
+            found.append(Fault(f"body.{section}.{key}", told))
+    return found
 
 
 def _machines(config: ExperimentConfig) -> list[Fault]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from finetune30.access import User
 from finetune30.api import deeds, reading, services
 from finetune30.api.answers import Submitted, Task, Tasks, WholeTask, task_of
-from finetune30.api.bodies import described, json_object
+from finetune30.api.bodies import config_object, described
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.problems import Problem
@@ -63,7 +63,7 @@ def train(
     request: Request,
     response: Response,
     user: CurrentUser,
-    values: Annotated[dict[str, Any], Depends(json_object)],
+    values: Annotated[dict[str, Any], Depends(config_object)],
     queue: Search | None = None,
     priority: Priority = 0,
     max_runtime_s: Longest | None = None,
