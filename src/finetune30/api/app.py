@@ -102,7 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer_errors(app: FastAPI) -> None:
     for kind in (Problem, Finetune30Error, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
-    # Without it the framework would answer in its own words, as plain text. It raises the fault again: the gate logs it.
+    # Without it the framework would answer in its own words, as plain text. It raises again: the gate logs the fault.
     app.add_exception_handler(Exception, _answer_fault)
 
 
