@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
@@ -576,6 +578,38 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(store: ExperimentSto
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, database.metadata) == []
         assert database.revision(connection) == database.newest_revision()
+
+
+def test_the_migrations_make_exactly_the_indexes_of_the_code(store: ExperimentStore) -> None:
+    """Order of columns and conditions, too, which Alembic's comparison passes over."""
+    ours = store._engine
+    wanted = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    if ours.dialect.name == "sqlite":
+        wanted = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+
+    def indexes() -> set[str]:
+        with database.read(ours) as connection:
+            found = connection.scalars(text(wanted)).all()
+        return {" ".join(one.split()) for one in found if "alembic" not in one}
+
+    migrated = indexes()
+    with database.write(ours) as connection:
+        database.metadata.drop_all(connection)
+        database.metadata.create_all(connection)
+
+    assert indexes() == migrated
+
+
+def test_the_newest_migration_can_be_taken_back(store: ExperimentStore) -> None:
+    with database.write(store._engine) as connection:
+        config = Config()
+        config.set_main_option("script_location", str(database.MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        assert database.revision(connection) == "0003"
+    database.upgrade(store._engine)
+
+    assert create(store) == store.find()[0].id
 
 
 def test_upgrading_twice_changes_nothing(store: ExperimentStore) -> None:

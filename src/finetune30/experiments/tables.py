@@ -26,6 +26,7 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    literal_column,
     select,
 )
 
@@ -43,7 +44,7 @@ experiments = Table(
     Column("name", Text, nullable=False),
     Column("name_key", _KEY, nullable=False),  # for search and sorting, see record.search_key
     Column("owner", Text, nullable=False),
-    Column("status", String(16), nullable=False, index=True),
+    Column("status", String(16), nullable=False),
     Column("paused", Boolean, nullable=False, default=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("config", _JSON, nullable=False),
@@ -82,6 +83,30 @@ row = experiments.c
 
 Index("ix_experiments_owner", row.owner, row.status, row.started_at)
 Index("uq_experiments_owner_idempotency_key", row.owner, row.idempotency_key, unique=True)
+Index("ix_experiments_status", row.status, row.created_at, row.id)
+Index("ix_experiments_owner_created_at", row.owner, row.created_at, row.id)
+Index("ix_experiments_name_key", row.name_key, row.created_at, row.id)
+Index("ix_experiments_figures", row.owner, row.base_model, row.eval_accuracy, row.train_runtime)
+
+
+def _there(column: Column[Any]) -> dict[str, Any]:
+    """An index over those that have it: a row that waits or runs costs nothing there."""
+    there = column.is_not(None)
+    return {"sqlite_where": there, "postgresql_where": there}
+
+
+for _column in (row.finished_at, row.train_runtime, row.eval_accuracy):
+    Index(f"ix_experiments_{_column.name}", _column, row.created_at, row.id, **_there(_column))
+Index("ix_experiments_resumed_from", row.resumed_from, **_there(row.resumed_from))
+
+# Said with a literal: no database looks into an index over a part of the rows for a value it learns later.
+waiting: ColumnElement[bool] = and_(row.status == literal_column("'PENDING'"), ~row.paused, ~row.cancel_requested)
+Index(
+    "ix_experiments_waiting",
+    *(row.queue, row.owner, row.priority.desc(), row.created_at, row.id, row.devices, row.not_before),
+    sqlite_where=waiting,
+    postgresql_where=waiting,
+)
 
 attempts = Table(
     "attempts",
