@@ -150,3 +150,10 @@ def test_s17_who_is_disabled_or_gone_is_401_at_the_next_request(service: Service
     refused(ana.get("/me"), 401, "token_refused")
     refused(ana.post("/train", {}), 401, "token_refused")
     refused(service.client.post("/login", json={"username": ana.name, "password": PASSWORD}), 401)
+
+
+@pytest.mark.parametrize("body", [{"training": None}, {"model": None}, {"data": {"validation_rules": None}}])
+def test_s54_a_section_that_is_null_is_422(ana: Person, body: dict[str, Any]) -> None:
+    problem = refused(ana.post("/train", body), 422, "config_invalid")
+
+    assert problem["errors"][0]["detail"] == "expected keys below it"

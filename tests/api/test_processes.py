@@ -181,7 +181,7 @@ def traced(pid: int) -> None:
     """Wait until somebody traces all threads of a process."""
     until = time.monotonic() + 30
     while True:
-        states = [Path(f"/proc/{pid}/task/{one}/status").read_text() for one in os.listdir(f"/proc/{pid}/task")]
+        states = [(one / "status").read_text() for one in Path(f"/proc/{pid}/task").iterdir()]
         if not any("TracerPid:\t0\n" in state for state in states):
             return
         assert time.monotonic() < until

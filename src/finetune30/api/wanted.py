@@ -14,24 +14,40 @@ from typing import Any
 from finetune30.access import User
 from finetune30.api.problems import Fault, Problem
 from finetune30.api.services import Services
-from finetune30.config import ExperimentConfig, asked, defaults
+from finetune30.config import ExperimentConfig, asked, defaults, json_schema
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
 
 _LONGEST_NAME = 300
-_IN_PATHS = (
-    ("model", "revision"),
-    ("data", "revision"),
-    ("data", "dataset_config"),
-    ("data", "train_split"),
-    ("data", "validation_split"),
-    ("data", "test_split"),
-)
-_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,4}")
-_A_REVISION = "expected a branch, tag or commit, such as main or v1.0"
-_NAME = re.compile(r"[\w][\w .,+()\[\]:%-]{0,199}")
-_A_NAME = "expected letters, digits and . _ + - , a letter or digit first"
+# What libraries put into paths of their caches, and into addresses.
+_REVISION = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,4}$"
+_NAME = r"^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_ .,+()\[\]:%-]{0,199}$"
+_EXPECTED = {
+    _REVISION: "expected a branch, tag or commit, such as main or v1.0",
+    _NAME: "expected letters, digits and . _ + -, a letter or digit first",
+}
+_PATTERNS = {
+    ("model", "revision"): _REVISION,
+    ("data", "revision"): _REVISION,
+    ("data", "dataset_config"): _NAME,
+    ("data", "train_split"): _NAME,
+    ("data", "validation_split"): _NAME,
+    ("data", "test_split"): _NAME,
+}
+_SECTIONS = (("model",), ("lora",), ("data",), ("training",), ("data", "validation_rules"))
+
+
+def schema() -> dict[str, Any]:
+    """What a body may be, as JSON schema: that of a configuration file, as far as a client may say it."""
+    found = {**json_schema(), "additionalProperties": False}
+    found.pop("$schema", None)
+    found["properties"] = {name: part for name, part in found["properties"].items() if name != "extends"}
+    for (section, key), pattern in _PATTERNS.items():
+        for one in found["$defs"][section.capitalize()]["properties"][key]["anyOf"]:
+            if one["type"] == "string":
+                one["pattern"] = pattern
+    return found
 
 
 def wanted(values: Mapping[str, Any], user: User, services: Services) -> ExperimentConfig:
@@ -46,7 +62,7 @@ def wanted(values: Mapping[str, Any], user: User, services: Services) -> Experim
         raise Problem(503, "settings_invalid", "config/default.yaml of the server is not valid") from None
     if config is None:
         raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
-    faults = [*_model(config, default, services.settings), *_data(config, default, user, services)]
+    faults = [*_nothings(values), *_model(config, default, services.settings), *_data(config, default, user, services)]
     faults += [*_names(config, default), *_machines(config)]
     if faults:
         raise _refused(faults)
@@ -101,15 +117,24 @@ def _may_use(version: str, user: User, services: Services) -> bool:
 
 
 def _names(config: ExperimentConfig, default: ExperimentConfig) -> list[Fault]:
-    """What libraries put into paths of their caches, and into addresses."""
     found = []
-    for section, key in _IN_PATHS:
+    for (section, key), pattern in _PATTERNS.items():
         value = getattr(getattr(config, section), key)
-        if value in (None, getattr(getattr(default, section), key)):
-            continue
-        shape, told = (_REVISION, _A_REVISION) if key == "revision" else (_NAME, _A_NAME)
-        if not shape.fullmatch(value) or ".." in value:
-            found.append(Fault(f"body.{section}.{key}", told))
+        usual = getattr(getattr(default, section), key)
+        if value not in (None, usual) and not re.fullmatch(pattern, value):
+            found.append(Fault(f"body.{section}.{key}", _EXPECTED[pattern]))
+    return found
+
+
+def _nothings(values: Mapping[str, Any]) -> list[Fault]:
+    """A file may leave a section empty, which is null there; who writes JSON means something else by it."""
+    found = []
+    for path in _SECTIONS:
+        inner: Any = values
+        for name in path[:-1]:
+            inner = inner.get(name) or {}
+        if isinstance(inner, Mapping) and path[-1] in inner and inner[path[-1]] is None:
+            found.append(Fault(f"body.{'.'.join(path)}", "expected keys below it"))
     return found
 
 

@@ -17,8 +17,7 @@ from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, Limit, Search, digits, figures
-from finetune30.api.wanted import wanted
-from finetune30.config import json_schema
+from finetune30.api.wanted import schema, wanted
 from finetune30.errors import StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
 from finetune30.jobs.telling import everything
@@ -39,16 +38,13 @@ def router() -> APIRouter:
     """``/train``, ``/tasks`` and ``/task/{task_id}``."""
     found = APIRouter(tags=["tasks"])
     add = found.add_api_route
-    schema = {**json_schema(), "additionalProperties": False}
-    schema.pop("$schema", None)
-    schema["properties"] = {name: part for name, part in schema["properties"].items() if name != "extends"}
     add(
         "/train",
         train,
         methods=["POST"],
         name="task.submit",
         status_code=202,
-        openapi_extra=described(schema, _EXAMPLE),
+        openapi_extra=described(schema(), _EXAMPLE),
     )
     add("/tasks", tasks, methods=["GET"], name="task.list")
     add("/task/{task_id}", task, methods=["GET"], name="task.show")
