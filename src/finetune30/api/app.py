@@ -79,6 +79,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         origins=settings.cors_origins,
         rates=found.rates,
         note=app.state.figures.note,
+        page_key=settings.page_key,
         secure=settings.tls_certfile is not None or settings.environment == "production",
     )
 
