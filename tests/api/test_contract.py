@@ -54,6 +54,21 @@ def test_openapi_has_an_example_for_each_endpoint(service: Service) -> None:
     assert without == []
 
 
+def test_the_examples_of_answers_are_what_their_schemas_say(service: Service) -> None:
+    import jsonschema
+
+    document = service.client.get("/openapi.json").json()
+    looked = 0
+    for label, one in operations(service):
+        for status, answer in one["responses"].items():
+            for media in answer.get("content", {}).values():
+                if status.startswith("2") and "example" in media:
+                    schema = {**media.get("schema", {}), "components": document["components"]}
+                    jsonschema.validate(media["example"], schema)
+                    looked += 1
+            assert looked, label
+
+
 def test_openapi_describes_every_endpoint(service: Service) -> None:
     for label, one in operations(service):
         assert one["summary"], label

@@ -24,7 +24,7 @@ from finetune30.experiments import LEGAL_MOVES, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
 from tests.api.service import PASSWORD, Person, Service, refused, serving
-from tests.api.test_authorisation import every_route
+from tests.api.test_authorisation import every_route, path_of
 from tests.servers import RedisServer
 
 QUEUE = "finetune30:train"
@@ -406,7 +406,7 @@ def test_g30_every_answer_is_one_that_openapi_names(service: Service, ana: Perso
 
     for method, template in every_route():
         responses = paths[template][method.lower()]["responses"]
-        path = template.replace("{task_id}", "none_20260101_000000").replace("{user_id}", "u_0123456789abcdef")
+        path = path_of(template)
         for person in (None, ana, admin):
             if template == "/logout" and person:
                 continue

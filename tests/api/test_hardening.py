@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from finetune30.api.problems import Problem
 from finetune30.api.rates import Rates
 from finetune30.settings import Settings
 from tests.api.service import PASSWORD, Person, Service, refused, serving
+from tests.api.test_authorisation import every_route, path_of
 
 FAULTS = {
     "/me": RuntimeError("canary-4711 in /var/secret"),
@@ -157,3 +159,36 @@ def test_s54_a_section_that_is_null_is_422(ana: Person, body: dict[str, Any]) ->
     problem = refused(ana.post("/train", body), 422, "config_invalid")
 
     assert problem["errors"][0]["detail"] == "expected keys below it"
+
+
+def reads() -> list[str]:
+    """Every path that is read, those of routes to come as well."""
+    return sorted({template for method, template in every_route() if method == "GET"})
+
+
+def test_s66_ten_thousand_ranges_are_one_answer_or_none(ana: Person, admin: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    many = "bytes=" + ",".join(f"{n}-{n}" for n in range(10_000))
+    for template in reads():
+        path = path_of(template.replace("{task_id}", task))
+        for ranges in (many[:60_000], "bytes=0-0,1-1", "bytes=-1", "bytes=9-0", "x" * 1000):
+            status = admin.get(path, headers={"Range": ranges}).status_code
+            assert status in (200, 206, 404, 409, 416, 422), (path, status)
+
+
+# Encoded: a client takes ".." out of a path by itself (S23 sends it raw).
+HOSTILE = ["..%2f..%2fetc%2fpasswd", "%2e%2e%2fx", "%2fetc%2fpasswd", "a%23b", "a%3Fb", "%2e%2e/x", "a%5Cb", "%00"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_s65_a_name_within_a_task_leads_nowhere_else(ana: Person, name: str) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    for template in reads():
+        if "{task_id}" not in template:
+            continue
+        path = re.sub(r"\{[^}]*\}", name, template.replace("{task_id}", task))
+        tried = [path if path != f"{template.replace('{task_id}', task)}" else f"{path}/{name}", f"/task/{name}"]
+        for one in tried:
+            answer = ana.get(one)
+            assert answer.status_code in (404, 422, 403), (one, answer.status_code)
+            assert "root:" not in answer.text

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, bodies, deeds, problems, rules
+from finetune30.api import answers, bodies, deeds, examples, problems, rules
 from finetune30.api.figures import Figures
 from finetune30.api.limits import Gate
 from finetune30.api.problems import Problem
@@ -173,6 +173,7 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
                     one["schema"] = {"type": "string", "enum": list(queues)}
         for unused in ("HTTPValidationError", "ValidationError"):
             parts.pop(unused, None)
+        examples.put_into(schema)
         app.openapi_schema = schema
         return schema
 
