@@ -25,11 +25,12 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token", "webhook_key"}
+_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token", "webhook_key", "page_key"}
 # As a Host header names them, without port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _SHORTEST_TOKEN = 16
+_SHORTEST_KEY = 32
 
 
 def _folder(path: Path) -> Path:
@@ -134,6 +135,12 @@ def _token(text: str) -> str:
     return text
 
 
+def _key(text: str) -> str:
+    if len(_token(text)) < _SHORTEST_KEY:
+        raise ValueError(f"expected {_SHORTEST_KEY} or more letters and digits")
+    return text
+
+
 class Settings(BaseSettings):
     """The operator's choices, checked.
 
@@ -172,6 +179,10 @@ class Settings(BaseSettings):
         plain_http: Production may speak plain HTTP on an address others reach: a proxy before it speaks HTTPS.
             The client may send tokens over plain HTTP to another machine.
         metrics_token: Bearer token with which a monitor reads ``/metrics``; without one only admins do.
+        page_key: Who sends it in X-Finetune30-Key, as the web page does, may name its client's address in
+            X-Finetune30-Client; 32 random characters or more. None: nobody is believed.
+        api_replicas: Processes of the API that serve at once; more than one want PostgreSQL in production.
+        debug: Refused in production.
         reads_per_minute: GET requests of a user, and of an address; 0 for any number.
         writes_per_minute: Other requests of a user, and of an address; 0 for any number.
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
@@ -229,6 +240,9 @@ class Settings(BaseSettings):
     tls_keyfile: Annotated[Path, AfterValidator(_folder)] | None = None
     plain_http: bool = False
     metrics_token: Annotated[str, AfterValidator(_token)] | None = Field(default=None, repr=False)
+    page_key: Annotated[str, AfterValidator(_key)] | None = Field(default=None, repr=False)
+    api_replicas: int = Field(default=1, ge=1, le=10_000)
+    debug: bool = False
     reads_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     writes_per_minute: int = Field(default=60, ge=0, le=1_000_000)
     login_failures: int = Field(default=10, ge=1, le=1000)

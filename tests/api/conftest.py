@@ -11,6 +11,7 @@ import pytest
 from finetune30.access import Role
 from tests.api.openai_client import Client, Clients
 from tests.api.service import Person, Service, serving
+from tests.jobs.conftest import make_plant as make_plant  # the same plants, with processes of the API beside them
 from tests.servers import PostgresServer
 
 DATABASES = ("sqlite", "postgresql")

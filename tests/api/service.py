@@ -22,7 +22,7 @@ import uvicorn
 from finetune30.access import Role, User
 from finetune30.api.app import create_app
 from finetune30.api.limits import Gate
-from finetune30.api.serve import listen
+from finetune30.api.serve import config_of, listen
 from finetune30.api.services import Services, open_services
 from finetune30.experiments import Status
 from finetune30.settings import Settings
@@ -85,9 +85,7 @@ class Service:
         served = change(app, self.services) if change else app
         self.listener = listen("127.0.0.1", 0)
         self.port = int(self.listener.getsockname()[1])
-        quiet = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": False}
-        config = uvicorn.Config(served, http="h11", **quiet)
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(config_of(served, self.settings))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self.listener]}, daemon=True)
         self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE_S, trust_env=False)
 

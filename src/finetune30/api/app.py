@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, bodies, deeds, problems, rules
+from finetune30.api import answers, bodies, deeds, examples, problems, rules
 from finetune30.api.figures import Figures
 from finetune30.api.fine_tuning.answers import OpenAIError
 from finetune30.api.limits import Gate
@@ -85,6 +85,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         origins=settings.cors_origins,
         rates=found.rates,
         note=app.state.figures.note,
+        page_key=settings.page_key,
         secure=settings.tls_certfile is not None or settings.environment == "production",
     )
 
@@ -112,6 +113,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer_errors(app: FastAPI) -> None:
     for kind in (Problem, Finetune30Error, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
+    # Without it the framework would answer in its own words, as plain text. It raises again: the gate logs the fault.
+    app.add_exception_handler(Exception, _answer_fault)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -124,6 +127,10 @@ async def _answer(request: Request, error: Exception) -> Response:
         # What was refused stays refused; that it could not be noted is said here.
         _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})
     return problem.response(request.state.request_id, request.url.path)
+
+
+async def _answer_fault(request: Request, error: Exception) -> Response:
+    return problems.of_fault(error).response(request.state.request_id)
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:
@@ -176,6 +183,7 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
                     one["schema"] = {"type": "string", "enum": list(queues)}
         for unused in ("HTTPValidationError", "ValidationError"):
             parts.pop(unused, None)
+        examples.put_into(schema)
         app.openapi_schema = schema
         return schema
 

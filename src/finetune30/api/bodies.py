@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from finetune30.api.problems import Fault, Problem, of_status
 
+MOST_OF_A_CONFIG = 256 * 1024
 _DEEPEST = 32
 _MOST_FAULTS = 30
 _LARGEST = 2**63
@@ -45,6 +46,16 @@ async def json_object(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem(422, "body_invalid", "the body is no JSON object", where="body")
     return found
+
+
+async def config_object(request: Request) -> dict[str, Any]:
+    """``json_object`` of a configuration, which nobody writes by the hundred kilobyte.
+
+    Raises: Problem 413, and those of ``json_object``.
+    """
+    if len(await request.body()) > MOST_OF_A_CONFIG:
+        raise of_status(413)
+    return await json_object(request)
 
 
 def body_of(model: type[M], *, optional: bool = False) -> Callable[[Request], Coroutine[Any, Any, M]]:

@@ -9,11 +9,14 @@ Neighbours: ``rates`` counts, ``problems`` words the refusals, ``journal`` keeps
 from __future__ import annotations
 
 import asyncio
+import hmac
+import ipaddress
 import logging
 import re
 import secrets
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -34,6 +37,7 @@ _ALWAYS = frozenset({"/health", "/ready"})
 STREAMS = frozenset({("POST", "/datasets"), ("POST", "/v1/files")})
 _LOG = logging.getLogger("finetune30.api")
 _DOCS = frozenset({"/docs"})
+PAGE_CLIENT, PAGE_KEY = "x-finetune30-client", "x-finetune30-key"
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY = (
     "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: "
@@ -49,6 +53,7 @@ class Gate:
         hosts: Names this service answers to, in lower case.
         origins: Pages elsewhere that browsers may call from.
         note: Told method, route, status and seconds of each request.
+        page_key: Who knows it may name the address of its client.
         secure: Answers say that HTTPS is to be kept to.
     """
 
@@ -60,6 +65,7 @@ class Gate:
         origins: Collection[str],
         rates: Rates,
         note: Callable[[str, str | None, int, float], None],
+        page_key: str | None = None,
         secure: bool = False,
     ) -> None:
         self._app = app
@@ -67,6 +73,7 @@ class Gate:
         self._origins = frozenset(origins)
         self._rates = rates
         self._note = note
+        self._page_key = page_key.encode() if page_key else None
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +88,8 @@ class Gate:
         request_id, began, status = secrets.token_hex(16), time.monotonic(), 0
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        if self._page_key is not None:
+            _believe(self._page_key, scope)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -102,12 +111,12 @@ class Gate:
                     await problem.response(request_id, scope["path"])(scope, receive, answer)
         except ClientDisconnect:
             return  # there is nobody to answer
-        except (asyncio.CancelledError, OSError):
+        except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001 - the last resort
+        except Exception as fault:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
-                await problems.unexpected().response(request_id, scope["path"])(scope, receive, answer)
+                await problems.of_fault(fault).response(request_id, scope["path"])(scope, receive, answer)
         finally:
             took_s = time.monotonic() - began
             self._note(scope["method"], getattr(scope.get("route"), "path", None), status, took_s)
@@ -136,6 +145,16 @@ class Gate:
         headers["Referrer-Policy"] = "no-referrer"
         if self._secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def _believe(key: bytes, scope: Scope) -> None:
+    """Take the address that the page names for its client; with a key that is not ours nothing is changed."""
+    headers = Headers(scope=scope)
+    keys, named = headers.getlist(PAGE_KEY), headers.getlist(PAGE_CLIENT)
+    if len(keys) != 1 or len(named) != 1 or not hmac.compare_digest(keys[0].encode("utf-8"), key):
+        return
+    with suppress(ValueError):
+        scope["client"] = (str(ipaddress.ip_address(named[0])), 0)
 
 
 def address_of(scope: Scope) -> str:

@@ -8,6 +8,7 @@ Neighbours: ``limits`` sends those that arise before the routes, ``handlers`` ti
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,13 @@ def too_many(retry_after_s: float, detail: str = "too many requests") -> Problem
 def unavailable(code: str, detail: str, hint: str) -> Problem:
     """Something of the server's cannot be used just now."""
     return Problem(503, code, detail, hint=hint, headers=_headers(503))
+
+
+def of_fault(fault: Exception) -> Problem:
+    """The problem of what no room of ours words; a disk that is full is no fault of the program."""
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return of_error(errors.DiskFull(""))
+    return unexpected()
 
 
 def unexpected() -> Problem:

@@ -8,6 +8,7 @@ Neighbours: ``limits`` asks for addresses, ``deps`` for users, the login route f
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -54,6 +55,7 @@ class Rates:
         from limits import RateLimitItemPerMinute
         from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+        who = _network(who) if kind == "address" else who
         limit, key = RateLimitItemPerMinute(most, namespace="finetune30"), (kind, name, _hashed(who))
 
         async def hit(storage: Any) -> float | None:
@@ -124,7 +126,18 @@ class Rates:
 
 
 def _failure_keys(name: str, address: str) -> tuple[str, str]:
-    return f"finetune30/login/name/{_hashed(name)}", f"finetune30/login/address/{_hashed(address)}"
+    return f"finetune30/login/name/{_hashed(name)}", f"finetune30/login/address/{_hashed(_network(address))}"
+
+
+def _network(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, all of which one machine may call its own."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def _slow_down(wait_s: float) -> Problem:

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import resource
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from finetune30 import database
 from finetune30.access import Outcome
+from finetune30.access.secret import weakness
 from finetune30.api import journal
 from finetune30.api.app import create_app
 from finetune30.api.deeds import NOBODY
+from finetune30.api.guard import Guarded
 from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
@@ -27,6 +32,7 @@ from finetune30.settings import Settings
 _LOG = logging.getLogger("finetune30.api")
 _LAST_S = 30
 _LARGEST_HEADERS = 64 * 1024
+_MOST_FILES = 8192
 
 
 def serve(settings: Settings) -> int:
@@ -40,7 +46,16 @@ def serve(settings: Settings) -> int:
     listener = _bound(settings)
     _first_admin(found)
     journal.keep()
-    config = uvicorn.Config(
+    _allow_files()
+    server = _Server(config_of(app, settings), found)
+    _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def config_of(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves it."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -49,7 +64,8 @@ def serve(settings: Settings) -> int:
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws="none",
         lifespan="on",
-        http="h11",
+        loop="finetune30.api.guard:Loop",
+        http=Guarded,
         h11_max_incomplete_event_size=_LARGEST_HEADERS,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_LAST_S,
@@ -57,10 +73,15 @@ def serve(settings: Settings) -> int:
         ssl_certfile=settings.tls_certfile,
         ssl_keyfile=settings.tls_keyfile,
     )
-    server = _Server(config, found)
-    _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
+
+
+def _allow_files() -> None:
+    """As many open files as this user may have: each connection is one, and 1024 are the usual few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def address_of(listener: socket.socket, *, secure: bool) -> str:
@@ -122,7 +143,21 @@ def _refuse_unsafe(settings: Settings) -> None:
     for name, path in (("TLS_CERTFILE", settings.tls_certfile), ("TLS_KEYFILE", settings.tls_keyfile)):
         if path is not None and not path.is_file():
             raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
-    if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
+    if settings.page_key is not None and (fault := weakness(settings.page_key)):
+        raise SettingsError(f"PAGE_KEY {fault}", where="environment or .env")
+    if settings.environment != "production":
+        return
+    if settings.debug:
+        raise SettingsError(
+            "DEBUG is set in production", where="environment or .env", hint="unset it; it is for one's own machine"
+        )
+    if settings.api_replicas > 1 and settings.resolved_database_url.startswith("sqlite:"):
+        raise SettingsError(
+            f"API_REPLICAS is {settings.api_replicas} and the database is SQLite, which one machine alone can use",
+            where="environment or .env",
+            hint="set DATABASE_URL to a PostgreSQL; or API_REPLICAS=1",
+        )
+    if settings.tls_certfile is not None or settings.plain_http:
         return
     if not _is_loopback(settings.api_host):
         raise SettingsError(

@@ -7,13 +7,14 @@ Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from finetune30.access import User
 from finetune30.api.problems import Fault, Problem
 from finetune30.api.services import Services
-from finetune30.config import ExperimentConfig, asked, defaults
+from finetune30.config import ExperimentConfig, asked, defaults, json_schema
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
@@ -22,6 +23,34 @@ if TYPE_CHECKING:
     from finetune30.data.uploads import Upload
 
 _LONGEST_NAME = 300
+# What libraries put into paths of their caches, and into addresses.
+_REVISION = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,4}$"
+_NAME = r"^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_ .,+()\[\]:%-]{0,199}$"
+_EXPECTED = {
+    _REVISION: "expected a branch, tag or commit, such as main or v1.0",
+    _NAME: "expected letters, digits and . _ + -, a letter or digit first",
+}
+_PATTERNS = {
+    ("model", "revision"): _REVISION,
+    ("data", "revision"): _REVISION,
+    ("data", "dataset_config"): _NAME,
+    ("data", "train_split"): _NAME,
+    ("data", "validation_split"): _NAME,
+    ("data", "test_split"): _NAME,
+}
+_SECTIONS = (("model",), ("lora",), ("data",), ("training",), ("data", "validation_rules"))
+
+
+def schema() -> dict[str, Any]:
+    """What a body may be, as JSON schema: that of a configuration file, as far as a client may say it."""
+    found = {**json_schema(), "additionalProperties": False}
+    found.pop("$schema", None)
+    found["properties"] = {name: part for name, part in found["properties"].items() if name != "extends"}
+    for (section, key), pattern in _PATTERNS.items():
+        for one in found["$defs"][section.capitalize()]["properties"][key]["anyOf"]:
+            if one["type"] == "string":
+                one["pattern"] = pattern
+    return found
 
 
 def wanted(
@@ -40,8 +69,9 @@ def wanted(
         raise _no_defaults() from None
     if config is None:
         raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
-    faults = [*_model(config, default, services.settings), *_data(config, default, user, services, states)]
-    faults += _machines(config)
+    faults = [*_nothings(values), *_model(config, default, services.settings)]
+    faults += _data(config, default, user, services, states)
+    faults += [*_names(config, default), *_machines(config)]
     if faults:
         raise _refused(faults)
     return config
@@ -127,6 +157,28 @@ def _may_use(version: str, user: User, services: Services) -> bool:
     if user.is_admin or services.jobs.store.overview(dataset_hash=found, owner=user.name, limit=1):
         return True
     return any(upload.version == found for upload in services.checks.uploads.list(user.name))
+
+
+def _names(config: ExperimentConfig, default: ExperimentConfig) -> list[Fault]:
+    found = []
+    for (section, key), pattern in _PATTERNS.items():
+        value = getattr(getattr(config, section), key)
+        usual = getattr(getattr(default, section), key)
+        if value not in (None, usual) and not re.fullmatch(pattern, value):
+            found.append(Fault(f"body.{section}.{key}", _EXPECTED[pattern]))
+    return found
+
+
+def _nothings(values: Mapping[str, Any]) -> list[Fault]:
+    """A file may leave a section empty, which is null there; who writes JSON means something else by it."""
+    found = []
+    for path in _SECTIONS:
+        inner: Any = values
+        for name in path[:-1]:
+            inner = inner.get(name) or {}
+        if isinstance(inner, Mapping) and path[-1] in inner and inner[path[-1]] is None:
+            found.append(Fault(f"body.{'.'.join(path)}", "expected keys below it"))
+    return found
 
 
 def _machines(config: ExperimentConfig) -> list[Fault]:

@@ -13,13 +13,12 @@ from starlette.responses import Response
 from finetune30.access import User
 from finetune30.api import deeds, reading, services
 from finetune30.api.answers import Submitted, Task, Tasks, WholeTask, task_of
-from finetune30.api.bodies import described, json_object
+from finetune30.api.bodies import config_object, described
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, Filter, Limit, Search, digits, figures, where_of
-from finetune30.api.wanted import wanted
-from finetune30.config import json_schema
+from finetune30.api.wanted import schema, wanted
 from finetune30.errors import StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
 from finetune30.jobs.telling import everything
@@ -40,16 +39,13 @@ def router() -> APIRouter:
     """``/train``, ``/tasks`` and ``/task/{task_id}``."""
     found = APIRouter(tags=["tasks"])
     add = found.add_api_route
-    schema = {**json_schema(), "additionalProperties": False}
-    schema.pop("$schema", None)
-    schema["properties"] = {name: part for name, part in schema["properties"].items() if name != "extends"}
     add(
         "/train",
         train,
         methods=["POST"],
         name="task.submit",
         status_code=202,
-        openapi_extra=described(schema, _EXAMPLE),
+        openapi_extra=described(schema(), _EXAMPLE),
     )
     add("/tasks", tasks, methods=["GET"], name="task.list")
     add("/task/{task_id}", task, methods=["GET"], name="task.show")
@@ -64,7 +60,7 @@ def train(
     request: Request,
     response: Response,
     user: CurrentUser,
-    values: Annotated[dict[str, Any], Depends(json_object)],
+    values: Annotated[dict[str, Any], Depends(config_object)],
     queue: Search | None = None,
     priority: Priority = 0,
     max_runtime_s: Longest | None = None,
