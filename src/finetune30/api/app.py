@@ -126,11 +126,11 @@ async def _answer(request: Request, error: Exception) -> Response:
     except Finetune30Error as fault:
         # What was refused stays refused; that it could not be noted is said here.
         _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})
-    return problem.response(request.state.request_id, request.url.path)
+    return problem.response(request.state.request_id, request.scope["path"])
 
 
 async def _answer_fault(request: Request, error: Exception) -> Response:
-    return problems.of_fault(error).response(request.state.request_id)
+    return problems.of_fault(error).response(request.state.request_id, request.scope["path"])
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:
