@@ -185,6 +185,14 @@ class Settings(BaseSettings):
         debug: Refused in production.
         reads_per_minute: GET requests of a user, and of an address; 0 for any number.
         writes_per_minute: Other requests of a user, and of an address; 0 for any number.
+        serving_host, serving_port: Where predictions are served.
+        serving_device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        serving_precision: ``auto`` is bfloat16 where the hardware has it.
+        serving_memory_mb: Adapters beyond this are let go, those used longest ago first; bases are not counted.
+        serving_queue: Texts that may wait; more are refused with 429.
+        serving_batch_tokens: Tokens of a batch, padding included.
+        serving_poll_s: Seconds between two looks whether an alias was moved.
+        predictions_per_minute: Requests from one address; 0 for any number.
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
         model_allowlist: Hub models the API accepts, beside the built-in ones.
         dataset_allowlist: Hub datasets the API accepts, beside built-in ones and stored versions.
@@ -233,6 +241,15 @@ class Settings(BaseSettings):
     audit_anchor: Annotated[Path, AfterValidator(_folder)] | None = None
     api_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65_535)
+    serving_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
+    serving_port: int = Field(default=8002, ge=0, le=65_535)
+    serving_device: str = "auto"
+    serving_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    serving_memory_mb: int = Field(default=1024, ge=1, le=1_000_000)
+    serving_queue: int = Field(default=2048, ge=512, le=1_000_000)
+    serving_batch_tokens: int = Field(default=4096, ge=64, le=1_000_000)
+    serving_poll_s: float = Field(default=1, ge=0.05, le=3600, allow_inf_nan=False)
+    predictions_per_minute: int = Field(default=0, ge=0, le=10_000_000)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hosts)] = ()
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_origins)] = ()
     forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_proxies)] = ()

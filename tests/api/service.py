@@ -21,11 +21,11 @@ import uvicorn
 
 from finetune30.access import Role, User
 from finetune30.api.app import create_app
-from finetune30.api.limits import Gate
-from finetune30.api.serve import config_of, listen
 from finetune30.api.services import Services, open_services
 from finetune30.experiments import Status
 from finetune30.settings import Settings
+from finetune30.web.gate import Gate
+from finetune30.web.listening import config_of, listen
 
 PASSWORD = "four words in a row"
 UNLIMITED = {"READS_PER_MINUTE": 0, "WRITES_PER_MINUTE": 0}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune30.api import limits
-from finetune30.api.guard import Guarded
+from finetune30.web import gate
+from finetune30.web.guard import Guarded
 from tests.api.service import PASSWORD, Service, refused, serving
 
 PAGE_KEY = "Vd7Qe2Zr6Vt0Bk3Mp7Lc1Ys5Hd9Fgx4W"
@@ -26,7 +26,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines of moments instead of half a minute."""
     monkeypatch.setattr(Guarded, "head_s", 1.5)
     monkeypatch.setattr(Guarded, "stall_s", 1.0)
-    monkeypatch.setattr(limits, "_BODY_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(gate, "_BODY_TIMEOUT_S", 1.0)
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from finetune30.api.problems import Problem
-from finetune30.api.rates import Rates
 from finetune30.settings import Settings
+from finetune30.web.problems import Problem
+from finetune30.web.rates import Rates
 from tests.api.service import PASSWORD, Person, Service, refused, serving
 from tests.api.test_authorisation import every_route, path_of
 

@@ -24,22 +24,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, bodies, deeds, examples, problems, rules
+from finetune30.api import answers, deeds, examples, rules
 from finetune30.api.figures import Figures
 from finetune30.api.fine_tuning.answers import OpenAIError
-from finetune30.api.limits import Gate
-from finetune30.api.problems import Problem
 from finetune30.api.routes import all_routes
 from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
+from finetune30.web import bodies, problems
+from finetune30.web.gate import Gate
+from finetune30.web.problems import Problem
 from finetune30.webhooks import Postman
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
 # Without a name in the path: they take one in the query or the body.
 _LOG = logging.getLogger("finetune30.api")
+# Where files are sent to.
+_STREAMS = (("POST", "/datasets"), ("POST", "/v1/files"))
 # Paths without an id that may name a thing nevertheless: in a body, or as the page after which.
 _OF_THINGS = {"/users", "/tasks", "/experiments", "/experiments/compare", "/models", "/models/resolve", "/webhooks"}
 _OF_THINGS |= {"/v1/files", "/v1/fine_tuning/jobs"}
@@ -85,6 +88,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         origins=settings.cors_origins,
         rates=found.rates,
         note=app.state.figures.note,
+        streams=_STREAMS,
         page_key=settings.page_key,
         secure=settings.tls_certfile is not None or settings.environment == "production",
     )

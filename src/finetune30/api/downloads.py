@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from finetune30.api.problems import Problem, too_many, unavailable
 from finetune30.api.zipped import CHUNK_BYTES, Archive, ChangedError
 from finetune30.experiments.opened import OpenFile
+from finetune30.web.problems import Problem, too_many, unavailable
 
 ZIP = "application/zip"
 # Each holds some files open for as long as its client likes to read.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from finetune30.api.problems import Problem
 from finetune30.errors import Finetune30Error
+from finetune30.web.problems import Problem
 
 FORM = "multipart/form-data"
 _BY_TYPE = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from finetune30.access import User
-from finetune30.api.problems import Problem
 from finetune30.api.services import Services
 from finetune30.experiments import Experiment, Overview
+from finetune30.web.problems import Problem
 
 ME = "me"
 

@@ -12,11 +12,11 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
-from finetune30.api.problems import Problem
 from finetune30.errors import FilterError
 from finetune30.experiments.moments import LAST, moment
 from finetune30.experiments.where import Where, parse
 from finetune30.experiments.where.grammar import LONGEST
+from finetune30.web.problems import Problem
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")

@@ -21,10 +21,10 @@ from starlette.requests import Request
 from finetune30.access import User
 from finetune30.api import deeds, kinds, services
 from finetune30.api.kinds import FORM, TYPES
-from finetune30.api.limits import length_of
 from finetune30.api.multipart import Form, malformed
-from finetune30.api.problems import Problem, of_status, too_many
 from finetune30.errors import Finetune30Error
+from finetune30.web.gate import length_of
+from finetune30.web.problems import Problem, of_status, too_many
 
 if TYPE_CHECKING:
     from finetune30.data.arriving import Receiving

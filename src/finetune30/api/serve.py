@@ -7,32 +7,25 @@ Neighbours: the command line calls ``serve``.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import resource
 import socket
 import sys
-from contextlib import suppress
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from finetune30 import database
 from finetune30.access import Outcome
 from finetune30.access.secret import weakness
-from finetune30.api import journal
 from finetune30.api.app import create_app
 from finetune30.api.deeds import NOBODY
-from finetune30.api.guard import Guarded
 from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
+from finetune30.web import journal
+from finetune30.web.listening import address_of, allow_files, config_of, is_loopback, listen
 
 _LOG = logging.getLogger("finetune30.api")
-_LAST_S = 30
-_LARGEST_HEADERS = 64 * 1024
-_MOST_FILES = 8192
 
 
 def serve(settings: Settings) -> int:
@@ -46,68 +39,11 @@ def serve(settings: Settings) -> int:
     listener = _bound(settings)
     _first_admin(found)
     journal.keep()
-    _allow_files()
+    allow_files()
     server = _Server(config_of(app, settings), found)
     _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
     server.run(sockets=[listener])
     return 0 if server.started else 1
-
-
-def config_of(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves it."""
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.forwarded_allow_ips),
-        forwarded_allow_ips=list(settings.forwarded_allow_ips),
-        ws="none",
-        lifespan="on",
-        loop="finetune30.api.guard:Loop",
-        http=Guarded,
-        h11_max_incomplete_event_size=_LARGEST_HEADERS,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=_LAST_S,
-        limit_concurrency=1000,
-        ssl_certfile=settings.tls_certfile,
-        ssl_keyfile=settings.tls_keyfile,
-    )
-
-
-def _allow_files() -> None:
-    """As many open files as this user may have: each connection is one, and 1024 are the usual few."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def address_of(listener: socket.socket, *, secure: bool) -> str:
-    """Where the service is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket on which somebody may serve.
-
-    Raises: OSError.
-    """
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    # TCP by name: asyncio sends small packets at once only on sockets that say so, else each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _bound(settings: Settings) -> socket.socket:
@@ -159,20 +95,13 @@ def _refuse_unsafe(settings: Settings) -> None:
         )
     if settings.tls_certfile is not None or settings.plain_http:
         return
-    if not _is_loopback(settings.api_host):
+    if not is_loopback(settings.api_host):
         raise SettingsError(
             f"production over plain HTTP on {settings.api_host}: passwords could be read on their way",
             where="environment or .env",
             hint="set TLS_CERTFILE and TLS_KEYFILE; or API_HOST=127.0.0.1 or PLAIN_HTTP=true with a proxy before it "
             "that speaks HTTPS",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _first_admin(found: Services) -> None:

@@ -18,13 +18,13 @@ from starlette.requests import Request
 from finetune30 import database
 from finetune30.access import Access
 from finetune30.api.checking import Checks
-from finetune30.api.rates import Rates
 from finetune30.api.watch import Watch
 from finetune30.errors import DiskFull, StorageError
 from finetune30.experiments import Queue
 from finetune30.jobs import Bell, Jobs, open_bell
 from finetune30.registry import Models
 from finetune30.settings import Settings
+from finetune30.web.rates import Rates
 from finetune30.webhooks import Webhooks
 
 _LOGINS_AT_ONCE = 8

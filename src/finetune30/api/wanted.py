@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from finetune30.access import User
-from finetune30.api.problems import Fault, Problem
 from finetune30.api.services import Services
 from finetune30.config import ExperimentConfig, asked, defaults, json_schema
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
+from finetune30.web.problems import Fault, Problem
 
 if TYPE_CHECKING:
     from finetune30.data.uploads import Upload

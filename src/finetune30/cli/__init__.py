@@ -28,6 +28,7 @@ from finetune30.cli import (
     models,
     predict,
     runs,
+    serve,
     server,
     tasks,
     train,
@@ -50,6 +51,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("worker")(worker.worker)
 app.command("api")(api.api)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("env")(env.env)
 app.command("login")(server.login)

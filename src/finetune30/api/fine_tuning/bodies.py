@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from starlette.requests import Request
 
-from finetune30.api.bodies import Body
-from finetune30.api.problems import Problem
+from finetune30.web.bodies import Body
+from finetune30.web.problems import Problem
 
 Auto = Literal["auto"]
 Epochs = Annotated[int, Field(ge=1, le=1000)]

@@ -14,13 +14,13 @@ from finetune30.access import User
 from finetune30.api.fine_tuning import names
 from finetune30.api.fine_tuning.answers import FineTuningJob, Hyperparameters, JobError, JobStatus, Method, Supervised
 from finetune30.api.fine_tuning.bodies import NewJob
-from finetune30.api.problems import Fault, Problem
 from finetune30.api.services import Services
 from finetune30.api.wanted import wanted
 from finetune30.config import ExperimentConfig, defaults
 from finetune30.errors import ConfigError
 from finetune30.experiments import Experiment, Status
 from finetune30.experiments.metadata import metadata_of
+from finetune30.web.problems import Fault, Problem
 
 # What learning_rate_multiplier multiplies: fixed, so that a job says tomorrow what it says today.
 UNIT_LEARNING_RATE = 5e-4

@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from finetune30.api import deeds, services
 from finetune30.api.answers_models import Alias, Move, Moves
-from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser
 from finetune30.api.named import Alias as AliasName
 from finetune30.api.named import Before, Expected, ExpectedQuery, Name, Text, VersionNumber, actor_of
 from finetune30.api.queries import Limit
 from finetune30.registry import Move as Moved
+from finetune30.web.bodies import Body, body_of, described_as
 
 
 class Target(Body):

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from finetune30.api import downloads, services
 from finetune30.api.answers_artifacts import Artifact, Artifacts, StoredFile
 from finetune30.api.deps import CurrentUser, OwnTask
-from finetune30.api.problems import Problem
 from finetune30.experiments import ExperimentFolder
 from finetune30.experiments.opened import OpenFile, open_file, open_files
+from finetune30.web.problems import Problem
 
 FINAL_MODEL = "final_model.zip"
 _HASHED_BYTES = 64 << 20

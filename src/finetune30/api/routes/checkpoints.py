@@ -16,9 +16,9 @@ from finetune30 import checkpoints as kept
 from finetune30.api import downloads, services
 from finetune30.api.answers_artifacts import Checkpoints, KeptCheckpoint, StoredFile
 from finetune30.api.deps import CurrentUser, OwnTask
-from finetune30.api.problems import Problem, unavailable
 from finetune30.experiments import Experiment, ExperimentFolder
 from finetune30.experiments.opened import names_in, open_files, read_json
+from finetune30.web.problems import Problem, unavailable
 
 _ENDING = ".zip"
 Archive = Annotated[

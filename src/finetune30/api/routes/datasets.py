@@ -15,14 +15,14 @@ from starlette.responses import FileResponse, Response
 from finetune30.access import User
 from finetune30.api import deeds, kinds, receiving, services
 from finetune30.api.answers_datasets import Dataset, Datasets, Preview
-from finetune30.api.bodies import file_body
 from finetune30.api.deps import CurrentUser
 from finetune30.api.pages import owner_of
 from finetune30.api.previews import first_rows
-from finetune30.api.problems import Fault, Problem
 from finetune30.api.queries import Cursor, Id, Limit, Search, digits, figures
 from finetune30.config import asked
 from finetune30.errors import Finetune30Error, NotFound, StateError
+from finetune30.web.bodies import file_body
+from finetune30.web.problems import Fault, Problem
 
 if TYPE_CHECKING:
     from finetune30.data.uploads import Upload

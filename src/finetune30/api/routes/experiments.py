@@ -12,11 +12,11 @@ from finetune30.api import deeds, services
 from finetune30.api.answers import Run, Runs, Statistics, WholeRun
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, End, Filter, Limit, Search, Seconds, Share, Start, in_order, where_of
 from finetune30.errors import StateError
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.experiments.search import SortKey
+from finetune30.web.problems import Problem
 
 Owner = Annotated[Search, Query(description="me, or (admins) a user's name")]
 

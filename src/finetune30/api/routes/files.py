@@ -11,18 +11,18 @@ from starlette.responses import FileResponse, Response
 
 from finetune30.access import User
 from finetune30.api import kinds, receiving, services
-from finetune30.api.bodies import file_body
 from finetune30.api.deps import CurrentUser, check_task_owner
 from finetune30.api.fine_tuning import files as told
 from finetune30.api.fine_tuning import names, results
 from finetune30.api.fine_tuning.answers import FileDeleted, FileObject, Page, paged
 from finetune30.api.fine_tuning.names import FileCursor, FileId
 from finetune30.api.pages import owner_of, whole_page
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Limit
 from finetune30.api.routes import datasets
 from finetune30.api.services import Services
 from finetune30.experiments import Experiment, ExperimentFolder, Status
+from finetune30.web.bodies import file_body
+from finetune30.web.problems import Problem
 
 if TYPE_CHECKING:
     from finetune30.data.uploads import Upload

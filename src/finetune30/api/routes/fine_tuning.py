@@ -12,7 +12,6 @@ from pydantic import Field
 from starlette.requests import Request
 
 from finetune30.api import deeds, services
-from finetune30.api.bodies import body_of, described_as
 from finetune30.api.deps import CurrentUser, check_task_owner
 from finetune30.api.fine_tuning import history, names
 from finetune30.api.fine_tuning.answers import FineTuningJob, JobCheckpoint, JobEvent, Page, paged
@@ -20,10 +19,11 @@ from finetune30.api.fine_tuning.bodies import NewJob, metadata_filter
 from finetune30.api.fine_tuning.jobs import config_of, jobs_of
 from finetune30.api.fine_tuning.names import CheckpointCursor, EventCursor, JobCursor, JobId
 from finetune30.api.pages import owner_of, whole_page
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Limit
 from finetune30.api.routes.tasks import Key, changed
 from finetune30.experiments import Experiment, Wish
+from finetune30.web.bodies import body_of, described_as
+from finetune30.web.problems import Problem
 
 _EXAMPLE = {
     "model": "builtin:minilm",

@@ -17,11 +17,11 @@ from finetune30.access import Outcome, Pair, User
 from finetune30.access.passwords import LONGEST, SHORTEST
 from finetune30.api import deeds, services
 from finetune30.api.answers import Person, Session
-from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser, bearer_of
-from finetune30.api.limits import address_of
-from finetune30.api.problems import Problem, unauthenticated
 from finetune30.errors import Busy, LoginRefused, TokenRefused
+from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.gate import address_of
+from finetune30.web.problems import Problem, unauthenticated
 
 _PATIENCE_S = 5.0
 _NO_NUL = r"^[^\x00]*$"

@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from finetune30.api import deeds, services
 from finetune30.api.answers_models import File, Lineage, Model, Models, Resolved, Version, Versions, WholeVersion
-from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser
 from finetune30.api.named import Address, After, Before, Name, NewAlias, NewName, Number, Text, actor_of
 from finetune30.api.pages import ME
 from finetune30.api.queries import Limit, Search
 from finetune30.registry import Visibility
+from finetune30.web.bodies import Body, body_of, described_as
 
 _RUN = r"^[a-z0-9_-]{1,80}$"
 RunId = Annotated[str, Query(pattern=_RUN, description="Only models that have it as a version")]

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from finetune30.api import downloads, services
 from finetune30.api.answers_artifacts import Curves, Predictions
 from finetune30.api.deps import CurrentUser, OwnTask, check_task_owner
-from finetune30.api.problems import Problem, unavailable
 from finetune30.api.queries import Limit, Number, digits
 from finetune30.errors import StorageError
 from finetune30.experiments import ExperimentFolder
 from finetune30.experiments.opened import open_file
 from finetune30.reports.curves import LEAST_POINTS, read_curves
 from finetune30.reports.shapes import Comparison, Kind, Order
+from finetune30.web.problems import Problem, unavailable
 
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 _ID = "[a-z0-9_-]{1,80}"

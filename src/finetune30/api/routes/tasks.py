@@ -13,15 +13,15 @@ from starlette.responses import Response
 from finetune30.access import User
 from finetune30.api import deeds, reading, services
 from finetune30.api.answers import Submitted, Task, Tasks, WholeTask, task_of
-from finetune30.api.bodies import config_object, described
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, Filter, Limit, Search, digits, figures, where_of
 from finetune30.api.wanted import schema, wanted
 from finetune30.errors import StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
 from finetune30.jobs.telling import everything
+from finetune30.web.bodies import config_object, described
+from finetune30.web.problems import Problem
 
 Priority = Annotated[
     int, Field(ge=-100, le=100), BeforeValidator(digits), Query(description="The highest of one's own first")

@@ -11,10 +11,10 @@ from finetune30.api.deps import CurrentUser, check_task_owner
 from finetune30.api.fine_tuning import names
 from finetune30.api.fine_tuning.answers import Model, Models
 from finetune30.api.fine_tuning.names import ModelName
-from finetune30.api.problems import Problem
 from finetune30.api.services import Services
 from finetune30.api.wanted import base_models
 from finetune30.experiments import Experiment, Status
+from finetune30.web.problems import Problem
 
 _MOST = 1000
 

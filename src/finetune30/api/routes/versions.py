@@ -13,10 +13,10 @@ from finetune30.access import User
 from finetune30.api import services
 from finetune30.api.answers_datasets import Difference, Version, Versions, WholeVersion
 from finetune30.api.deps import CurrentUser
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, Id, Limit
 from finetune30.api.routes.datasets import Rows, answer_of
 from finetune30.errors import BadInput, NotFound
+from finetune30.web.problems import Problem
 
 if TYPE_CHECKING:
     from finetune30.data.versions import DatasetVersion, VersionStore

@@ -15,12 +15,12 @@ from starlette.responses import Response
 from finetune30.access import User
 from finetune30.api import deeds, services
 from finetune30.api.answers_webhooks import Hook, Hooks, NewHook, Sendings, Sent
-from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser
 from finetune30.api.pages import owner_of
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Id, Limit, Number, Search, digits
 from finetune30.errors import NotFound, QuotaExceeded, StateError, WebhookInvalid
+from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.problems import Problem
 from finetune30.webhooks import Kind, Webhook
 from finetune30.webhooks.places import LONGEST_URL
 

@@ -22,9 +22,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from finetune30.api import problems
-from finetune30.api.problems import Problem
-from finetune30.api.rates import Rates
+from finetune30.web import problems
+from finetune30.web.problems import Problem
+from finetune30.web.rates import Rates
 
 MOST_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
@@ -33,8 +33,6 @@ _LET_GO_S = 1.0
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 # Answered however often they come: those who watch over the service ask.
 _ALWAYS = frozenset({"/health", "/ready"})
-# Where files are sent to: exactly these are streams, every other body is read here and small.
-STREAMS = frozenset({("POST", "/datasets"), ("POST", "/v1/files")})
 _LOG = logging.getLogger("finetune30.api")
 _DOCS = frozenset({"/docs"})
 PAGE_CLIENT, PAGE_KEY = "x-finetune30-client", "x-finetune30-key"
@@ -53,6 +51,7 @@ class Gate:
         hosts: Names this service answers to, in lower case.
         origins: Pages elsewhere that browsers may call from.
         note: Told method, route, status and seconds of each request.
+        streams: Methods and paths whose bodies are streams; every other body is read here, and small.
         page_key: Who knows it may name the address of its client.
         secure: Answers say that HTTPS is to be kept to.
     """
@@ -65,6 +64,7 @@ class Gate:
         origins: Collection[str],
         rates: Rates,
         note: Callable[[str, str | None, int, float], None],
+        streams: Collection[tuple[str, str]] = (),
         page_key: str | None = None,
         secure: bool = False,
     ) -> None:
@@ -73,6 +73,7 @@ class Gate:
         self._origins = frozenset(origins)
         self._rates = rates
         self._note = note
+        self._streams = frozenset(streams)
         self._page_key = page_key.encode() if page_key else None
         self._secure = secure
 
@@ -101,7 +102,7 @@ class Gate:
         try:
             try:
                 await self._admit(scope)
-                if (scope["method"], scope["path"]) in STREAMS:
+                if (scope["method"], scope["path"]) in self._streams:
                     stream = _Stream(scope, receive, answer)
                     await self._app(scope, stream.receive, stream.send)
                 else:

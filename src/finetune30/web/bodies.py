@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from finetune30.api.problems import Fault, Problem, of_status
+from finetune30.web.problems import Fault, Problem, of_status
 
 MOST_OF_A_CONFIG = 256 * 1024
 _DEEPEST = 32

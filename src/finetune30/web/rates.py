@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from finetune30.api.problems import Problem, too_many
 from finetune30.settings import Settings
+from finetune30.web.problems import Problem, too_many
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FAILURE_WINDOW_S = 15 * 60
@@ -31,10 +31,15 @@ T = TypeVar("T")
 
 
 class Rates:
-    """Counters that let a request pass or raise a 429."""
+    """Counters that let a request pass or raise a 429.
 
-    def __init__(self, settings: Settings) -> None:
-        self._reads, self._writes = settings.reads_per_minute, settings.writes_per_minute
+    Args:
+        reads, writes: A minute; those of the settings if left out, 0 for any number.
+    """
+
+    def __init__(self, settings: Settings, reads: int | None = None, writes: int | None = None) -> None:
+        self._reads = settings.reads_per_minute if reads is None else reads
+        self._writes = settings.writes_per_minute if writes is None else writes
         self._most_failures = settings.login_failures
         from limits.aio.storage import MemoryStorage
 

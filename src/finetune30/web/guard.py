@@ -16,7 +16,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from finetune30.api import problems
+from finetune30.web import problems
 
 
 class Guarded(H11Protocol):
