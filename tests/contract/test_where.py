@@ -24,7 +24,7 @@ from finetune30.experiments.tables import experiments
 from finetune30.experiments.where import parse
 
 ALIKE = settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 Row = dict[str, Any]
 # What was asked in words, and what plain Python says of a row.
@@ -246,6 +246,22 @@ def test_s85_a_name_is_found_however_it_was_composed(store: ExperimentStore) -> 
     for form in ("NFC", "NFD", "NFKD"):
         words = unicodedata.normalize(form, 'name ~ "CAFÉ äpfel"')
         assert store.count(where=parse(words)) == 2
+
+
+def test_case_is_passed_over_alike(store: ExperimentStore) -> None:
+    """LIKE and lower() would not agree."""
+    same = {"name": "x", "status": "PENDING", "created_at": 1.0, "attempt": 0}
+    texts = ("BERT-É", "bert-é", "Bert-e", "İstanbul", "istanbul")
+    fill(store, [{**same, "owner": one, "base_model": one, "config": {"model": {"name": one}}} for one in texts])
+
+    def found(words: str) -> list[str]:
+        return [texts[int(one.id.removeprefix("run"))] for one in store.overview(where=parse(words), desc=False)]
+
+    for field in ("owner", "base_model", "config.model.name"):
+        assert found(f"{field} ~ bErT") == ["BERT-É", "bert-é", "Bert-e"]
+        assert found(f"{field} ~ T-É") == ["BERT-É"]
+        assert found(f"{field} ~ ISTANBUL") == ["istanbul"]
+        assert found(f"{field} = bert-é") == ["bert-é"]
 
 
 def test_s80_what_is_no_field_is_never_a_column(store: ExperimentStore) -> None:
