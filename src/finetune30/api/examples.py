@@ -64,6 +64,8 @@ def _example(schema: dict[str, Any], parts: dict[str, Any], name: str = "", dept
     one_of = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
     if one_of:
         return _example(one_of[0], parts, name, depth)
+    if "prefixItems" in schema:
+        return [_example(part, parts, name, depth + 1) for part in schema["prefixItems"]]
     if schema.get("type") == "array":
         return [] if depth > _DEEPEST else [_example(schema.get("items", {}), parts, name, depth + 1)]
     if schema.get("type") == "object" or "properties" in schema:
