@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list up worker api serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants check format bench bench-quick bench-serving clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker api serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants contract check format bench bench-quick bench-serving clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -95,6 +95,9 @@ soak: $(READY) ## The history test over 20 seeds and 40 trainings by two workers
 
 mutants: $(READY) ## Seeded bugs: each must turn the tests of jobs red
 	@$(BIN)/python -m tests.jobs.mutants
+
+contract: $(READY) ## Schemathesis at length against the API, each role on each database: make contract examples=500
+	@$(BIN)/python -m tests.api.contract --examples $(or $(examples),200)
 
 check: $(READY) ## Style, types, the law of the house, spelling
 	@$(BIN)/ruff check --quiet .

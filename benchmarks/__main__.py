@@ -1,6 +1,6 @@
 """``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
 
-``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, login, scale,
+``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, api, login, uploads, scale,
 faults, validation, serving, training.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks import faults, jobs, login, scale, serving, startup, validation, whole_run
+from benchmarks import api, faults, jobs, login, scale, serving, startup, uploads, validation, whole_run
 from finetune30.bench.training import FULL, run
 from finetune30.monitoring import environment_report
 
@@ -17,7 +17,9 @@ BENCHMARKS = {
     "startup": startup.measure,
     "whole_run": whole_run.measure,
     "jobs": jobs.measure,
+    "api": api.measure,
     "login": login.measure,
+    "uploads": uploads.measure,
     "scale": scale.measure,
     "faults": faults.measure,
     "validation": validation.measure,

@@ -25,6 +25,7 @@ from finetune30.api.routes import all_routes
 from finetune30.experiments import LEGAL_MOVES, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
+from tests.api.datasets import CSV, send
 from tests.api.service import PASSWORD, Person, Service, refused, serving
 from tests.api.test_authorisation import every_route, path_of
 from tests.registered import trained
@@ -309,6 +310,22 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
     yield key
     yield ana.post("/keys", {"name": "shop", "expires_days": 0})
     yield ana.delete(f"/keys/{key.json()['key_id']}")
+    hook = ana.post("/webhooks", {"url": "http://127.0.0.1:65535/hook"})
+    yield hook
+    yield ana.post("/webhooks", {"url": "http://169.254.169.254/"})
+    path = f"/webhooks/{hook.json()['webhook_id']}"
+    ping = ana.post(f"{path}/test")
+    yield ping
+    yield ana.post(f"{path}/deliveries/{ping.json()['number']}/retry")
+    yield ana.post(f"{path}/disable")
+    yield ana.post(f"{path}/test")
+    yield ana.post(f"{path}/enable")
+    yield ana.delete(path)
+    dataset = send(ana, CSV)
+    yield dataset
+    yield send(ana, CSV, "a.pkl")
+    yield ana.post(f"/datasets/{dataset.json()['dataset_id']}/check")
+    yield ana.delete(f"/datasets/{dataset.json()['dataset_id']}")
     yield ana.get("/users")
     yield ana.post("/users", {"name": "x", "password": PASSWORD})
     new = admin.post("/users", {"name": f"{ana.name}-2", "password": PASSWORD})

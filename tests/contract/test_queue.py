@@ -146,7 +146,7 @@ def test_g20_the_first_job_of_another_waits_for_one_slot_at_most(queue: Queue) -
     assert take(queue).experiment.id == many[0]
     one = submit(queue, "ben")
 
-    assert queue.ahead(one) == 0
+    assert queue.line()[0].id == one
     assert take(queue, W2).experiment.id == one
     assert take(queue, "worker:c").experiment.id == many[1]
 
@@ -155,7 +155,7 @@ def test_g20_owners_take_turns_and_the_told_order_is_the_order_of_starts(queue: 
     for owner, count in (("ana", 5), ("ben", 2), ("cid", 3)):
         for number in range(count):
             submit(queue, owner, priority=number % 2)
-    told, order = queue.order(), []
+    told, order = [one.id for one in queue.line()], []
     for _ in range(10):
         claimed = take(queue)
         order.append(claimed.experiment.id)
@@ -245,10 +245,10 @@ def test_a_retry_waits_a_little_and_others_go_first(queue: Queue) -> None:
     assert row.not_before is not None
     assert nothing_for(queue)
     other = submit(queue)
-    assert list(queue.delays()) == [id]
+    assert [(one.id, one.delay_s > 900) for one in queue.line()] == [(other, False), (id, True)]
     assert take(queue).experiment.id == other
     _set(queue, "not_before = not_before - 2000", id)
-    assert queue.delays() == {}
+    assert [(one.id, one.delay_s) for one in queue.line()] == [(id, 0.0)]
     again = take(queue, W2)
     assert (again.experiment.id, again.attempt, again.experiment.not_before) == (id, 2, None)
 
@@ -417,7 +417,7 @@ def test_g5_nothing_moves_a_terminal_job(queue: Queue, store: ExperimentStore, s
 def test_a_paused_job_is_passed_over_until_it_is_resumed(queue: Queue) -> None:
     id, other = submit(queue), submit(queue)
     assert queue.pause(id).paused
-    assert queue.ahead(id) is None
+    assert queue.standing(id) is None
     assert take(queue).experiment.id == other
     assert nothing_for(queue)
     assert not queue.resume(id).paused

@@ -20,7 +20,7 @@ from finetune30.experiments import ExperimentFolder, ExperimentStore, Status, op
 from finetune30.registry import Actor, Models, seal
 from finetune30.serving.serve import open_service
 from finetune30.settings import Settings
-from finetune30.web.listening import listen
+from finetune30.web.listening import config_of, listen
 from tests import tiny
 from tests.modeling.test_shared import save_adapter
 
@@ -54,8 +54,7 @@ class Desk:
         self.service = open_service(self.settings, address)
         self._listener = listen("127.0.0.1", 0)
         self.port = int(self._listener.getsockname()[1])
-        config = uvicorn.Config(self.service.gate, log_config=None, access_log=False, lifespan="off")
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(config_of(self.service.gate, self.settings, lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE_S, trust_env=False)
 

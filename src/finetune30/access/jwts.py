@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
-
 from finetune30.access.record import USER_ID, User
 from finetune30.errors import TokenRefused
 
@@ -27,8 +25,6 @@ _HEADER = {"typ": "at+jwt"}
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}")
 _SESSION = re.compile(r"s_[0-9a-f]{32}")
 _REQUIRED = ["exp", "iat", "sub", "aud", "iss", "jti", "sid", "ver"]
-# What is wrong with a token, in PyJWT's words or in those of the parsers below it.
-_FAULTS = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,11 @@ class Jwts:
         self.life_s = life_s
         self._secret = secret
         self._audience = audience
+        import jwt  # brings all of cryptography along: not before somebody needs it
+
+        self._expired = jwt.ExpiredSignatureError
+        # What is wrong with a token, in PyJWT's words or in those of the parsers below it.
+        self._faults = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
         self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True, "strict_aud": True, "require": _REQUIRED})
         self._begins = self._signed({}).split(".")[0] + "."
 
@@ -75,9 +76,9 @@ class Jwts:
                 leeway=LEEWAY_S,
                 options={"verify_exp": not expired},
             )
-        except jwt.ExpiredSignatureError as cause:
+        except self._expired as cause:
             raise TokenRefused("the access token has expired", hint="refresh it, or log in again") from cause
-        except _FAULTS as cause:
+        except self._faults as cause:
             raise _not_ours() from cause
         if not _are_typed(claims):
             raise _not_ours()

@@ -5,12 +5,9 @@ No user, no id and no path of the disk is in them. Neighbours: ``journal`` count
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-
 from finetune30.api.services import Services
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-disable_created_metrics()  # type: ignore[no-untyped-call]
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -18,6 +15,9 @@ class Figures:
     """Of one process."""
 
     def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         labels = ("method", "route")
         self._requests = Counter(
@@ -40,6 +40,8 @@ class Figures:
 
 def exposed(figures: Figures, services: Services) -> tuple[bytes, str]:
     """Everything, in the text format of Prometheus."""
+    from prometheus_client import generate_latest
+
     for status, count in services.jobs.store.statistics()["by_status"].items():
         figures.experiments.labels(status).set(count)
     alive = [worker for worker in services.jobs.queue.workers() if worker.alive]

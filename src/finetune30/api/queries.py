@@ -6,22 +6,20 @@ Neighbours: routes declare them; ``rules`` puts ``known_once`` behind every rout
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
+from finetune30.errors import FilterError
+from finetune30.experiments.moments import LAST, moment
+from finetune30.experiments.where import Where, parse
+from finetune30.experiments.where.grammar import LONGEST
 from finetune30.web.problems import Problem
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
-)
-_LAST_MOMENT = 253_402_300_799.0
 
 
 def known_once(request: Request) -> None:
@@ -29,9 +27,11 @@ def known_once(request: Request) -> None:
 
     Raises: Problem 422.
     """
-    known: frozenset[str] = getattr(request.scope.get("route"), "known_parameters", frozenset())
+    route = request.scope.get("route")
+    known: frozenset[str] = getattr(route, "known_parameters", frozenset())
+    families: tuple[re.Pattern[str], ...] = getattr(route, "known_families", ())
     given = [name for name, _ in request.query_params.multi_items()]
-    if any(name not in known for name in given):
+    if any(name not in known and not any(one.fullmatch(name) for one in families) for name in given):
         told = ", ".join(sorted(known)) or "none"
         raise Problem(422, "query_invalid", f"there is no such parameter; there is: {told}", where="query")
     if len(set(given)) < len(given):
@@ -58,27 +58,8 @@ def _text(value: str) -> str:
     return value
 
 
-def moment(value: str, *, ends: bool) -> float:
-    """Unix seconds of a date or of a moment; one without a zone is UTC.
-
-    Args:
-        ends: A date means its last moment.
-    Raises: ValueError.
-    """
-    if not _DAY.fullmatch(value) and not _MOMENT.fullmatch(value):
-        raise ValueError("expected a date such as 2026-01-31, or 2026-01-31T12:00:00Z")
-    try:
-        found = datetime.fromisoformat(value)
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        if ends and _DAY.fullmatch(value):
-            found += timedelta(days=1, microseconds=-1)
-        return found.timestamp()
-    except (ValueError, OverflowError):
-        raise ValueError("expected a date that exists") from None
-
-
 def _start(value: Any) -> Any:
-    return moment(value, ends=False) if isinstance(value, str) else value
+    return moment(value) if isinstance(value, str) else value
 
 
 def _end(value: Any) -> Any:
@@ -90,8 +71,17 @@ Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(digits), Query(desc
 Number = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(digits)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(figures)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False), BeforeValidator(figures)]
-Timestamp = Annotated[float, Field(ge=0, le=_LAST_MOMENT, allow_inf_nan=False), BeforeValidator(figures)]
+Timestamp = Annotated[float, Field(ge=0, le=LAST, allow_inf_nan=False), BeforeValidator(figures)]
 Search = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
+Filter = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST),
+    AfterValidator(_text),
+    Query(
+        description="What it shall be, in words: docs/api.md has the language",
+        examples=['status = SUCCESS AND (accuracy >= 0.9 OR name ~ "sst2")'],
+    ),
+]
 _A_MOMENT = WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]})
 Start = Annotated[float, BeforeValidator(_start), _A_MOMENT]
 End = Annotated[float, BeforeValidator(_end), _A_MOMENT]
@@ -106,3 +96,17 @@ def in_order(start: float | None, end: float | None, where: str) -> None:
     """
     if start is not None and end is not None and start > end:
         raise Problem(422, "query_invalid", "the span ends before it begins", where=where)
+
+
+def where_of(text: str | None) -> Where | None:
+    """What a filter in words asks for.
+
+    Raises: Problem 422 that says at which character what was expected, and repeats nothing of the text.
+    """
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except FilterError as fault:
+        told = f"character {fault.at}: {fault.message}"
+        raise Problem(422, "query_invalid", told, where="query.q", hint=fault.hint) from None

@@ -16,17 +16,16 @@ import uvicorn
 
 from finetune30 import database
 from finetune30.access import Outcome
+from finetune30.access.secret import weakness
 from finetune30.api.app import create_app
 from finetune30.api.deeds import NOBODY
 from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
 from finetune30.web import journal
-from finetune30.web.listening import address_of, check_certificate, is_loopback, listen
+from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
 
 _LOG = logging.getLogger("finetune30.api")
-_LAST_S = 30
-_LARGEST_HEADERS = 64 * 1024
 
 
 def serve(settings: Settings) -> int:
@@ -40,24 +39,8 @@ def serve(settings: Settings) -> int:
     listener = _bound(settings)
     _first_admin(found)
     journal.keep()
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.forwarded_allow_ips),
-        forwarded_allow_ips=list(settings.forwarded_allow_ips),
-        ws="none",
-        lifespan="on",
-        http="h11",
-        h11_max_incomplete_event_size=_LARGEST_HEADERS,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=_LAST_S,
-        limit_concurrency=1000,
-        ssl_certfile=settings.tls_certfile,
-        ssl_keyfile=settings.tls_keyfile,
-    )
-    server = _Server(config, found)
+    allow_files()
+    server = _Server(config_of(app, settings), found)
     _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
     server.run(sockets=[listener])
     return 0 if server.started else 1
@@ -90,7 +73,21 @@ class _Server(uvicorn.Server):
 
 def _refuse_unsafe(settings: Settings) -> None:
     check_certificate(settings)
-    if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
+    if settings.page_key is not None and (fault := weakness(settings.page_key)):
+        raise SettingsError(f"PAGE_KEY {fault}", where="environment or .env")
+    if settings.environment != "production":
+        return
+    if settings.debug:
+        raise SettingsError(
+            "DEBUG is set in production", where="environment or .env", hint="unset it; it is for one's own machine"
+        )
+    if settings.api_replicas > 1 and settings.resolved_database_url.startswith("sqlite:"):
+        raise SettingsError(
+            f"API_REPLICAS is {settings.api_replicas} and the database is SQLite, which one machine alone can use",
+            where="environment or .env",
+            hint="set DATABASE_URL to a PostgreSQL; or API_REPLICAS=1",
+        )
+    if settings.tls_certfile is not None or settings.plain_http:
         return
     if not is_loopback(settings.api_host):
         raise SettingsError(

@@ -16,7 +16,7 @@ from finetune30.cli.user import local_user
 from finetune30.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from finetune30.experiments import Experiment
+    from finetune30.experiments import Experiment, Overview
     from finetune30.jobs import Jobs, Place
 
 # Of those that have ended, unless more are asked for.
@@ -99,8 +99,8 @@ def list_jobs(
     jobs = _open(settings)
     places = jobs.places()
     ended = _ENDED_SHOWN if limit is None and not everything and not as_json else limit
-    found = jobs.store.find(status=wanted_status, ended=False)
-    found += jobs.store.find(status=wanted_status, ended=True, sort_by="finished_at", limit=ended)
+    found = jobs.store.overview(status=wanted_status, ended=False)
+    found += jobs.store.overview(status=wanted_status, ended=True, sort_by="finished_at", limit=ended)
     found = jobs_shown.in_turn(found, places)[:limit]
     if as_json:
         _print({"jobs": [telling.summary(one, places.get(one.id)) for one in found]})
@@ -223,7 +223,7 @@ def _answer(jobs: Jobs, job: Experiment, told: str, as_json: bool) -> None:
         typer.echo(told)
 
 
-def _note_missing_workers(jobs: Jobs, waiting: Iterable[tuple[Experiment, Place | None]]) -> None:
+def _note_missing_workers(jobs: Jobs, waiting: Iterable[tuple[Overview, Place | None]]) -> None:
     """Say so where something waits that nobody will take."""
     from finetune30.cli import jobs_shown
 

@@ -14,16 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune30.cli import shown
-from finetune30.experiments import Experiment, JobEvent, Status
+from finetune30.experiments import JobEvent, Overview, Status
 
 if TYPE_CHECKING:
     from finetune30.jobs import Place
 
 
-def in_turn(jobs: Sequence[Experiment], places: Mapping[str, Place]) -> list[Experiment]:
+def in_turn(jobs: Sequence[Overview], places: Mapping[str, Place]) -> list[Overview]:
     """What runs, what waits in the order it will start, what is paused, then what has ended, newest first."""
 
-    def rank(job: Experiment) -> tuple[int, float]:
+    def rank(job: Overview) -> tuple[int, float]:
         if job.status is Status.STARTED:
             return 0, job.started_at or 0.0
         if place := places.get(job.id):
@@ -33,7 +33,7 @@ def in_turn(jobs: Sequence[Experiment], places: Mapping[str, Place]) -> list[Exp
     return sorted(jobs, key=rank)
 
 
-def table(jobs: Sequence[Experiment], places: Mapping[str, Place], zone: ZoneInfo) -> Table:
+def table(jobs: Sequence[Overview], places: Mapping[str, Place], zone: ZoneInfo) -> Table:
     """One line a job."""
     found = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "status", "place", "when", "owner", "queue", "priority", "created"):
@@ -54,7 +54,7 @@ def table(jobs: Sequence[Experiment], places: Mapping[str, Place], zone: ZoneInf
     return found
 
 
-def standing(job: Experiment, place: Place | None) -> str:
+def standing(job: Overview, place: Place | None) -> str:
     """Where a job stands, in a line."""
     if job.status.is_terminal:
         return job.status.value
@@ -72,12 +72,12 @@ def standing(job: Experiment, place: Place | None) -> str:
     return f"{turn}{_starts(place, ', starts ')}"
 
 
-def lacking(job: Experiment) -> str:
+def lacking(job: Overview) -> str:
     """Why it may wait for ever. A worker without GPUs says only how many attempts it runs at once."""
     return f"no worker has {job.devices} devices; it waits for one that has, or for one without GPUs"
 
 
-def begins(job: Experiment, before: Experiment, *, fresh: bool) -> str:
+def begins(job: Overview, before: Overview, *, fresh: bool) -> str:
     """From where a job begins that runs another one again, to be added to a line."""
     if job.continues:
         return f"; goes on from the checkpoints of {job.resumed_from}"
@@ -85,7 +85,7 @@ def begins(job: Experiment, before: Experiment, *, fresh: bool) -> str:
     return "; begins at step 0" + (f": {before.id} left no checkpoint to go on from" if left_none else "")
 
 
-def queue_details(job: Experiment, place: Place | None) -> Table:
+def queue_details(job: Overview, place: Place | None) -> Table:
     """What the queue knows of a job, key and value."""
     found = Table(box=None, pad_edge=False, show_header=False)
     found.add_column(style="bold", no_wrap=True)
@@ -128,7 +128,7 @@ def _again(place: Place) -> str:
     return f"tried again in about {_about(place.delay_s)}"
 
 
-def _when(job: Experiment, place: Place | None, zone: ZoneInfo) -> str:
+def _when(job: Overview, place: Place | None, zone: ZoneInfo) -> str:
     if place is not None and place.too_large:
         return f"no worker has {job.devices} devices"
     if place is not None:
@@ -139,7 +139,7 @@ def _when(job: Experiment, place: Place | None, zone: ZoneInfo) -> str:
     return f"ended {shown.moment(job.finished_at, zone)}" if job.finished_at else "-"
 
 
-def _progress(job: Experiment) -> str | None:
+def _progress(job: Overview) -> str | None:
     progress = job.progress or {}
     if job.status is not Status.STARTED or not progress.get("total"):
         return None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from finetune30.experiments import Experiment, ExperimentFolder, ExperimentStore
+    from finetune30.experiments import ExperimentFolder, ExperimentStore, Overview
+    from finetune30.experiments.where import Where
     from finetune30.settings import Settings
 
 app = typer.Typer(help="See, follow, stop and remove experiments.", no_args_is_help=True)
@@ -28,6 +29,10 @@ def list_runs(
     ] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Least accuracy, 0 to 1.")] = None,
     max_runtime: Annotated[float | None, typer.Option(help="Longest training, seconds.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", "-q", help="In words: 'accuracy >= 0.9 and not name ~ draft' (docs/api.md)."),
+    ] = None,
     sort_by: Annotated[
         str, typer.Option(help="created_at, finished_at, name, train_runtime or eval_accuracy.")
     ] = "created_at",
@@ -37,8 +42,9 @@ def list_runs(
 ) -> None:
     """List runs, the newest first."""
     settings, store = _open()
-    found = store.find(
+    found = store.overview(
         name=name,
+        where=_parsed(where),
         status=status_of(status),
         min_accuracy=min_accuracy,
         max_runtime=max_runtime,
@@ -78,6 +84,40 @@ def show(experiment_id: Id, as_json: AsJson = False) -> None:
     if attempts:
         screen.print()
         screen.print(shown.history(attempts, settings.zone))
+
+
+@app.command()
+def compare(
+    ids: Annotated[list[str], typer.Argument(metavar="A B [C D E]", help="Two to five ids, or how they begin.")],
+    flips: Annotated[str, typer.Option(help="Which flipped rows: gained, lost, changed or any.")] = "any",
+    rows: Annotated[int, typer.Option(min=0, max=1000, help="Show at most so many flipped rows.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side: configuration, figures, and the rows they answer differently from the first."""
+    from typing import cast, get_args
+
+    from finetune30.errors import UsageError
+    from finetune30.reports.compare import compare as side_by_side
+    from finetune30.reports.shapes import Kind
+
+    if flips not in get_args(Kind):
+        raise UsageError(f"--flips is {flips!r}, expected one of {', '.join(get_args(Kind))}")
+    settings, store = _open()
+    found = side_by_side(
+        [store.match(one) for one in ids],
+        settings.results_dir,
+        settings.data_dir,
+        kind=cast("Kind", flips),
+        limit=rows,
+    )
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json(asdict(found))
+        return
+    from finetune30.cli import compared, shown
+
+    compared.show(found, shown.console(), settings.zone)
 
 
 @app.command()
@@ -220,7 +260,14 @@ def status_of(text: str | None) -> Any:
         raise BadInput(f"status is {text!r}, expected one of {', '.join(Status)}", where="--status") from cause
 
 
-def _summary(settings: Settings, experiment: Experiment) -> dict[str, Any]:
+def _parsed(where: str | None) -> Where | None:
+    """Raises: FilterError."""
+    from finetune30.experiments.where import parse
+
+    return None if where is None else parse(where)
+
+
+def _summary(settings: Settings, experiment: Overview) -> dict[str, Any]:
     """The row without its two long columns, with what the folder adds."""
     folder = _folder(settings, experiment.id)
     fields = {key: value for key, value in experiment.to_dict().items() if key not in ("config", "metrics")}

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from finetune30.experiments import Attempt, Experiment, Status
+from finetune30.experiments import Attempt, Experiment, Overview, Status
 
 _COLOURS = {
     Status.PENDING: "yellow",
@@ -67,7 +67,7 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def state(experiment: Experiment) -> Text:
+def state(experiment: Overview) -> Text:
     """The state and what it means just now, in words and colour."""
     words, colour = experiment.status.value, _COLOURS[experiment.status]
     if experiment.paused:
@@ -81,7 +81,7 @@ def state(experiment: Experiment) -> Text:
     return Text(words, style=colour)
 
 
-def runs_table(experiments: Sequence[Experiment], sizes: dict[str, int], zone: ZoneInfo) -> Table:
+def runs_table(experiments: Sequence[Overview], sizes: dict[str, int], zone: ZoneInfo) -> Table:
     """One line an experiment."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     # In a narrow window the wordy columns share what is left; an id is never cut.

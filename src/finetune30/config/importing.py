@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune30.config.aliases import Alias, ChangesNothingError, NotConvertibleError
 from finetune30.config.faults import Place, printable, refuse, shown
 from finetune30.config.layers import Setting, Settled
 from finetune30.config.loading import checked, wrong_values
-from finetune30.config.reading import Document, read_file
 from finetune30.config.schema import ExperimentConfig
 from finetune30.config.tools import AXOLOTL, LLAMA_FACTORY, OUR_SECTIONS, TOOLS, Tool, recognised
 from finetune30.errors import ConfigError
+
+if TYPE_CHECKING:
+    from finetune30.config.reading import Document
 
 FILL_IN = "./name-your-dataset-here.csv"
 
@@ -50,6 +53,8 @@ def import_config(path: Path) -> tuple[ExperimentConfig, list[str]]:
 
 def _read(path: Path) -> Document:
     try:
+        from finetune30.config.reading import read_file
+
         document = read_file(path)
     except ConfigError as fault:
         hint = fault.hint or "YAML is read strictly: write anchors, merged keys and tags out first"

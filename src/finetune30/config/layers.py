@@ -17,7 +17,6 @@ from finetune30.config.aliases import ALIASES, ChangesNothingError, NotConvertib
 from finetune30.config.faults import MOST_SHOWN, Fault, Place, path_shown, printable, shown
 from finetune30.config.keys import EXTENDS, Key, keys, nearest, sections
 from finetune30.config.overrides import SOURCE, read_override
-from finetune30.config.reading import read_file
 from finetune30.config.scalars import AmbiguousWord
 from finetune30.errors import ConfigError
 
@@ -78,6 +77,8 @@ def file_layers(path: Path) -> list[Layer]:
             raise _bad_chain(layers, f"extends itself: {' -> '.join(map(path_shown, seen))}")
         if len(layers) == LONGEST_CHAIN:
             raise _bad_chain(layers, f"is the end of a chain of more than {LONGEST_CHAIN} files")
+        from finetune30.config.reading import read_file  # YAML is for those who have a file
+
         document = read_file(path)
         base = document.values.pop(EXTENDS, None)
         layers.insert(0, Layer(document.source, document.values, document.lines, document.faults))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from finetune30.config.aliases import ALIASES
 from finetune30.config.faults import printable
 from finetune30.config.keys import keys
-from finetune30.config.reading import LARGEST_BYTES, read_text
 from finetune30.config.scalars import plain
 from finetune30.errors import ConfigError
 
@@ -22,6 +21,8 @@ def read_override(text: str) -> tuple[tuple[str, ...], object]:
 
     Raises: ConfigError unless ``text`` is KEY=VALUE and VALUE can be read.
     """
+    from finetune30.config.reading import LARGEST_BYTES
+
     name, equals, written = text.partition("=")
     name, written = name.strip(), written.strip()
     where = f"{SOURCE} {printable(text)}"
@@ -38,6 +39,8 @@ def _value(name: str, written: str, where: str) -> object:
     if written[0] in "[{\"'":
         if "\n" in written:
             raise ConfigError("has a line break, expected one line", where=where)
+        from finetune30.config.reading import read_text
+
         return read_text(f"value: {written}", where).values.get("value")
     value = plain(written)
     key = keys().get(ALIASES[name].key if name in ALIASES else name)

@@ -2,11 +2,10 @@
 
 ``record`` says what an experiment is and which moves are legal. ``store`` keeps the rows, ``queue``
 is the same rows as submitters and workers see them: their statements are ``moves``, ``making``,
-``search``, ``fairness`` (who is next) and ``bells``, their words of refusal ``refusals``, what happened
-is ``history``. ``folder`` keeps the files, ``lease`` proves that a run is alive (``hold`` is what an
-attempt sees of that), ``lineage`` finds the checkpoints of an ended run, ``garbage`` is what nobody owns
-any more. Nobody here knows who asks (an owner
-is a string) and nothing here knows torch.
+``search`` and ``where`` (filters in words), ``fairness`` (who is next), ``standing`` (who is where) and ``bells``,
+their words of refusal ``refusals``, what happened is ``history``. ``folder`` keeps the files, ``lease`` proves that a
+run is alive (``hold`` is what an attempt sees of that), ``lineage`` finds the checkpoints of an ended run, ``garbage``
+is what nobody owns any more. Nobody here knows who asks (an owner is a string) and nothing here knows torch.
 """
 
 from finetune30.experiments.folder import ExperimentFolder, check_results_dir
@@ -23,10 +22,12 @@ from finetune30.experiments.record import (
     Experiment,
     JobEvent,
     Outcome,
+    Overview,
     Status,
     Wish,
     WorkerSeen,
 )
+from finetune30.experiments.standing import Standing
 from finetune30.experiments.store import ExperimentStore
 
 __all__ = [
@@ -41,7 +42,9 @@ __all__ = [
     "JobEvent",
     "Lease",
     "Outcome",
+    "Overview",
     "Queue",
+    "Standing",
     "Status",
     "Wish",
     "WorkerSeen",

@@ -51,7 +51,7 @@ def find_garbage(results_dir: Path, store: ExperimentStore, *, store_is_here: bo
     """
     with storage_faults(results_dir):
         places = sorted(results_dir.iterdir()) if results_dir.is_dir() else []
-    live = {found.id: found.lease_live for found in store.find()}
+    live = {found.id: found.lease_live for found in store.overview()}
     known = [place.name for place in places if place.name in live]
     garbage = []
     for place in places:

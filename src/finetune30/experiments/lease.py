@@ -18,8 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
-
 from finetune30.errors import DiskFull, LeaseLost, StorageError
 from finetune30.experiments.record import Beat, Note, Status
 from finetune30.experiments.store import ExperimentStore
@@ -190,6 +188,8 @@ def owner_is_dead(lease_owner: str | None) -> bool | None:
 
 
 def _runs(pid: int, creation: str) -> bool:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and _creation(pid) == creation
@@ -210,6 +210,8 @@ def _creation(pid: int) -> str:
     except FileNotFoundError:
         if Path("/proc/self/stat").exists():
             raise
+        import psutil
+
         return f"{psutil.Process(pid).create_time():.2f}"
     return f"{fields.split()[19]}@{_boot()}"
 

@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from finetune30.database import now
 from finetune30.experiments.record import Status, plain_text, portable
-from finetune30.experiments.tables import experiments, lease_expired, lease_live, row
+from finetune30.experiments.tables import experiments, lease_expired, lease_live, row, waiting
 
 NO_LEASE: Mapping[str, None] = {"lease_owner": None, "lease_expires_at": None}
 # Lease owners of this kind are people's own processes, see ``lease.this_worker``.
@@ -62,7 +62,7 @@ def take(experiment_id: str, worker: str, lease_s: float) -> ReturningUpdate[int
 def ready() -> ColumnElement[bool]:
     """A worker may take the row now."""
     due = or_(row.not_before.is_(None), row.not_before <= now())
-    return and_(row.status == Status.PENDING, ~row.paused, ~row.cancel_requested, due)
+    return and_(waiting, due)
 
 
 def silent() -> ColumnElement[bool]:

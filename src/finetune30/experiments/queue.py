@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, and_, literal, select, update
+from sqlalchemy import Connection, Engine, literal, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from finetune30 import database
 from finetune30.errors import Lost
-from finetune30.experiments import bells, fairness, history, making, moves, refusals, workers
+from finetune30.experiments import bells, fairness, history, making, metadata, moves, refusals, standing, workers
 from finetune30.experiments.record import Claimed, Experiment, JobEvent, Outcome, Status, Wish, WorkerSeen
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.tables import experiments, row
+from finetune30.experiments.standing import Standing
+from finetune30.experiments.tables import experiments, lease_live, row
 
 if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
@@ -77,6 +78,7 @@ class Queue:
                 "ring_at": database.now() + ring_in_s,
             }
             made = making.make(connection, config, owner, tz, values)
+            metadata.put(connection, made, wish.metadata)
             history.note_state(connection, made, 0, Status.PENDING, "submitted")
             return existing(connection, made), True
 
@@ -91,19 +93,16 @@ class Queue:
             free: Devices this worker has free, of ``total``.
             max_running: Running jobs one owner may have.
         """
-        chosen = fairness.select_next(queues, total, max_running)
         if self._engine.dialect.name == "sqlite":
             with database.read(self._engine) as connection:  # a poll that finds nothing makes no writer wait
-                head = connection.execute(chosen).first()
+                head = fairness.next_of(connection, queues, total, max_running)
                 if head is None or head.devices > free:
                     return None
-        else:
-            chosen = chosen.with_for_update(of=experiments, skip_locked=True)
         sent = time.monotonic()
         with database.write(self._engine) as connection:
             if max_running is not None:
                 database.one_at_a_time(connection, "claim")  # else two could count the same running jobs at once
-            head = connection.execute(chosen).first()
+            head = fairness.next_of(connection, queues, total, max_running)
             if head is None or head.devices > free:
                 return None
             attempt = connection.scalar(moves.take(head.id, worker, self.lease_s))
@@ -220,35 +219,36 @@ class Queue:
     def unrung(self, experiment_id: str) -> None:
         """The bell could not be rung: it is due again at once."""
         with database.write(self._engine) as connection:
-            waiting = update(experiments).where(moves.this(experiment_id), moves.ready())
-            connection.execute(waiting.values(ring_at=database.now(), rings=0))
+            ready = update(experiments).where(moves.this(experiment_id), moves.ready())
+            connection.execute(ready.values(ring_at=database.now(), rings=0))
 
-    def order(self) -> list[str]:
-        """Ids of the jobs that wait for a worker, in the order they will start."""
-        waiting = and_(row.status == Status.PENDING, ~row.paused, ~row.cancel_requested)
-        jobs = select(row.id, row.owner).where(waiting).order_by(row.priority.desc(), row.created_at, row.id)
+    def line(self) -> list[Standing]:
+        """The jobs that wait for a worker, in the order they will start: those that may not yet come last."""
         with database.read(self._engine) as connection:
-            shares = {
-                one.owner: (one.running, one.last_start) for one in connection.execute(fairness.shares_of(waiting))
-            }
-            return fairness.in_turn([(one.id, one.owner) for one in connection.execute(jobs)], shares)
+            return standing.line(connection)
 
-    def delays(self) -> dict[str, float]:
-        """Seconds until jobs that failed a moment ago may be taken again, by id; only those that must wait."""
-        left = (row.not_before - database.now()).label("left")
-        waiting = select(row.id, left).where(row.status == Status.PENDING, row.not_before > database.now())
+    def standing(self, experiment_id: str) -> Standing | None:
+        """Where a job stands in ``line``, found without lining up all; None where it does not wait."""
         with database.read(self._engine) as connection:
-            return {one.id: float(one.left) for one in connection.execute(waiting)}
+            return standing.standing(connection, experiment_id)
 
-    def ahead(self, experiment_id: str) -> int | None:
-        """Jobs that will start before this one; None where it does not wait."""
-        order = self.order()
-        return order.index(experiment_id) if experiment_id in order else None
+    def running(self) -> list[tuple[str, Mapping[str, Any] | None]]:
+        """(queue, progress) of each job that a living worker runs."""
+        with database.read(self._engine) as connection:
+            return [
+                (one.queue, one.progress)
+                for one in connection.execute(select(row.queue, row.progress).where(lease_live))
+            ]
 
     def events(self, experiment_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         """What happened to a job after the event with number ``after``, in order."""
         with database.read(self._engine) as connection:
             return history.events_of(connection, experiment_id, after, limit)
+
+    def latest_events(self, experiment_id: str, before: int | None, limit: int) -> list[JobEvent]:
+        """What happened to a job before the event with that number, the newest first."""
+        with database.read(self._engine) as connection:
+            return history.latest_events_of(connection, experiment_id, before, limit)
 
     def seen(self, worker: str, *, host: str, slots: int, busy: int, queues: Sequence[str]) -> None:
         """A worker's sign of life."""

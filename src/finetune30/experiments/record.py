@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from numbers import Integral, Real
@@ -67,8 +67,8 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One row, as it was when it was read. Times are Unix seconds of the database's clock.
+class Overview:
+    """One row without its two long columns, as lists need it. Times are Unix seconds of the database's clock.
 
     Attributes:
         attempt: Number of the newest attempt, 0 before the first; also its fencing token.
@@ -95,7 +95,6 @@ class Experiment:
     status: Status
     paused: bool
     attempt: int
-    config: dict[str, Any]
     fingerprint: str
     base_model: str
     dataset: str
@@ -109,7 +108,6 @@ class Experiment:
     cancel_requested: bool
     progress: dict[str, Any] | None
     error: dict[str, Any] | None
-    metrics: dict[str, Any] | None
     train_runtime: float | None
     eval_accuracy: float | None
     resumed_from: str | None
@@ -125,6 +123,19 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, ready for strict JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Experiment(Overview):
+    """One row, as it was when it was read.
+
+    Attributes:
+        config: The full configuration.
+        metrics: The content of ``metrics.json``; None before the end.
+    """
+
+    config: dict[str, Any]
+    metrics: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -150,6 +161,7 @@ class Wish:
         resumed_from: The ended experiment it continues or runs again.
         continues: Go on from the checkpoints of ``resumed_from``.
         dataset_hash: Of the rows those were trained on: where it continues, no others will do.
+        metadata: What the submitter writes on it, for people and to be found by.
     """
 
     queue: str = "train"
@@ -160,6 +172,7 @@ class Wish:
     resumed_from: str | None = None
     continues: bool = False
     dataset_hash: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The tables of experiments, and the way from a row to a record.
 
-``migrations`` makes them; a test compares the two. Neighbours: only this room's statements
-(``store``, ``queue``, ``search``, ``moves``, ``history``, ``workers``) read this.
+``migrations`` makes them; a test compares the two. Their indexes are in ``indexes``.
+Neighbours: only this room's statements (``store``, ``queue``, ``search``, ``moves``, ``history``, …) read this.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from finetune30.database import metadata, now
-from finetune30.experiments.record import Attempt, Experiment, Outcome, Status
+from finetune30.experiments.record import Attempt, Experiment, Outcome, Overview, Status
 
 _JSON = JSON(none_as_null=True)
 # Sorted by code point on both databases, whatever the server's language.
@@ -81,32 +81,9 @@ experiments = Table(
 
 row = experiments.c
 
-Index("ix_experiments_owner", row.owner, row.status, row.started_at)
-Index("uq_experiments_owner_idempotency_key", row.owner, row.idempotency_key, unique=True)
-Index("ix_experiments_status", row.status, row.created_at, row.id)
-Index("ix_experiments_owner_created_at", row.owner, row.created_at, row.id)
-Index("ix_experiments_name_key", row.name_key, row.created_at, row.id)
-Index("ix_experiments_figures", row.owner, row.base_model, row.eval_accuracy, row.train_runtime)
-
-
-def _there(column: Column[Any]) -> dict[str, Any]:
-    """An index over those that have it: a row that waits or runs costs nothing there."""
-    there = column.is_not(None)
-    return {"sqlite_where": there, "postgresql_where": there}
-
-
-for _column in (row.finished_at, row.train_runtime, row.eval_accuracy):
-    Index(f"ix_experiments_{_column.name}", _column, row.created_at, row.id, **_there(_column))
-Index("ix_experiments_resumed_from", row.resumed_from, **_there(row.resumed_from))
-
-# Said with a literal: no database looks into an index over a part of the rows for a value it learns later.
+# Waits for a worker. Said with a literal: no database looks into an index over a part of the rows for a value it
+# learns later. See ``indexes``.
 waiting: ColumnElement[bool] = and_(row.status == literal_column("'PENDING'"), ~row.paused, ~row.cancel_requested)
-Index(
-    "ix_experiments_waiting",
-    *(row.queue, row.owner, row.priority.desc(), row.created_at, row.id, row.devices, row.not_before),
-    sqlite_where=waiting,
-    postgresql_where=waiting,
-)
 
 attempts = Table(
     "attempts",
@@ -135,6 +112,16 @@ events = Table(
     sqlite_autoincrement=True,  # a number is never given twice
 )
 
+# What its owner wrote on an experiment; a table of its own, so that any key can be looked for.
+notes = Table(
+    "experiment_metadata",
+    metadata,
+    Column("experiment_id", String(80), ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", String(512), nullable=False),
+    Index("ix_experiment_metadata_key", "key", "value"),
+)
+
 workers = Table(
     "workers",
     metadata,
@@ -156,17 +143,27 @@ lease_expired: ColumnElement[bool] = _lease_end < now()
 lease_live: ColumnElement[bool] = and_(row.status == Status.STARTED, _lease_end >= now())
 
 
+# What a record holds, and what lists show of it.
+WHOLE: tuple[ColumnElement[Any], ...] = (
+    *(column for column in row if column.name not in _PRIVATE),
+    lease_live.label("lease_live"),
+)
+OVERVIEW = tuple(column for column in WHOLE if column.key not in ("config", "metrics"))
+
+
 def select_experiments() -> Select[Any]:
-    """All columns plus whether the lease is alive by the database's clock."""
-    return select(experiments, lease_live.label("lease_live"))
+    """All columns of a record, with whether the lease is alive by the database's clock."""
+    return select(*WHOLE)
 
 
-def to_experiment(row: Row[Any]) -> Experiment:
-    """One row of ``select_experiments`` as a record."""
-    values = dict(row._mapping)
-    for private in _PRIVATE:
-        del values[private]
-    return Experiment(**{**values, "status": Status(values["status"])})
+def to_experiment(found: Row[Any]) -> Experiment:
+    """One row of ``WHOLE`` as a record."""
+    return Experiment(**{**found._mapping, "status": Status(found.status)})
+
+
+def to_overview(found: Row[Any]) -> Overview:
+    """One row of ``OVERVIEW`` as a record."""
+    return Overview(**{**found._mapping, "status": Status(found.status)})
 
 
 def to_attempt(row: Row[Any]) -> Attempt:

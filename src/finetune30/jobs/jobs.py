@@ -8,14 +8,25 @@ Neighbours: ``experiments.queue`` keeps the rows, ``names`` makes what they say 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.errors import BadInput, DiskFull, IdempotencyConflict, StateError, StorageError
-from finetune30.experiments import Experiment, ExperimentStore, Queue, Status, Wish, open_both, with_checkpoints
+from finetune30.experiments import (
+    Experiment,
+    ExperimentStore,
+    Overview,
+    Queue,
+    Standing,
+    Status,
+    Wish,
+    open_both,
+    with_checkpoints,
+)
 from finetune30.jobs.bell import Bell, open_bell
 from finetune30.jobs.names import lasting
 from finetune30.jobs.place import Place, starts_in
@@ -23,6 +34,8 @@ from finetune30.settings import Settings
 
 # Recent runs by which the length of the next ones is judged.
 _RECENT = 20
+# Places are found one by one, of more jobs all in a line.
+_FEW = 4
 _PRIORITIES = range(-100, 101)
 _KEY_LENGTH = 200
 # Below it an attempt would be ended while it still reads its model.
@@ -145,53 +158,53 @@ class Jobs:
             self._ring(found)
         return found
 
-    def waiting(self) -> list[Experiment]:
+    def waiting(self) -> list[Standing]:
         """The jobs that wait for a worker, in the order they would start now: those that may not yet come last."""
-        return self._waiting(self.queue.delays())
+        return self.queue.line()
 
     def place(self, experiment_id: str) -> Place | None:
         """Where a job stands in its queue; None where it does not wait.
 
         Raises: NotFound.
         """
-        return self.places().get(self.store.get(experiment_id).id)
+        found = self.queue.standing(experiment_id)
+        if found is None:
+            self.store.get(experiment_id)
+            return None
+        return self._estimated([found])[found.id]
 
-    def places(self) -> dict[str, Place]:
-        """The place of every job that waits, by id."""
-        delays, usual_s = self.queue.delays(), self._usual_s()
-        waiting = self._waiting(delays)
-        running = [one for one in self.store.find(status=Status.STARTED) if one.lease_live]
-        names = {one.queue for one in waiting}
-        workers = {name: self._workers(name) for name in names} if names else {}
-        busy = {name: [_left_s(one) for one in running if one.queue == name] for name in names}
+    def places(self, ids: Sequence[str] | None = None) -> dict[str, Place]:
+        """The place of every job that waits, or of those of ``ids`` that do, by id."""
+        if ids is not None and len(ids) <= _FEW:
+            return self._estimated([one for one in map(self.queue.standing, ids) if one is not None])
+        wanted = None if ids is None else set(ids)
+        return self._estimated([one for one in self.queue.line() if wanted is None or one.id in wanted])
+
+    def _estimated(self, jobs: Sequence[Standing]) -> dict[str, Place]:
+        if not jobs:
+            return {}
+        usual_s, running, workers = self._usual_s(), self.queue.running(), self.queue.workers()
         found: dict[str, Place] = {}
-        counts = dict.fromkeys(names, 0)
-        for one in waiting:
-            ahead, counts[one.queue] = counts[one.queue], counts[one.queue] + 1
-            offers, delay_s = workers[one.queue], delays.get(one.id, 0.0)
-            too_large = bool(offers) and one.devices > max(offers)
-            starts = None if too_large else starts_in(ahead, sum(offers), busy[one.queue], usual_s)
-            starts = None if starts is None else max(starts, delay_s)
-            found[one.id] = Place(ahead + 1, starts, sum(offers), delay_s, too_large)
+        for name in {one.queue for one in jobs}:
+            offers = [one.slots for one in workers if one.alive and name in one.queues]
+            left = [_left_s(progress) for queue, progress in running if queue == name]
+            for one in jobs:
+                if one.queue != name:
+                    continue
+                too_large = bool(offers) and one.devices > max(offers)
+                starts = None if too_large else starts_in(one.ahead, sum(offers), left, usual_s)
+                starts = None if starts is None else max(starts, one.delay_s)
+                found[one.id] = Place(one.ahead + 1, starts, sum(offers), one.delay_s, too_large)
         return found
 
     def slots(self, queue: str) -> int:
         """Attempts that the living workers of a queue can run at once."""
-        return sum(self._workers(queue))
+        return sum(one.slots for one in self.queue.workers() if one.alive and queue in one.queues)
 
-    def _workers(self, queue: str) -> list[int]:
-        """What each living worker of a queue can run at once."""
-        return [one.slots for one in self.queue.workers() if one.alive and queue in one.queues]
-
-    def _waiting(self, delays: Mapping[str, float]) -> list[Experiment]:
-        found = {one.id: one for one in self.store.find(status=Status.PENDING)}
-        order = sorted(self.queue.order(), key=lambda one: delays.get(one, 0.0))  # else as it is
-        return [found[one] for one in order if one in found]
-
-    def _followers(self, *ended: Experiment | None) -> list[Experiment]:
+    def _followers(self, *ended: Experiment | None) -> list[Overview]:
         """Who was made to continue one of these or to run it again, the newest first."""
         ids = dict.fromkeys(one.id for one in ended if one is not None)
-        found = [row for one in ids for row in self.store.find(resumed_from=one)]
+        found = [row for one in ids for row in self.store.overview(resumed_from=one)]
         return sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)
 
     def _submit(self, config: ExperimentConfig, owner: str, wish: Wish) -> Experiment:
@@ -252,18 +265,18 @@ class Jobs:
         return replace(wish, devices=devices, max_runtime_s=wish.max_runtime_s or longest_s or None)
 
     def _usual_s(self) -> float | None:
-        took = [_took_s(one) for one in self.store.find(status=Status.SUCCESS, limit=_RECENT)]
+        took = [_took_s(one) for one in self.store.overview(status=Status.SUCCESS, limit=_RECENT)]
         return sum(took) / len(took) if took else None
 
 
-def _took_s(ended: Experiment) -> float:
+def _took_s(ended: Overview) -> float:
     """How long a job held its place; of one with several attempts, who knows how long it waited between them?"""
     whole = (ended.finished_at or 0.0) - (ended.started_at or 0.0) if ended.attempt == 1 else 0.0
     return max(whole, ended.train_runtime or 0.0)
 
 
-def _left_s(running: Experiment) -> float | None:
-    left = (running.progress or {}).get("eta_s")
+def _left_s(progress: Mapping[str, Any] | None) -> float | None:
+    left = (progress or {}).get("eta_s")
     return float(left) if isinstance(left, int | float) else None
 
 
@@ -273,7 +286,7 @@ def _not_ended(job: Experiment) -> StateError:
     return StateError(f"{job.id} is {state}, expected a job that has ended", hint=f"finetune30 jobs {verb} {job.id}")
 
 
-def _refuse_a_second(ended: Experiment, followers: list[Experiment]) -> None:
+def _refuse_a_second(ended: Experiment, followers: list[Overview]) -> None:
     """Two runs must not go on from the same checkpoints at once.
 
     Raises: StateError naming the job that already does.

@@ -6,9 +6,9 @@ Neighbours: ``jobs`` gathers the figures. No SQL here.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,25 @@ def starts_in(ahead: int, slots: int, running: Sequence[float | None], usual_s: 
         return None
     # Each slot by the moment it comes free. More may run than there are slots: a worker has just gone.
     free = sorted([0.0] * max(0, slots - len(known)) + known)[:slots]
-    heapq.heapify(free)
-    for _ in range(ahead):
-        heapq.heapreplace(free, free[0] + (usual_s or 0.0))
-    return free[0]
+    return _free_after(ahead, free, usual_s or 0.0)
+
+
+def _free_after(ahead: int, free: Sequence[float], usual_s: float) -> float:
+    """When a slot comes free for one with ``ahead`` before it, each of whom keeps theirs for ``usual_s``.
+
+    Args:
+        free: The moment each slot comes free first, ascending.
+    """
+    if usual_s <= 0.0 or not ahead:
+        return free[0]
+    # Only slots that come free before that moment matter; what is done before the last of them joins in is counted.
+    several, done = 1, 0
+    for place in range(1, len(free)):
+        before = sum(ceil((free[place] - one) / usual_s) for one in free[:place])
+        if before > ahead:
+            break
+        several, done = place + 1, before
+    last = free[several - 1]
+    moments = sorted(one + ceil((last - one) / usual_s) * usual_s for one in free[:several])
+    rounds, place = divmod(ahead - done, several)
+    return moments[place] + rounds * usual_s

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from finetune30.experiments import Attempt, Experiment, JobEvent
+from finetune30.experiments import Attempt, Experiment, JobEvent, Overview
 from finetune30.jobs.place import Place
 
 _PROGRESS = ("step", "total", "loss", "eta_s")
@@ -20,7 +20,7 @@ _SAME = (
 )
 
 
-def summary(job: Experiment, place: Place | None) -> dict[str, Any]:
+def summary(job: Overview, place: Place | None) -> dict[str, Any]:
     """A job as lists tell it."""
     return {
         "task_id": job.id,

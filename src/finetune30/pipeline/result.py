@@ -122,7 +122,7 @@ def _write_predictions(path: Path, split: Split, probabilities: NDArray[np.float
         }
     ).replace_schema_metadata({"id2label": json.dumps(dict(enumerate(task.label_names)))})
     staging = path.with_name(f".staging-{path.name}")
-    pq.write_table(table, staging)
+    pq.write_table(table, staging, write_page_checksum=True)
     put_in_place(staging, path)
 
 

@@ -23,7 +23,7 @@ from finetune30.serving.guests import Guests
 from finetune30.settings import Settings
 from finetune30.web import journal
 from finetune30.web.gate import Gate
-from finetune30.web.listening import address_of, check_certificate, is_loopback, listen
+from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
 from finetune30.web.rates import Rates
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("finetune30.serving")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
-_LAST_S = 30
-_LARGEST_HEADERS = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,12 @@ def serve(settings: Settings, address: str | None = None) -> int:
     _check(settings, address)
     service = open_service(settings, address)
     journal.keep()
+    allow_files()
     try:
         _load_first(service.following, address)
         service.following.start()
         _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
-        server = uvicorn.Server(_config(service.gate, settings))
+        server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))
         server.run(sockets=[listener])
     finally:
         service.close()
@@ -127,26 +126,6 @@ def _access(settings: Settings, store: ExperimentStore) -> Access | None:
     access = Access(settings, store.engine)
     _ = access.tokens  # a key that is missing or weak is told now
     return access
-
-
-def _config(gate: Gate, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        gate,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.forwarded_allow_ips),
-        forwarded_allow_ips=list(settings.forwarded_allow_ips),
-        ws="none",
-        lifespan="off",
-        http="h11",
-        h11_max_incomplete_event_size=_LARGEST_HEADERS,
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=_LAST_S,
-        limit_concurrency=5000,
-        ssl_certfile=settings.tls_certfile,
-        ssl_keyfile=settings.tls_keyfile,
-    )
 
 
 def _load_first(following: Following, address: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The port a service listens on.
+"""The port a service listens on, and how uvicorn serves there.
 
 Neighbours: each service's ``serve`` opens it before anything else can fail.
 """
@@ -6,10 +6,21 @@ Neighbours: each service's ``serve`` opens it before anything else can fail.
 from __future__ import annotations
 
 import ipaddress
+import resource
 import socket
+from contextlib import suppress
+from typing import Literal
+
+import uvicorn
+from starlette.types import ASGIApp
 
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
+from finetune30.web.guard import Guarded
+
+_LAST_S = 30
+_LARGEST_HEADERS = 64 * 1024
+_MOST_FILES = 8192
 
 
 def address_of(listener: socket.socket, *, secure: bool) -> str:
@@ -58,3 +69,34 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def config_of(app: ASGIApp, settings: Settings, *, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+    """How uvicorn serves an app behind its gate."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
+        ws="none",
+        lifespan=lifespan,
+        loop="finetune30.web.guard:Loop",
+        http=Guarded,
+        h11_max_incomplete_event_size=_LARGEST_HEADERS,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_LAST_S,
+        limit_concurrency=1000,
+        ssl_certfile=settings.tls_certfile,
+        ssl_keyfile=settings.tls_keyfile,
+    )
+
+
+def allow_files() -> None:
+    """As many open files as this user may have: each connection is one, and 1024 are the usual few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -8,16 +8,12 @@ Neighbours: ``limits`` asks for addresses, ``deps`` for users, the login route f
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
-
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.storage import storage_from_string
 
 from finetune30.settings import Settings
 from finetune30.web.problems import Problem, too_many
@@ -45,6 +41,8 @@ class Rates:
         self._reads = settings.reads_per_minute if reads is None else reads
         self._writes = settings.writes_per_minute if writes is None else writes
         self._most_failures = settings.login_failures
+        from limits.aio.storage import MemoryStorage
+
         self._local: Any = MemoryStorage()
         self._shared: Any = _redis(settings.broker_url)
         self._silent_until = -math.inf
@@ -59,6 +57,10 @@ class Rates:
         name, most = ("read", self._reads) if method in _READS else ("write", self._writes)
         if not most:
             return
+        from limits import RateLimitItemPerMinute
+        from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+        who = _network(who) if kind == "address" else who
         limit, key = RateLimitItemPerMinute(most, namespace="finetune30"), (kind, name, _hashed(who))
 
         async def hit(storage: Any) -> float | None:
@@ -129,7 +131,18 @@ class Rates:
 
 
 def _failure_keys(name: str, address: str) -> tuple[str, str]:
-    return f"finetune30/login/name/{_hashed(name)}", f"finetune30/login/address/{_hashed(address)}"
+    return f"finetune30/login/name/{_hashed(name)}", f"finetune30/login/address/{_hashed(_network(address))}"
+
+
+def _network(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, all of which one machine may call its own."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def _slow_down(wait_s: float) -> Problem:
@@ -143,6 +156,8 @@ def _hashed(text: str) -> str:
 def _redis(url: str | None) -> Any:
     if url is None or not url.startswith(("redis://", "rediss://", "redis+socket://")):
         return None
+    from limits.storage import storage_from_string
+
     address = f"async+{url.replace('redis+socket://', 'redis+unix://', 1)}"
     patience = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
     return storage_from_string(address, implementation="redispy", key_prefix="finetune30:limits", **patience)

@@ -34,8 +34,19 @@ def upgrade() -> None:
     op.create_index(
         "ix_experiments_waiting",
         _T,
-        ["queue", "owner", sa.text("priority DESC"), "created_at", "id", "devices", "not_before"],
-        sqlite_where=sa.text("status = 'PENDING' AND NOT paused = 0 AND cancel_requested = 0"),
+        [
+            "queue",
+            "owner",
+            sa.text("priority DESC"),
+            "created_at",
+            "id",
+            "devices",
+            "not_before",
+            "status",
+            "paused",
+            "cancel_requested",
+        ],
+        sqlite_where=sa.text("status = 'PENDING' AND paused = 0 AND cancel_requested = 0"),
         postgresql_where=sa.text("status = 'PENDING' AND NOT paused AND NOT cancel_requested"),
     )
 
