@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from finetune30 import database
 from finetune30.api.routes import all_routes
-from finetune30.experiments import LEGAL_MOVES, Status
+from finetune30.experiments import LEGAL_MOVES, ExperimentFolder, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
 from tests.api.datasets import CSV, send
@@ -175,8 +175,6 @@ def test_a_task_is_what_the_command_line_shows(service: Service, ana: Person) ->
 
 
 def test_an_experiment_is_deleted_with_its_folder(service: Service, ana: Person) -> None:
-    from finetune30.experiments import ExperimentFolder
-
     task = ana.post("/train", {}).json()["task_id"]
     folder = ExperimentFolder.create(service.settings.results_dir, task)
     folder.logs_txt.write_text("first\nsecond\nthird\n")
@@ -190,6 +188,27 @@ def test_an_experiment_is_deleted_with_its_folder(service: Service, ana: Person)
     assert not folder.path.exists()
     refused(ana.get(f"/task/{task}"), 404)
     refused(ana.delete(f"/experiments/{task}"), 404)
+
+
+def test_an_experiment_that_is_still_needed_is_not_deleted(service: Service, ana: Person) -> None:
+    store, results = service.services.jobs.store, service.settings.results_dir
+    first = ana.post("/train", {}).json()["task_id"]
+    problem = refused(ana.delete(f"/experiments/{first}"), 409, "state_conflict")
+    assert (problem["detail"], problem["hint"]) == ("it has not ended", "POST /task/{task_id}/cancel first")
+    (ExperimentFolder.create(results, first).artifacts / "checkpoint-3").mkdir()
+    service.ended(first, Status.FAILURE)
+    heir = ana.post(f"/task/{first}/retry").json()
+    assert (heir["resumed_from"], heir["continues"]) == (first, True)
+
+    for _ in range(2):
+        problem = refused(ana.delete(f"/experiments/{first}"), 409, "state_conflict")
+        assert problem["detail"] == f"{heir['task_id']} goes on from its checkpoints"
+        assert (results / first / "artifacts" / "checkpoint-3").is_dir()
+        if store.get(heir["task_id"]).status is Status.PENDING:
+            attempt = store.claim(heir["task_id"], "w1")
+    store.finish(heir["task_id"], attempt, "w1", Status.SUCCESS)
+
+    assert ana.delete(f"/experiments/{first}").status_code == 204
 
 
 def test_a_log_that_is_a_link_is_nobodys(service: Service, ana: Person, tmp_path: Path) -> None:

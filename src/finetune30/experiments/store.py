@@ -84,6 +84,7 @@ class ExperimentStore:
         """
         with database.write(self._engine) as connection:
             continues = continues and resumed_from is not None
+            making.hold_origin(connection, resumed_from if continues else None)
             values: dict[str, Any] = {"resumed_from": resumed_from, "continues": continues}
             made = making.make(connection, config, owner, tz, values)
             history.note_state(connection, made, 0, Status.PENDING, "made")
@@ -300,7 +301,8 @@ class ExperimentStore:
     def delete(self, experiment_id: str) -> None:
         """Forget the experiment and its history; its folder is the caller's to remove.
 
-        Raises: StateError while a process runs it, or a model is made of it; NotFound.
+        Raises: StateError until it has ended, and while an unfinished one goes on from its checkpoints or a
+            model is made of it; NotFound.
         """
         with database.write(self._engine) as connection:
             try:
@@ -309,6 +311,10 @@ class ExperimentStore:
                 raise refusals.in_use(experiment_id) from cause
             if not gone:
                 raise refusals.not_deletable(existing(connection, experiment_id))
+            # Behind the DELETE, which waits for whoever makes one just now (``making.hold_origin``).
+            heir = connection.scalar(select(row.id).where(moves.heirs(experiment_id)).limit(1))
+            if heir is not None:
+                raise refusals.inherited(experiment_id, heir)
 
     def _change(
         self,
