@@ -55,7 +55,8 @@ def history(store: ExperimentStore, experiment_id: str) -> list[tuple[int, str, 
 def test_a_new_experiment_is_pending_and_keeps_what_it_was_asked(store: ExperimentStore) -> None:
     asked = config("Café 情感")
 
-    made = store.create(asked, owner="ana", tz="Asia/Taipei", resumed_from="old_20260101_000000")
+    old = ended(store, Status.FAILURE)
+    made = store.create(asked, owner="ana", tz="Asia/Taipei", resumed_from=old)
 
     assert made == store.get(made.id)
     assert (made.status, made.attempt, made.paused, made.cancel_requested) == (
@@ -64,7 +65,7 @@ def test_a_new_experiment_is_pending_and_keeps_what_it_was_asked(store: Experime
         False,
         False,
     )
-    assert (made.name, made.owner, made.resumed_from) == ("Café 情感", "ana", "old_20260101_000000")
+    assert (made.name, made.owner, made.resumed_from) == ("Café 情感", "ana", old)
     assert made.config == asked.model_dump(mode="json")
     assert (made.base_model, made.dataset) == (asked.model.name, asked.data.dataset_name)
     assert (made.fingerprint, made.progress, made.error) == (asked.fingerprint, None, None)
