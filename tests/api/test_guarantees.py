@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finetune30 import database
-from finetune30.api.routes import all_routes
+from finetune30.api.routes import all_routes, events
 from finetune30.experiments import LEGAL_MOVES, ExperimentFolder, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
@@ -396,7 +399,7 @@ def test_g27_one_row_for_each_change_each_refusal_and_each_failed_login(
     covered = {row.action for row in rows}
     routes = [route for route in all_routes() if isinstance(route, APIRoute)]
     # A new route that changes something needs its line in ``mutating``.
-    assert {route.name for route in routes if "GET" not in (route.methods or ())} - covered == set()
+    assert {route.name for route in routes if not {"GET", "HEAD"} & set(route.methods or ())} - covered == set()
     assert service.services.access.audit.verify().ok
 
 
@@ -470,3 +473,41 @@ def test_importing_the_api_loads_neither_torch_nor_transformers() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_second_cancel_of_a_running_task_is_no_further_event(service: Service, ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    service.services.jobs.store.claim(task, "w1")
+
+    for _ in range(3):
+        assert ana.post(f"/task/{task}/cancel").status_code == 202
+
+    said = [one["message"] for one in ana.get(f"/task/{task}/events").json()["events"] if one["kind"] == "state"]
+    assert said.count("is to be cancelled") == 1
+
+
+def test_streams_asked_for_at_once_are_counted_before_the_first_begins(service: Service, ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    asked = (
+        f"GET /task/{task}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+        f"Authorization: Bearer {ana.token}\r\n\r\n"
+    ).encode()
+    with ExitStack() as open_:
+        made = [open_.enter_context(socket.create_connection(("127.0.0.1", service.port), 30)) for _ in range(60)]
+        for one in made:
+            one.sendall(asked)
+        said = Counter(one.recv(12) for one in made)
+    assert said == {b"HTTP/1.1 200": 20, b"HTTP/1.1 429": 40}
+    ana.post(f"/task/{task}/cancel")
+    until = time.monotonic() + 30
+    while ana.user.id in events._streams and time.monotonic() < until:
+        time.sleep(0.05)
+    assert ana.user.id not in events._streams
+
+
+def test_a_stream_that_is_not_wanted_is_a_list(ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+
+    for accept in ("text/event-stream;q=0", "application/json, text/event-stream; q=0.000", "text/event-stream-2"):
+        answer = ana.get(f"/task/{task}/events", headers={"Accept": accept})
+        assert answer.headers["content-type"] == "application/json"

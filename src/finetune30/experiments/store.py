@@ -288,12 +288,16 @@ class ExperimentStore:
         Raises: StateError if it is terminal; NotFound.
         """
         with database.write(self._engine) as connection:
+            asked = select(row.cancel_requested).where(moves.this(experiment_id)).with_for_update()
+            known = bool(connection.scalar(asked))
             status = connection.scalar(moves.cancel(experiment_id))
             found = existing(connection, experiment_id)
             if status is None:
                 raise refusals.not_cancellable(found)
             if found.status is Status.REVOKED:
                 history.end_attempt(connection, experiment_id, Outcome.LOST)  # of a silent process
+            elif known:  # nothing new happened
+                return found
             word = "cancelled" if found.status is Status.REVOKED else "is to be cancelled"
             history.note_state(connection, experiment_id, found.attempt, found.status, word)
             return found
