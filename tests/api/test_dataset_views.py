@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from finetune30 import database
+from finetune30.api import downloads
+from finetune30.api.fine_tuning import names
 from tests.api.datasets import CSV, WAIT, kept, on_disk, send
 from tests.api.service import Person, Service, refused, serving
 
@@ -167,3 +169,46 @@ def test_the_check_of_what_was_deleted_ends(service: Service, ana: Person) -> No
     future.result(60)
     assert service.services.checks.uploads.find(dataset) is None
     assert dataset not in on_disk(service)
+
+
+def files_of(ana: Person, found: dict[str, Any]) -> list[str]:
+    """Whatever is fetched of one upload."""
+    path = f"/datasets/{found['dataset_id']}"
+    return [f"{path}/file", f"{path}/report", f"/v1/files/{names.file_of(found['dataset_id'])}/content"]
+
+
+def test_files_are_sent_whole_whatever_range_is_asked_for(ana: Person) -> None:
+    found = kept(ana, name="測試.csv")
+
+    for path in files_of(ana, found):
+        whole = ana.get(path)
+        for wanted in ("bytes=0-3", "bytes=999999999-", "bytes=", "lines=1-2"):
+            answer = ana.get(path, headers={"Range": wanted})
+            assert (answer.status_code, answer.content) == (200, whole.content), (path, wanted)
+        assert whole.headers["accept-ranges"] == "none"
+        named = whole.headers.get("content-disposition")
+        assert named == (None if path.endswith("report") else "attachment; filename*=utf-8''%E6%B8%AC%E8%A9%A6.csv")
+
+
+def test_files_that_are_deleted_meanwhile_are_404_and_no_fault(service: Service, ana: Person) -> None:
+    found = kept(ana)
+    uploads = service.services.checks.uploads
+    upload = uploads.get(found["dataset_id"])
+    uploads.file(upload).unlink()
+
+    file, _, content = files_of(ana, found)
+    for path in (file, content):
+        refused(ana.get(path), 404)
+
+
+def test_files_count_among_the_downloads_at_once(ana: Person) -> None:
+    found = kept(ana)
+    downloads._open[ana.user.id] = downloads._MOST_AT_ONCE
+    try:
+        for path in files_of(ana, found):
+            refused(ana.get(path), 429)
+    finally:
+        del downloads._open[ana.user.id]
+    for path in files_of(ana, found):
+        assert ana.get(path).status_code == 200
+    assert ana.user.id not in downloads._open

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from finetune30.errors import Busy, Finetune30Error, NotFound
-from finetune30.settings import Settings
+from finetune30.settings import Settings, without_secrets
 
 if TYPE_CHECKING:
     from finetune30.data.uploads import UploadStore
@@ -241,6 +241,5 @@ def _ended(message: str) -> dict[str, Any]:
 
 
 def _without_secrets(env: Mapping[str, str]) -> dict[str, str]:
-    """What reads a stranger's file needs no key of ours."""
-    secret = {"JWT_SECRET", "AUDIT_KEY", "METRICS_TOKEN", "DATABASE_URL", "BROKER_URL", "HF_TOKEN"}
-    return {name: value for name, value in env.items() if name.upper() not in secret}
+    """What reads a stranger's file needs no key of ours, nor the hub's."""
+    return {name: value for name, value in without_secrets(env).items() if name.upper() != "HF_TOKEN"}

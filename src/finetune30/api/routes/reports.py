@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from starlette.requests import Request
 
 from finetune30.api import downloads, services
+from finetune30.api.accepting import accepts
 from finetune30.api.answers_artifacts import Curves, Predictions
 from finetune30.api.deps import CurrentUser, OwnTask, check_task_owner
 from finetune30.api.queries import Limit, Number, digits
@@ -133,10 +134,9 @@ def predictions(
 
 def _asked_for(request: Request) -> str | None:
     """The file that is wanted; None for a page as JSON."""
-    accepted = request.headers.get("accept", "").lower()
-    if CSV in accepted:
+    if accepts(request, CSV):
         return CSV
-    return JSON_LINES if JSON_LINES in accepted or "application/jsonl" in accepted else None
+    return JSON_LINES if accepts(request, JSON_LINES) or accepts(request, "application/jsonl") else None
 
 
 @contextmanager
