@@ -180,7 +180,7 @@ async def report(request: Request, upload: OwnUpload) -> Response:
         return FileResponse(found.uploads.report(upload), media_type="application/json")
     page = found.uploads.page(upload)
     if not page.is_file():
-        await answer_of(found.page(upload.id))
+        await answer_of(found.page(upload.id, request.state.user_id))
     return FileResponse(page, media_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY})
 
 
@@ -252,7 +252,7 @@ async def answer_of(future: Any) -> Mapping[str, Any]:
 
 async def _checked(request: Request, upload: Upload, wait_s: float) -> Dataset:
     checks = services.of(request).checks
-    future = checks.submit(upload.id)
+    future = checks.submit(upload)
     if wait_s:
         await asyncio.wait({asyncio.wrap_future(future)}, timeout=wait_s)
         return Dataset.of(await run_in_threadpool(checks.uploads.get, upload.id))
