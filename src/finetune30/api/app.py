@@ -32,7 +32,7 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
-from finetune30.web import bodies, problems
+from finetune30.web import faults, problems
 from finetune30.web.gate import Gate
 from finetune30.web.problems import Problem
 from finetune30.webhooks import Postman
@@ -144,7 +144,7 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         case Finetune30Error():
             return problems.of_error(error)
         case RequestValidationError():
-            return bodies.refused(error.errors())
+            return faults.refused(error.errors())
         case HTTPException(status_code=405):
             return problems.of_status(405, {"Allow": ", ".join(_methods_at(request))})
         case HTTPException():
