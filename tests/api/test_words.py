@@ -136,7 +136,7 @@ def test_what_is_too_large_is_told_how_large_it_may_be(ana: Person) -> None:
     assert config["detail"] == "the body is larger than 256 KiB"
 
 
-def test_s48_a_length_and_chunks_at_once_are_400_and_the_connection_ends(service: Service) -> None:
+def test_a_length_and_chunks_at_once_are_400_and_the_connection_ends(service: Service) -> None:
     head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     both = f"{head}Content-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
     smuggled = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
