@@ -38,9 +38,8 @@ _DOCS = frozenset({"/docs"})
 PAGE_CLIENT, PAGE_KEY = "x-finetune30-client", "x-finetune30-key"
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY = (
-    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: "
-    "https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
+    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data:; "
+    "script-src 'self'; style-src 'self' 'unsafe-inline'"
 )
 
 
