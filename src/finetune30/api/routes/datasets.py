@@ -187,7 +187,7 @@ async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Resp
         return await run_in_threadpool(sent, user, found.uploads.report(upload), "application/json")
     page = found.uploads.page(upload)
     if not page.is_file():
-        await answer_of(found.page(upload.id))
+        await answer_of(found.page(upload.id, request.state.user_id))
     answer = await run_in_threadpool(sent, user, page, "text/html")
     answer.headers["Content-Security-Policy"] = _PAGE_POLICY
     return answer
@@ -276,7 +276,7 @@ async def answer_of(future: Any) -> Mapping[str, Any]:
 
 async def _checked(request: Request, upload: Upload, wait_s: float) -> Dataset:
     checks = services.of(request).checks
-    future = checks.submit(upload.id)
+    future = checks.submit(upload)
     if wait_s:
         await asyncio.wait({asyncio.wrap_future(future)}, timeout=wait_s)
         return Dataset.of(await run_in_threadpool(checks.uploads.get, upload.id))

@@ -78,7 +78,7 @@ async def create(request: Request, user: CurrentUser) -> FileObject:
         raise Problem(415, "unsupported_media_type", f"expected Content-Type: {kinds.FORM}")
     received = await receiving.receive(request, user, purpose=_PURPOSE, fields={"purpose": (_PURPOSE,)})
     upload = await run_in_threadpool(_read_as_pairs, services.of(request), received.upload)
-    services.of(request).checks.submit(upload.id)
+    services.of(request).checks.submit(upload)
     return told.of_upload(upload)
 
 
