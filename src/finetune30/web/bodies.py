@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -85,12 +85,31 @@ def described_as(model: type[Body], example: Any, *, required: bool = True) -> d
     return described(model.model_json_schema(), example, required=required)
 
 
-def file_body(form: str, types: Sequence[str], fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What OpenAPI says of a body that is a file: itself, or the field ``file`` of a form."""
-    file = {"type": "string", "format": "binary"}
-    properties = {"file": file, **(fields or {})}
-    whole = {"type": "object", "required": [*(fields or {}), "file"], "properties": properties}
-    content = {kind: {"schema": whole if kind == form else file} for kind in types}
+def file_body(
+    form: str, shown: Mapping[str, str], name: str, fields: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What OpenAPI says of a body that is a file: itself, or the field ``file`` of a form.
+
+    Args:
+        form: The type that is a form.
+        shown: Every type that is taken, and a file of it.
+        name: A file's name, in the example of a form.
+        fields: Other fields of the form, and the one value each may have.
+    """
+    file = {"type": "string", "format": "binary", "minLength": 1}
+    others = {field: {"type": "string", "enum": [value]} for field, value in (fields or {}).items()}
+    head = {"schema": {"type": "string"}, "example": f'form-data; name="file"; filename="{name}"'}
+    content: dict[str, Any] = {kind: {"schema": file, "example": one} for kind, one in shown.items()}
+    content[form] = {
+        "schema": {
+            "type": "object",
+            "required": [*others, "file"],
+            "properties": {"file": file, **others},
+            "additionalProperties": False,
+        },
+        "example": {**(fields or {}), "file": shown[form]},
+        "encoding": {"file": {"headers": {"Content-Disposition": head}}},
+    }
     return {"requestBody": {"required": True, "content": content}}
 
 

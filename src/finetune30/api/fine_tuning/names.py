@@ -19,7 +19,7 @@ UPLOAD = "upload:"
 _JOB, _FILE, _RESULTS, _EVENT, _CHECKPOINT = "ftjob-", "file-", "file-results-", "ftevent-", "ftckpt-"
 _DAY_AND_TIME = re.compile(r"_\d{8}_\d{6}(_\d+)?$")
 _UPLOAD_ID = re.compile(r"ds-[0-9a-f]{16}")
-_FILE_ID = re.compile(r"file-[0-9a-f]{16}")
+FILE_ID = re.compile(r"^file-[0-9a-f]{16}$")
 
 _EVENT_PATTERN = expects(r"^ftevent-[0-9]{1,9}$", "the id of an event: ftevent-…")
 _CHECKPOINT_PATTERN = expects(r"^ftckpt-[a-z0-9_-]{1,80}-[0-9]{1,12}$", "the id of a checkpoint: ftckpt-…")
@@ -63,7 +63,7 @@ def file_of(upload_id: str) -> str:
 
 def upload_of(file_id: str) -> str | None:
     """The upload that a file is; None for a file that is none."""
-    return f"ds-{file_id.removeprefix(_FILE)}" if _FILE_ID.fullmatch(file_id) else None
+    return f"ds-{file_id.removeprefix(_FILE)}" if FILE_ID.fullmatch(file_id) else None
 
 
 def results_of(experiment_id: str) -> str:

@@ -44,6 +44,9 @@ Wait = Annotated[
     BeforeValidator(figures),
     Query(description="Seconds the answer may wait for the check to end"),
 ]
+FileName = Annotated[
+    Search, Query(description="The file's name, where the body is the file itself", examples=["train.csv"])
+]
 Rows = Annotated[int, Field(ge=1, le=200), BeforeValidator(digits), Query(description="So many rows")]
 
 
@@ -57,7 +60,7 @@ def router() -> APIRouter:
         methods=["POST"],
         name="dataset.upload",
         status_code=201,
-        openapi_extra=file_body(kinds.FORM, kinds.TYPES),
+        openapi_extra=file_body(kinds.FORM, kinds.SHOWN, "train.csv"),
     )
     add("/datasets", datasets, methods=["GET"], name="dataset.list")
     add(one, dataset, methods=["GET"], name="dataset.show")
@@ -134,7 +137,7 @@ async def upload(
     response: Response,
     user: CurrentUser,
     options: Options,
-    name: Annotated[Search, Query(description="The file's name, where the body is the file itself")] | None = None,
+    name: FileName | None = None,
     wait_s: Wait = 0,
 ) -> Dataset:
     """Send a file: as the body itself with ``?name=``, or as the field ``file`` of a form.
