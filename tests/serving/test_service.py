@@ -298,9 +298,9 @@ def test_s103_other_contents_are_refused(desk: Desk, content_type: str) -> None:
 def test_health_is_a_forward_pass_and_says_when_none_comes_back(
     tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune30.serving import app
+    from finetune30.serving import probing
 
-    monkeypatch.setattr(app, "_HEALTHY_S", 0.5)
+    monkeypatch.setattr(probing, "_HEALTHY_S", 0.5)
     with serving(tmp_path, tiny_model("bert"), {}) as desk:
         assert desk.get("/health").json() == {"status": "ok", "adapter": None}
         assert desk.get("/ready").status_code == 503
@@ -322,7 +322,7 @@ def test_health_is_a_forward_pass_and_says_when_none_comes_back(
 
         row = Row(np.zeros(3, np.int32), None, desk.service.following.live(None).adapter)
         desk.service.following.host.lane.ask(Stuck(), [row])
-        stuck = desk.get("/health")
+        stuck = waited(lambda: (found := desk.get("/health")).status_code == 503 and found)
         gate.set()
         assert stuck.status_code == 503
         assert "retry-after" in stuck.headers

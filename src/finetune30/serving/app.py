@@ -8,7 +8,6 @@ Neighbours: ``serve`` runs it; tests call ``create_app`` with parts of theirs.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -23,19 +22,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from finetune30 import __version__
-from finetune30.errors import Busy, Finetune30Error, Forbidden, ModelError, NotFound, StorageError
+from finetune30.errors import Finetune30Error, Forbidden, ModelError, NotFound, StorageError
 from finetune30.serving import answering, asking, refusing
 from finetune30.serving.asking import Question
 from finetune30.serving.following import Following
 from finetune30.serving.guests import Guests
 from finetune30.serving.measures import MEDIA_TYPE, Measures
 from finetune30.serving.predicting import Predicting
+from finetune30.serving.probing import Probe
 from finetune30.web import problems
 from finetune30.web.bodies import json_object
 from finetune30.web.problems import Problem
 
 _LOG = logging.getLogger("finetune30.serving")
-_HEALTHY_S = 5.0
 _ERROR_TYPES = {401: "unauthorized", 422: "validation", 429: "overloaded", 503: "unhealthy"}
 
 
@@ -52,6 +51,7 @@ class Doors:
         self.measures = measures
         self._monitor = monitor
         self._predicting = Predicting(following, measures)
+        self._probe = Probe(following)
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -136,16 +136,7 @@ class Doors:
     async def health(self, request: Request) -> Response:
         """A real forward pass through the lane; 503 where none comes back in time."""
         del request
-        live = self.following.known(None) or next(iter(self.following.host.there()), None)
-        if live is None:
-            return _json({"status": "ok", "adapter": None})
-        pairs = ["ok"] if live.task.text_pair else None
-        try:
-            future = asyncio.wrap_future(self.following.host.ask(live, ["ok"], pairs).future)
-            await asyncio.wait_for(future, _HEALTHY_S)
-        except (TimeoutError, Busy, Finetune30Error):
-            raise Problem(503, "unhealthy", "the model does not answer in time", headers={"Retry-After": "5"}) from None
-        return _json({"status": "ok"})
+        return _json(await self._probe.answer())
 
     async def ready(self, request: Request) -> Response:
         """Whether a request without an address would be answered."""

@@ -1,0 +1,81 @@
+"""What one asker may not do to the others: fill the queue for nothing, hold the loop, or the threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune30.modeling.shared import Row
+from tests.serving.desk import Desk, serving
+from tests.serving.test_service import waited
+
+
+class _Stuck:
+    """An engine that computes when it is told to."""
+
+    mixes = True
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.began = threading.Event()
+
+    def logits(self, rows: Any) -> Any:
+        self.began.set()
+        self.may.wait()
+        return [np.ones(2)] * len(rows)
+
+
+@contextmanager
+def stuck(desk: Desk) -> Iterator[Future[Any]]:
+    """The lane computes nothing until the block ends."""
+    engine, live = _Stuck(), desk.service.following.live(None)
+    row = Row(np.zeros(3, np.int32), None, live.adapter)
+    future = desk.service.following.host.lane.ask(engine, [row])
+    assert engine.began.wait(60)
+    try:
+        yield future
+    finally:
+        engine.may.set()
+
+
+def test_s99_many_who_ask_for_health_share_one_row(desk: Desk) -> None:
+    lane = desk.service.following.host.lane
+    desk.post("/predict", {"text": "film"}).raise_for_status()
+    with ThreadPoolExecutor(20) as pool:
+        with stuck(desk):
+            before = lane.figures.rows
+            asked = [pool.submit(desk.get, "/health") for _ in range(20)]
+            waited(lambda: lane.waiting >= 1)
+            time.sleep(0.3)
+            most = lane.waiting
+        assert {one.result().status_code for one in asked} == {200}
+    assert most == 1
+    assert lane.figures.rows == before + 2  # the stuck one and the probe
+
+
+def test_s99_a_full_queue_is_not_unhealthy(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    with serving(tmp_path, tiny_model("bert"), {"SERVING_QUEUE": 512}) as desk:
+        desk.run()
+        assert desk.get("/ready").status_code == 200
+        lane, live = desk.service.following.host.lane, desk.service.following.live(None)
+        row = Row(np.zeros(3, np.int32), None, live.adapter)
+        order: list[str] = []
+        with ThreadPoolExecutor(1) as pool:
+            with stuck(desk):
+                waiting = [lane.ask(live.engine, [row]) for _ in range(512)]
+                waiting[-1].add_done_callback(lambda _: order.append("the last that waited"))
+                assert desk.post("/predict", {"text": "film"}).status_code == 429
+                health = pool.submit(desk.get, "/health")
+                waited(lambda: lane.waiting == 513)
+                lane._turns[0].future.add_done_callback(lambda _: order.append("health"))
+            assert health.result().status_code == 200
+        waiting[-1].result(60)
+    assert order == ["health", "the last that waited"]
