@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetune30.access import Role
 from finetune30.modeling.shared import Row
 from tests.serving.desk import Desk, serving
 from tests.serving.test_service import waited
@@ -79,3 +80,54 @@ def test_s99_a_full_queue_is_not_unhealthy(tiny_model: Callable[[str], Path], tm
             assert health.result().status_code == 200
         waiting[-1].result(60)
     assert order == ["health", "the last that waited"]
+
+
+@contextmanager
+def slow_loads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Loads do not end before the block does, as of a base that is large; the runs whose load began."""
+    host, may = desk.service.following.host, threading.Event()
+    load, began = host._load, list[str]()
+
+    def slow(found: Any) -> Any:
+        began.append(found.experiment_id)
+        may.wait()
+        return load(found)
+
+    monkeypatch.setattr(host, "_load", slow)
+    try:
+        yield began
+    finally:
+        may.set()
+
+
+def test_s99_slow_loads_stop_nobody_whose_adapter_is_in_memory(
+    tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More requests wait for loads than there are threads; tokens, long texts and answers go on."""
+    # Names are not looked at meanwhile: nothing but these requests loads.
+    values = {"BROKER_URL": "redis://127.0.0.1:1/0", "PREDICTIONS_PER_MINUTE": 0, "SERVING_POLL_S": 300}
+    with serving(tmp_path, tiny_model("bert"), values) as desk:
+        _slow_loads_stop_nobody(desk, monkeypatch)
+
+
+def _slow_loads_stop_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"text": "film", "adapter": desk.run(seed=70)}
+    token = desk.token("fay", Role.ADMIN)
+    desk.post("/predict", here, token).raise_for_status()
+    runs = [desk.run(seed=71 + number) for number in range(2)]
+    with ThreadPoolExecutor(60) as pool:
+        with slow_loads(desk, monkeypatch) as began:
+            asked = [
+                pool.submit(desk.post, "/predict", {"text": "film", "adapter": runs[number % 2]}, token)
+                for number in range(60)
+            ]
+            waited(lambda: set(began) == set(runs))
+            time.sleep(0.5)
+            assert desk.post("/predict", here, token, timeout=20).status_code == 200
+            assert desk.post("/predict", {**here, "text": "film " * 2000}, token, timeout=20).status_code == 200
+            other = desk.token("gus")  # looked up in the database
+            assert desk.client.get("/adapters", headers={"Authorization": f"Bearer {other}"}, timeout=20).is_success
+            assert desk.post("/predict", {**here, "adapter": runs[0]}, other, timeout=20).status_code == 403
+            assert not any(one.done() for one in asked)
+        assert {one.result().status_code for one in asked} == {200}
+        assert sorted(began) == sorted(runs)

@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +25,8 @@ from finetune30.errors import Finetune30Error, Forbidden, ModelError, NotFound, 
 from finetune30.serving import answering, asking, refusing
 from finetune30.serving.asking import Question
 from finetune30.serving.following import Following
-from finetune30.serving.guests import Guests
+from finetune30.serving.guests import ANYBODY, Guests
+from finetune30.serving.loading import Loading
 from finetune30.serving.measures import MEDIA_TYPE, Measures
 from finetune30.serving.predicting import Predicting
 from finetune30.serving.probing import Probe
@@ -50,7 +50,8 @@ class Doors:
         self.guests = guests
         self.measures = measures
         self._monitor = monitor
-        self._predicting = Predicting(following, measures)
+        self._loading = Loading(following)
+        self._predicting = Predicting(following, self._loading, measures)
         self._probe = Probe(following)
 
     def routes(self) -> list[Route]:
@@ -108,7 +109,7 @@ class Doors:
         guest = await self.guests.known(request)
         if not guest.everything:
             raise Problem(403, "forbidden", "only admins may do this")
-        switched = await run_in_threadpool(self.following.refresh)
+        switched = await self._loading.refresh()
         return _json({"switched": switched, "refused": [vars(one) for one in self.following.refused]})
 
     async def info(self, request: Request) -> Response:
@@ -143,7 +144,7 @@ class Doors:
         del request
         if self.following.known(None) is None:
             try:
-                await run_in_threadpool(self.following.live, None)
+                await self._loading.live(ANYBODY, None)
             except Finetune30Error as fault:
                 detail = "there is no successful run yet" if isinstance(fault, NotFound) else "no adapter is ready"
                 raise Problem(503, "not_ready", detail, headers={"Retry-After": "5"}) from None
