@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,27 @@ def _slow_loads_stop_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None
             assert not any(one.done() for one in asked)
         assert {one.result().status_code for one in asked} == {200}
         assert sorted(began) == sorted(runs)
+
+
+def test_what_nobody_foresaw_is_a_problem_and_counted(desk: Desk) -> None:
+    desk.post("/predict", {"text": "film"}).raise_for_status()
+
+    class Broken:
+        mixes = True
+
+        def logits(self, rows: Any) -> Any:
+            raise RuntimeError("a secret of the computation")
+
+    live = desk.service.following.known(None)
+    assert live is not None
+    broken = replace(live, engine=Broken())
+    time.sleep(1.1)  # what was believed of its health is forgotten
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk.service.following, "known", lambda _: broken)
+        refused, health = desk.post("/predict", {"text": "film"}), desk.get("/health")
+    assert refused.status_code == 500
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["code"] == "crashed"
+    assert "secret" not in refused.text
+    assert health.status_code == 503
+    assert 'te_request_failure_total{err="backend"} 1.0' in desk.get("/metrics").text

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio.to_thread
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from finetune30.errors import Busy, Finetune30Error
 from finetune30.serving.answering import Given
-from finetune30.serving.asking import Question
+from finetune30.serving.asking import Question, TooLong, Unaskable
 from finetune30.serving.following import Following
 from finetune30.serving.guests import Guest
 from finetune30.serving.host import Asking, Live
@@ -44,7 +45,10 @@ class Predicting:
 
         Raises: our errors; ClientDisconnect when nobody waits any more.
         """
-        live = {address: await self._loading.live(guest, address) for address in dict.fromkeys(question.addresses)}
+        live = {
+            address: _shortened(await self._loading.live(guest, address), question.max_length)
+            for address in dict.fromkeys(question.addresses)
+        }
         began = time.perf_counter()
         if all(one.reader.is_quick(question.texts, question.pairs) for one in live.values()):
             asked = self._ask(live, question)
@@ -52,6 +56,8 @@ class Predicting:
             asked = await anyio.to_thread.run_sync(self._ask, live, question, limiter=self._reading)
         self._measures.read.observe(time.perf_counter() - began)
         try:
+            if not question.cut:
+                _refuse_cut(question, asked)
             for asking, _ in asked:
                 await self._wait(request, asking)
         except BaseException:
@@ -89,6 +95,26 @@ class Predicting:
                     raise ClientDisconnect
                 raise Busy("the texts were not computed in time")
         _ = future.result()
+
+
+def _shortened(live: Live, max_length: int | None) -> Live:
+    """The adapter, reading no more of a text than was asked for."""
+    if max_length is None:
+        return live
+    if max_length > live.found.max_length:
+        raise Unaskable(
+            f"the adapter reads {live.found.max_length} tokens of a text, expected no more",
+            where="body.parameters.max_length",
+        )
+    return replace(live, found=replace(live.found, max_length=max_length))
+
+
+def _refuse_cut(question: Question, asked: Sequence[tuple[Asking, Sequence[int]]]) -> None:
+    for asking, places in asked:
+        for at, read in zip(places, asking.read, strict=True):
+            if read.truncated:
+                where = "body.inputs" if question.single else f"body.inputs.{at}"
+                raise TooLong(f"the text is longer than {asking.live.found.max_length} tokens", where=where)
 
 
 def _in_order(question: Question, asked: Sequence[tuple[Asking, Sequence[int]]]) -> list[Given]:
