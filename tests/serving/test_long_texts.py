@@ -102,12 +102,12 @@ def test_others_go_on_while_a_long_text_is_read() -> None:
     reader = Reader(modeling.inspect("builtin:minilm"))
     steps = 0
     with ThreadPoolExecutor(1) as pool:
-        read = pool.submit(reader.read, ["," * 1_000_000], None, 32)
+        read = pool.submit(reader.read, ["," * 300_000], None, 32)
         while not read.done():
             time.sleep(0.001)
             steps += 1
     assert read.result()[0].truncated
-    assert steps > 20
+    assert steps > 50
 
 
 def test_a_short_text_does_not_wait_for_a_long_one(desk: Desk) -> None:
