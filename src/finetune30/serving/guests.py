@@ -46,6 +46,10 @@ class Guest:
             raise Forbidden("this adapter is another user's")
 
 
+ANYBODY = Guest("anybody", everything=True)
+"""The service itself, which asks for nobody's sake."""
+
+
 class Guests:
     """Tells who asks.
 

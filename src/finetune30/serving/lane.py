@@ -115,7 +115,7 @@ class Lane:
         """Logits of each row, in the order of the rows; cancel the future to give the request up.
 
         Args:
-            bounded: Refuse them where too many wait; what the service itself asks is few and always taken.
+            bounded: False for the service's own row: it is not refused for what waits, and has the next turn.
         Raises: Busy when too many rows wait.
         """
         asked = _Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows))
@@ -131,7 +131,7 @@ class Lane:
                     hint="ask again in some seconds, or with fewer texts",
                 )
             self._waiting += len(rows)
-            self._turns.append(asked)
+            (self._turns.append if bounded else self._turns.appendleft)(asked)
             self._changed.notify()
         asked.future.add_done_callback(lambda future: self._forget(asked) if future.cancelled() else None)
         return asked.future

@@ -8,7 +8,10 @@ answered. What is refused is refused before torch is loaded. Neighbours: the com
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,7 +76,7 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     access = _access(settings, store)
     doors = Doors(following, Guests(access), measures, settings.metrics_token)
     gate = Gate(
-        create_app(doors),
+        create_app(doors, settings.cors_origins),
         hosts=_hosts(settings),
         origins=settings.cors_origins,
         rates=Rates(settings, reads=0, writes=settings.predictions_per_minute),
@@ -99,10 +102,27 @@ def serve(settings: Settings, address: str | None = None) -> int:
         service.following.start()
         _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
         server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))
-        server.run(sockets=[listener])
+        with _signals_end(server):
+            server.run(sockets=[listener])
     finally:
         service.close()
     return 0 if server.started else 1
+
+
+@contextmanager
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """A signal ends the server and not the process, though uvicorn raises it once more: the rest ends in order."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _check(settings: Settings, address: str | None) -> None:
