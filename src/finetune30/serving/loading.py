@@ -67,7 +67,6 @@ class Loading:
 
     async def _loaded(self, name: Name, found: Found) -> Live:
         # What is in memory by another name takes no time.
-        there = any(live.found.experiment_id == found.experiment_id for live in self._following.host.there())
-        limiter = self._lookups if there else self._loads
+        limiter = self._loads if self._following.host.known(found) is None else self._lookups
         load = partial(self._following.live, name.address, owner=name.owner)
         return await anyio.to_thread.run_sync(load, abandon_on_cancel=True, limiter=limiter)
