@@ -14,7 +14,6 @@ import uuid
 from typing import Any
 
 import schemathesis
-
 from schemathesis.transport.serialization import serialize_binary
 
 from finetune30.access import Access, Role
