@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,17 @@ def test_s104_the_documentation_is_for_development(service: Service, tmp_path: P
             refused(closed.client.get(path), 404)
         assert "max-age" in closed.client.get("/health").headers["strict-transport-security"]
 
-    assert service.client.get("/docs").status_code == 200
+    page = service.client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 4
+    for path in loaded:  # all from here, and nothing within the page
+        assert path.startswith("/docs/")
+        assert len(service.client.get(path).raise_for_status().content) > 100
+    assert "<script>" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert "http" not in policy
+    assert "script-src 'self';" in policy
     assert "frame-ancestors 'none'" in service.client.get("/docs").headers["content-security-policy"]
     assert service.client.get("/openapi.json").json()["info"]["title"] == "finetune30"
 

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, deeds, examples, rules
+from finetune30.api import answers, deeds, examples, explorer, rules
 from finetune30.api.figures import Figures
 from finetune30.api.fine_tuning.answers import OpenAIError
 from finetune30.api.routes import all_routes
@@ -32,7 +32,7 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
-from finetune30.web import bodies, problems
+from finetune30.web import faults, problems
 from finetune30.web.gate import EXPOSED, Gate
 from finetune30.web.problems import Problem
 from finetune30.webhooks import Postman
@@ -62,7 +62,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         title="finetune30",
         version=__version__,
         description=_ABOUT,
-        docs_url="/docs" if docs else None,
+        docs_url=None,
         openapi_url="/openapi.json" if docs else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -70,7 +70,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         lifespan=_lifespan,
     )
     app.state.services, app.state.figures = found, Figures()
-    app.router.routes.extend(all_routes())
+    app.router.routes.extend([*all_routes(), *(explorer.routes() if docs else ())])
     _answer_errors(app)
     _describe_problems(app, settings.queues)
     rules.enforce(app.router.routes, docs=docs)
@@ -144,7 +144,7 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         case Finetune30Error():
             return problems.of_error(error)
         case RequestValidationError():
-            return bodies.refused(error.errors())
+            return faults.refused(error.errors())
         case HTTPException(status_code=405):
             return problems.of_status(405, {"Allow": ", ".join(_methods_at(request))})
         case HTTPException():

@@ -99,8 +99,8 @@ class Doors:
                 guest.check(live.found)
             except Forbidden:
                 continue
-            told.append(_adapter(live))
-        refused = self.following.refused if guest.everything else []
+            told.append({**_adapter(live), "names": self.following.aliases_of(live)})
+        refused = [one for one in self.following.refused if guest.everything or one.owner == guest.name]
         return _json({"adapters": told, "refused": [vars(one) for one in refused]})
 
     async def refresh(self, request: Request) -> Response:

@@ -57,10 +57,12 @@ class Predicting:
         return _in_order(question, asked)
 
     async def _live(self, guest: Guest, address: str | None) -> Live:
-        live = self._following.known(address)
+        # Without an adapter named anywhere it is one's own newest run: others' would be refused.
+        owner = None if guest.everything else guest.name
+        live = self._following.known(address, owner)
         if live is None:
             # Who may not ask it must not make it be loaded.
-            live = await run_in_threadpool(self._following.live, address, guest.check)
+            live = await run_in_threadpool(self._following.live, address, guest.check, owner)
         else:
             guest.check(live.found)
         return live
