@@ -1,7 +1,7 @@
 """Schemathesis, short: every route, all checks, as everybody (G30).
 
-The long form (``make contract``) has what is left out here to be quick: every phase for each role on each
-database, each type a file may have, many more examples.
+The long form (``make contract``) has what is left out here to be quick: every phase for each role on each database,
+every type a file may have, many more examples.
 """
 
 from __future__ import annotations
