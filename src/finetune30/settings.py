@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -24,8 +25,6 @@ _DATABASES = ("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres:
 _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-# May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token", "webhook_key", "page_key"}
 # As a Host header names them, without port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -313,6 +312,20 @@ class Settings(BaseSettings):
         return ZoneInfo(self.tz)
 
 
+def secret_variables() -> frozenset[str]:
+    """Names, in capitals, of the variables that may hold a password or a key: the fields that no ``repr`` shows.
+
+    No error repeats their values, and no process that reads what strangers sent is given them.
+    """
+    return frozenset(name.upper() for name, field in Settings.model_fields.items() if not field.repr)
+
+
+def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment ``env`` without those, in whatever spelling."""
+    secret = secret_variables()
+    return {name: value for name, value in env.items() if name.upper() not in secret}
+
+
 def get_settings() -> Settings:
     """The settings as environment and ``.env`` say now.
 
@@ -334,6 +347,6 @@ def _fault(error: ErrorDetails) -> str:
     if not error["loc"]:  # the check across fields says everything itself
         return str(error["ctx"]["error"])
     name = str(error["loc"][0])
-    found = "" if name in _SECRET else f"{str(error['input'])!r}, "
+    found = "" if name.upper() in secret_variables() else f"{str(error['input'])!r}, "
     expected = str(error.get("ctx", {}).get("error", error["msg"]))
     return f"{name.upper()} is {found}{expected[0].lower()}{expected[1:]}"

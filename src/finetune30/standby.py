@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -32,10 +33,14 @@ class Standby:
     """One ``python -m module`` that reads a JSON request from standard input, to its end.
 
     It ends by itself when the parent is gone: its standard input ends then.
+
+    Args:
+        environment: All it is told; None gives it what this process has.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         self.module = module
+        self._environment = environment
         self._child = self._start()
 
     def ask(self, request: dict[str, Any]) -> Answer:
@@ -75,5 +80,6 @@ class Standby:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=self._environment,
             start_new_session=True,  # Ctrl+C is for the parent, which decides
         )

@@ -30,6 +30,7 @@ def main(folder: Path) -> str:
         for path in (f"/task/{made[0]}", "/me", "/tasks?limit=1", "/experiments?owner=me&limit=1", "/health", "/ready"):
             answer = ana.get(path)
             assert answer.status_code == 200, (path, answer.text)
+        assert service.client.get("/ready").json()["disk"] == "full"
         refused(ana.post("/train", {}), 503, "disk_full")
         assert service.services.access.audit.verify().first_bad is None
         ballast.unlink()

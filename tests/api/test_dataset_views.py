@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from finetune30 import database
+from finetune30.api import downloads
+from finetune30.api.checking import Allowance
+from finetune30.api.fine_tuning import names
 from tests.api.datasets import CSV, WAIT, kept, on_disk, send
 from tests.api.service import Person, Service, refused, serving
 
@@ -160,10 +165,85 @@ def test_what_is_asked_for_while_it_is_checked_is_what_counts(service: Service, 
 
 def test_the_check_of_what_was_deleted_ends(service: Service, ana: Person) -> None:
     dataset = send(ana, CSV).json()["dataset_id"]
-    future = service.services.checks.submit(dataset)
+    checks = service.services.checks
+    future = checks.submit(checks.uploads.get(dataset))
 
     assert ana.delete(f"/datasets/{dataset}").status_code == 204
 
     future.result(60)
     assert service.services.checks.uploads.find(dataset) is None
     assert dataset not in on_disk(service)
+
+
+def files_of(ana: Person, found: dict[str, Any]) -> list[str]:
+    """Whatever is fetched of one upload."""
+    path = f"/datasets/{found['dataset_id']}"
+    return [f"{path}/file", f"{path}/report", f"/v1/files/{names.file_of(found['dataset_id'])}/content"]
+
+
+def test_files_are_sent_whole_whatever_range_is_asked_for(ana: Person) -> None:
+    found = kept(ana, name="測試.csv")
+
+    for path in files_of(ana, found):
+        whole = ana.get(path)
+        for wanted in ("bytes=0-3", "bytes=999999999-", "bytes=", "lines=1-2"):
+            answer = ana.get(path, headers={"Range": wanted})
+            assert (answer.status_code, answer.content) == (200, whole.content), (path, wanted)
+        assert whole.headers["accept-ranges"] == "none"
+        named = whole.headers.get("content-disposition")
+        assert named == (None if path.endswith("report") else "attachment; filename*=utf-8''%E6%B8%AC%E8%A9%A6.csv")
+
+
+def test_files_that_are_deleted_meanwhile_are_404_and_no_fault(service: Service, ana: Person) -> None:
+    found = kept(ana)
+    uploads = service.services.checks.uploads
+    upload = uploads.get(found["dataset_id"])
+    uploads.file(upload).unlink()
+
+    file, _, content = files_of(ana, found)
+    for path in (file, content):
+        refused(ana.get(path), 404)
+
+
+def test_files_count_among_the_downloads_at_once(ana: Person) -> None:
+    found = kept(ana)
+    downloads._open[ana.user.id] = downloads._MOST_AT_ONCE
+    try:
+        for path in files_of(ana, found):
+            refused(ana.get(path), 429)
+    finally:
+        del downloads._open[ana.user.id]
+    for path in files_of(ana, found):
+        assert ana.get(path).status_code == 200
+    assert ana.user.id not in downloads._open
+
+
+def test_pages_and_differences_have_a_limit_of_their_own(service: Service, ana: Person) -> None:
+    checks, found = service.services.checks, kept(ana)
+    path, usual = f"/datasets/{found['dataset_id']}/report", checks.allowance
+    checks.allowance = Allowance(aside_s=0.05)
+    try:
+        refused(ana.get(path, headers={"Accept": "text/html"}), 422, "check_failed")
+    finally:
+        checks.allowance = usual
+
+    assert ana.get(path, headers={"Accept": "text/html"}).status_code == 200
+
+
+def test_a_user_has_two_pages_and_differences_at_most_and_holds_nobody_up(
+    service: Service, ana: Person, bo: Person
+) -> None:
+    checks, mine, theirs = service.services.checks, kept(ana)["version"], kept(bo)["version"]
+    gate = threading.Event()
+    checks._asides.submit("somebody", lambda: gate.wait(30))
+    waiting = [checks.diff(mine, mine, 5, ana.user.id) for _ in range(2)]
+    try:
+        refused(ana.get(f"/datasets/versions/{mine}/diff/{mine}"), 503, "busy")
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(bo.get, f"/datasets/versions/{theirs}/diff/{theirs}")
+            gate.set()
+            assert other.result(30).status_code == 200
+    finally:
+        gate.set()
+    assert all("counts" in one.result(30) for one in waiting)
+    assert ana.get(f"/datasets/versions/{mine}/diff/{mine}").status_code == 200

@@ -91,6 +91,22 @@ def test_what_a_task_waits_for_is_not_deleted(service: Service, ana: Person) -> 
     assert found["dataset_id"] not in on_disk(service)
 
 
+def test_what_a_task_waits_for_is_not_read_otherwise(service: Service, ana: Person) -> None:
+    found = kept(ana)
+    path, otherwise = f"/datasets/{found['dataset_id']}", {**WAIT, "text_column": "label", "label_column": "text"}
+    task = train_on(ana, found["dataset_name"]).json()["task_id"]
+
+    refused(ana.post(f"{path}/check", params=otherwise), 409, "state_conflict")
+    service.services.jobs.store.claim(task, "test")
+    refused(ana.post(f"{path}/check", params=otherwise), 409, "state_conflict")
+    assert ana.get(path).json() == found
+    again = ana.post(f"{path}/check", params=WAIT)
+    assert (again.status_code, again.json()["version"]) == (202, found["version"])
+
+    service.services.jobs.store.finish(task, 1, "test", Status.FAILURE)
+    assert ana.post(f"{path}/check", params=otherwise).json()["options"]["text_column"] == "label"
+
+
 def test_versions_are_seen_by_who_sent_or_used_them(ana: Person, bo: Person, admin: Person) -> None:
     one, other = kept(ana), kept(ana, CSV + b"another fine film,good\n")
     before, after = one["version"], other["version"]

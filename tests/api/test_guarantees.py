@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finetune30 import database
-from finetune30.api.routes import all_routes
-from finetune30.experiments import LEGAL_MOVES, Status
+from finetune30.api.routes import all_routes, events
+from finetune30.experiments import LEGAL_MOVES, ExperimentFolder, Status
 from finetune30.jobs import Jobs
 from tests.api.conftest import DATABASES
 from tests.api.datasets import CSV, send
@@ -175,8 +178,6 @@ def test_a_task_is_what_the_command_line_shows(service: Service, ana: Person) ->
 
 
 def test_an_experiment_is_deleted_with_its_folder(service: Service, ana: Person) -> None:
-    from finetune30.experiments import ExperimentFolder
-
     task = ana.post("/train", {}).json()["task_id"]
     folder = ExperimentFolder.create(service.settings.results_dir, task)
     folder.logs_txt.write_text("first\nsecond\nthird\n")
@@ -190,6 +191,27 @@ def test_an_experiment_is_deleted_with_its_folder(service: Service, ana: Person)
     assert not folder.path.exists()
     refused(ana.get(f"/task/{task}"), 404)
     refused(ana.delete(f"/experiments/{task}"), 404)
+
+
+def test_an_experiment_that_is_still_needed_is_not_deleted(service: Service, ana: Person) -> None:
+    store, results = service.services.jobs.store, service.settings.results_dir
+    first = ana.post("/train", {}).json()["task_id"]
+    problem = refused(ana.delete(f"/experiments/{first}"), 409, "state_conflict")
+    assert (problem["detail"], problem["hint"]) == ("it has not ended", "POST /task/{task_id}/cancel first")
+    (ExperimentFolder.create(results, first).artifacts / "checkpoint-3").mkdir()
+    service.ended(first, Status.FAILURE)
+    heir = ana.post(f"/task/{first}/retry").json()
+    assert (heir["resumed_from"], heir["continues"]) == (first, True)
+
+    for _ in range(2):
+        problem = refused(ana.delete(f"/experiments/{first}"), 409, "state_conflict")
+        assert problem["detail"] == f"{heir['task_id']} goes on from its checkpoints"
+        assert (results / first / "artifacts" / "checkpoint-3").is_dir()
+        if store.get(heir["task_id"]).status is Status.PENDING:
+            attempt = store.claim(heir["task_id"], "w1")
+    store.finish(heir["task_id"], attempt, "w1", Status.SUCCESS)
+
+    assert ana.delete(f"/experiments/{first}").status_code == 204
 
 
 def test_a_log_that_is_a_link_is_nobodys(service: Service, ana: Person, tmp_path: Path) -> None:
@@ -381,7 +403,7 @@ def test_g27_one_row_for_each_change_each_refusal_and_each_failed_login(
     covered = {row.action for row in rows}
     routes = [route for route in all_routes() if isinstance(route, APIRoute)]
     # A new route that changes something needs its line in ``mutating``.
-    assert {route.name for route in routes if "GET" not in (route.methods or ())} - covered == set()
+    assert {route.name for route in routes if not {"GET", "HEAD"} & set(route.methods or ())} - covered == set()
     assert service.services.access.audit.verify().ok
 
 
@@ -455,3 +477,41 @@ def test_importing_the_api_loads_neither_torch_nor_transformers() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_second_cancel_of_a_running_task_is_no_further_event(service: Service, ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    service.services.jobs.store.claim(task, "w1")
+
+    for _ in range(3):
+        assert ana.post(f"/task/{task}/cancel").status_code == 202
+
+    said = [one["message"] for one in ana.get(f"/task/{task}/events").json()["events"] if one["kind"] == "state"]
+    assert said.count("is to be cancelled") == 1
+
+
+def test_streams_asked_for_at_once_are_counted_before_the_first_begins(service: Service, ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+    asked = (
+        f"GET /task/{task}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+        f"Authorization: Bearer {ana.token}\r\n\r\n"
+    ).encode()
+    with ExitStack() as open_:
+        made = [open_.enter_context(socket.create_connection(("127.0.0.1", service.port), 30)) for _ in range(60)]
+        for one in made:
+            one.sendall(asked)
+        said = Counter(one.recv(12) for one in made)
+    assert said == {b"HTTP/1.1 200": 20, b"HTTP/1.1 429": 40}
+    ana.post(f"/task/{task}/cancel")
+    until = time.monotonic() + 30
+    while ana.user.id in events._streams and time.monotonic() < until:
+        time.sleep(0.05)
+    assert ana.user.id not in events._streams
+
+
+def test_a_stream_that_is_not_wanted_is_a_list(ana: Person) -> None:
+    task = ana.post("/train", {}).json()["task_id"]
+
+    for accept in ("text/event-stream;q=0", "application/json, text/event-stream; q=0.000", "text/event-stream-2"):
+        answer = ana.get(f"/task/{task}/events", headers={"Accept": accept})
+        assert answer.headers["content-type"] == "application/json"

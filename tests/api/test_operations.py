@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from finetune30 import database
 from finetune30.access import Role
+from finetune30.api import watch
 from finetune30.api.services import Services
 from finetune30.web.gate import Gate
 from finetune30.web.journal import JsonLines
@@ -201,7 +202,8 @@ def test_s114_two_processes_count_together_and_alone_when_redis_is_down(
             alone = [one.client.post("/login", json={"username": "x", "password": PASSWORD}) for _ in range(12)]
             assert alone[0].status_code == 401
             assert alone[-1].status_code == 429  # never open
-            assert one.client.get("/ready").json() == {"status": "degraded", "database": "ok", "broker": "down"}
+            told = {"status": "degraded", "database": "ok", "broker": "down", "disk": "ok"}
+            assert one.client.get("/ready").json() == told
     finally:
         redis_server.restart()
 
@@ -377,3 +379,28 @@ def own_postgres() -> Any:
     server = PostgresServer()
     yield server
     server.remove()
+
+
+def test_head_of_health_and_ready_answers_as_get_without_a_body(service: Service) -> None:
+    for path in ("/health", "/ready"):
+        head, get = service.client.head(path), service.client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert head.headers["content-length"] == str(len(get.content))
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path, {}) as service:
+        assert service.client.get("/ready").json() == {
+            "status": "ready", "database": "ok", "broker": "none", "disk": "ok"
+        }  # fmt: skip
+        monkeypatch.setattr(watch, "_ROOM", 1 << 60)
+        monkeypatch.setattr(watch, "_FRESH_S", -1.0)
+        answer = service.client.get("/ready")
+        assert answer.status_code == 200
+        assert answer.json() == {"status": "degraded", "database": "ok", "broker": "none", "disk": "full"}
+
+
+def test_nobody_is_called_me(service: Service, admin: Person) -> None:
+    refused(admin.post("/users", {"name": "me", "password": PASSWORD}), 422, "user_invalid")
+    assert service.services.access.users.find("me") is None

@@ -124,6 +124,8 @@ def test_s72_predictions_as_csv_and_as_json_lines_hold_all_rows(
     assert [int(line["position"]) for line in table] == [one["position"] for one in rows]
     joined = ["|".join(one["label"]) if name == "several" else one["label"] for one in rows]
     assert [line["label"] for line in table] == joined
+    unwanted = ana.get(path, headers={"Accept": "application/json, text/csv;q=0"})
+    assert unwanted.headers["content-type"] == "application/json"
     lines = ana.get(path, headers={"Accept": "application/x-ndjson"})
     assert [strict(line) for line in lines.text.splitlines()] == rows
     assert len(ana.get(f"{path}&limit=3", headers={"Accept": "text/csv"}).text.splitlines()) == 4

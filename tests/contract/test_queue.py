@@ -124,7 +124,7 @@ def test_g20_a_quota_holds_against_submissions_at_once(queue: Queue, store: Expe
 
 
 def test_who_goes_on_from_another_is_held_to_its_data(queue: Queue, store: ExperimentStore) -> None:
-    origin = {"resumed_from": "a_20260101_000000", "dataset_hash": "f" * 64}
+    origin = {"resumed_from": submit(queue), "dataset_hash": "f" * 64}
 
     assert store.get(submit(queue, continues=True, **origin)).dataset_hash == "f" * 64
     assert store.get(submit(queue, continues=False, **origin)).dataset_hash is None

@@ -55,7 +55,8 @@ def history(store: ExperimentStore, experiment_id: str) -> list[tuple[int, str, 
 def test_a_new_experiment_is_pending_and_keeps_what_it_was_asked(store: ExperimentStore) -> None:
     asked = config("Café 情感")
 
-    made = store.create(asked, owner="ana", tz="Asia/Taipei", resumed_from="old_20260101_000000")
+    old = ended(store, Status.FAILURE)
+    made = store.create(asked, owner="ana", tz="Asia/Taipei", resumed_from=old)
 
     assert made == store.get(made.id)
     assert (made.status, made.attempt, made.paused, made.cancel_requested) == (
@@ -64,7 +65,7 @@ def test_a_new_experiment_is_pending_and_keeps_what_it_was_asked(store: Experime
         False,
         False,
     )
-    assert (made.name, made.owner, made.resumed_from) == ("Café 情感", "ana", "old_20260101_000000")
+    assert (made.name, made.owner, made.resumed_from) == ("Café 情感", "ana", old)
     assert made.config == asked.model_dump(mode="json")
     assert (made.base_model, made.dataset) == (asked.model.name, asked.data.dataset_name)
     assert (made.fingerprint, made.progress, made.error) == (asked.fingerprint, None, None)
@@ -333,6 +334,7 @@ def test_writing_to_a_deleted_experiment_is_a_lost_lease(store: ExperimentStore)
     id = create(store)
     attempt = store.claim(id, W1)
     expire(store, id)
+    store.cancel(id)
     store.delete(id)
 
     with pytest.raises(LeaseLost, match="it was deleted"):
@@ -555,6 +557,40 @@ def test_a_running_experiment_cannot_be_deleted(store: ExperimentStore) -> None:
     with pytest.raises(StateError, match="running on w1"):
         store.delete(id)
     assert store.get(id).status is Status.STARTED
+
+
+def test_what_has_not_ended_cannot_be_deleted(store: ExperimentStore) -> None:
+    waiting, silent = create(store), create(store)
+    store.claim(silent, W1)
+    expire(store, silent)
+    paused = create(store)
+    store.pause(paused, store.claim(paused, W1), W1)
+
+    for id in (waiting, silent, paused):
+        with pytest.raises(StateError, match="expected a run that has ended"):
+            store.delete(id)
+        assert store.cancel(id).status is Status.REVOKED
+        store.delete(id)
+        assert store.look_up(id) is None
+
+
+def test_a_run_cannot_be_deleted_while_an_unfinished_one_goes_on_from_its_checkpoints(store: ExperimentStore) -> None:
+    first = ended(store, Status.FAILURE)
+    heir = store.create(ExperimentConfig(), "ana", tz="UTC", resumed_from=first).id
+    anew = store.create(ExperimentConfig(), "ana", tz="UTC", resumed_from=first, continues=False).id
+
+    for _ in ("waiting", "running"):
+        with pytest.raises(StateError, match=f"{first} has the checkpoints from which {heir} goes on"):
+            store.delete(first)
+        assert store.get(first).status is Status.FAILURE
+        if store.get(heir).status is Status.PENDING:
+            store.claim(heir, W1)
+    store.cancel(anew)
+    expire(store, heir)
+    store.cancel(heir)
+    store.delete(first)
+    with pytest.raises(StateError, match="was deleted meanwhile"):
+        store.create(ExperimentConfig(), "ana", tz="UTC", resumed_from=first)
 
 
 def test_deleting_forgets_the_experiment_and_its_history(store: ExperimentStore) -> None:

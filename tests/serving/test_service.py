@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -146,7 +147,7 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
-def test_s87_to_s100_what_cannot_be_asked_is_refused(desk: Desk, body: Any) -> None:
+def test_s97_what_cannot_be_asked_is_refused(desk: Desk, body: Any) -> None:
     refused = desk.post("/predict", body)
     assert refused.status_code == 422, refused.text
     assert refused.headers["content-type"] == "application/problem+json"
@@ -184,6 +185,25 @@ def test_s64_an_address_is_never_a_path(desk: Desk, address: str) -> None:
     refused = desk.post("/predict", {"text": "a", "adapter": address})
     assert refused.status_code in (404, 422), refused.text
     assert address not in refused.text
+
+
+def test_s95_s96_templates_and_classes_beside_a_model_are_never_run(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    canary, model = tmp_path / "canary", Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+    (model / "evil.py").write_text(f"open({str(canary)!r}, 'w')\nclass Pooling: pass\n")
+    (model / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": "evil.Pooling"}]))
+    template = "{{ cycler.__init__.__globals__.os.mkdir('" + str(canary) + "') }}"
+    (model / "chat_template.jinja").write_text(template)
+    told = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps({**told, "chat_template": template}))
+
+    with serving(tmp_path, model, {}) as desk:
+        desk.run()
+        answer = desk.post("/predict", {"text": TEXTS[0]})
+
+    assert answer.status_code == 200, answer.text
+    assert not canary.exists()
 
 
 def test_s98_unknown_foreign_and_unfinished_adapters(guarded: Desk) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -60,6 +61,13 @@ def made(store: ExperimentStore, results: Path, name: str = "reviews", log: str 
     folder = ExperimentFolder.create(results, id)
     folder.write_text(folder.config_yaml, "seed: 1\n")
     folder.logs_txt.write_text(log, encoding="utf-8")
+    return folder
+
+
+def revoked(store: ExperimentStore, results: Path, name: str = "reviews") -> ExperimentFolder:
+    """A run that may be deleted."""
+    folder = made(store, results, name)
+    store.cancel(folder.id)
     return folder
 
 
@@ -233,6 +241,7 @@ def test_following_a_paused_run_says_why_nothing_comes_and_ends_when_it_is_delet
 
     time.sleep(0.6)
     assert watcher.is_alive()
+    store.cancel(folder.id)
     store.delete(folder.id)
     watcher.join(timeout=30)
 
@@ -264,7 +273,7 @@ def test_ctrl_c_leaves_a_followed_log_quietly(store: ExperimentStore, results: P
 
 
 def test_delete_removes_row_and_folder_and_says_the_bytes_freed(store: ExperimentStore, results: Path) -> None:
-    folder, other = made(store, results), made(store, results, "other")
+    folder, other = revoked(store, results), revoked(store, results, "other")
     (folder.artifacts / "weights").write_bytes(b"x" * 2**20)
     size = folder.size_bytes()
 
@@ -276,7 +285,7 @@ def test_delete_removes_row_and_folder_and_says_the_bytes_freed(store: Experimen
 
 
 def test_delete_of_a_run_whose_folder_is_gone_removes_the_row(store: ExperimentStore, results: Path) -> None:
-    folder = made(store, results)
+    folder = revoked(store, results)
     folder.delete()
 
     assert answer("delete", folder.id)["bytes_freed"] == 0
@@ -292,9 +301,35 @@ def test_delete_refuses_a_running_run_and_removes_nothing(store: ExperimentStore
     assert folder.logs_txt.exists()
 
 
+def test_delete_refuses_a_waiting_run_and_one_whose_checkpoints_are_needed(
+    store: ExperimentStore, results: Path
+) -> None:
+    folder = made(store, results)
+    with pytest.raises(StateError, match="is PENDING, expected a run that has ended"):
+        runs("delete", folder.id, "--yes")
+    store.cancel(folder.id)
+    heir = store.create(ExperimentConfig(), owner="ana", tz="UTC", resumed_from=folder.id).id
+
+    with pytest.raises(StateError, match=f"from which {heir} goes on"):
+        runs("delete", folder.id, "--yes")
+    assert folder.logs_txt.exists()
+
+
+def test_gc_leaves_checkpoints_from_which_an_unfinished_run_goes_on(store: ExperimentStore, results: Path) -> None:
+    folder = revoked(store, results)
+    heir = store.create(ExperimentConfig(), owner="ana", tz="UTC", resumed_from=folder.id).id
+    with sqlite3.connect(results / "experiments.db") as connection:  # as deletes of before left it
+        connection.execute("DELETE FROM experiments WHERE id = ?", (folder.id,))
+    connection.close()
+
+    assert answer("gc")["garbage"] == []
+    store.cancel(heir)
+    assert [one["path"] for one in answer("gc")["garbage"]] == [str(folder.path)]
+
+
 def test_delete_asks_in_a_terminal(store: ExperimentStore, results: Path) -> None:
     pty = pytest.importorskip("pty")
-    folder = made(store, results)
+    folder = revoked(store, results)
     program = f"from finetune30.cli.runs import app; app(['delete', {folder.id!r}])"
 
     for reply, kept in ((b"n\n", True), (b"y\n", False)):
@@ -313,7 +348,7 @@ def test_delete_asks_in_a_terminal(store: ExperimentStore, results: Path) -> Non
 def test_a_delete_killed_at_any_moment_leaves_nothing_that_gc_does_not_finish(
     store: ExperimentStore, results: Path
 ) -> None:
-    after_row, in_trash = made(store, results), made(store, results)
+    after_row, in_trash = revoked(store, results), revoked(store, results)
     for folder in (after_row, in_trash):
         store.delete(folder.id)
     in_trash.path.rename(results / f".trash-{in_trash.id}")
@@ -337,7 +372,7 @@ def test_cancel_ends_a_waiting_run_and_asks_a_running_one(store: ExperimentStore
 
 
 def test_gc_dry_run_names_sizes_and_removes_nothing(store: ExperimentStore, results: Path) -> None:
-    kept, orphan = made(store, results), made(store, results)
+    kept, orphan = made(store, results), revoked(store, results)
     store.delete(orphan.id)
     half = kept.artifacts / ".staging-checkpoint-3"
     half.mkdir()

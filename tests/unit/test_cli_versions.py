@@ -14,7 +14,7 @@ from tests.version_cases import frozen, listed, plain, splits_of
 
 from finetune30.config import ExperimentConfig, from_mapping
 from finetune30.data.versions import DatasetVersion, VersionStore
-from finetune30.experiments import ExperimentStore, open_store
+from finetune30.experiments import ExperimentStore, Status, open_store
 from finetune30.settings import get_settings
 
 UNKNOWN = [["show", "gold"], ["diff", "gold", "silver"], ["tag", "gold", "x"], ["untag", "gold"], ["delete", "gold"]]
@@ -167,7 +167,7 @@ def test_a_version_is_deleted_only_while_no_run_uses_it(
     assert run in refused.err
     assert versions("gc", "--json").json["versions"] == []
     attempt = runs.get(run)
-    runs.pause(run, attempt.attempt, "w1")
+    runs.finish(run, attempt.attempt, "w1", Status.REVOKED)
     runs.delete(run)
 
     assert versions("gc", "--dry-run").out.splitlines()[-1].startswith("would remove 1 versions")

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+import finetune30.cli.train as train
+from finetune30.settings import Settings
 from finetune30.standby import Standby
 
 ECHO = "import json, sys; r = json.load(sys.stdin); print('noise'); print(json.dumps({'got': r['x']}))"
@@ -29,6 +31,22 @@ def test_it_answers_with_the_object_of_its_last_line(module: str) -> None:
     with Standby(module) as process:
         answer = process.ask({"x": 5})
     assert (answer.value, answer.exit_code) == ({"got": 5}, 0)
+
+
+def test_the_process_that_checks_an_adapter_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = [name for name, field in Settings.model_fields.items() if not field.repr]
+    for name in (*ours, *map(str.upper, ours), "HF_TOKEN"):
+        monkeypatch.setenv(name, "canary")
+    (tmp_path / "told.py").write_text(
+        "import json, os\nprint(json.dumps({'names': [name for name in os.environ if os.environ[name] == 'canary']}))"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(train, "CHECKER", "told")
+
+    with train._checker() as process:
+        answer = process.ask({})
+
+    assert answer.value == {"names": ["HF_TOKEN"]}
 
 
 def test_one_that_was_killed_while_it_waited_is_replaced(module: str) -> None:

@@ -113,6 +113,18 @@ def test_what_an_attempt_reports_is_final_and_its_own_words(bench: Bench) -> Non
     assert (row.status, row.error) == (Status.FAILURE, error)
 
 
+def test_the_workers_log_repeats_no_value_of_a_configuration(bench: Bench) -> None:
+    row = bench.run(
+        "hold.failed({'code': 'config_invalid', 'message': 'no layer named hf_SECRET', "
+        "'where': 'lora.target_modules', 'hint': 'see'})"
+    )
+
+    assert row.error is not None
+    assert "hf_SECRET" in row.error["message"]
+    assert "config_invalid: lora.target_modules" in bench.said[-1]
+    assert "hf_SECRET" not in "".join(bench.said)
+
+
 def test_the_output_of_a_process_that_fails_while_it_imports_is_kept(bench: Bench) -> None:
     row = bench.run("import no_such_module", begin="")
 

@@ -153,6 +153,8 @@ def _able_admin() -> tuple[Any, ...]:
 
 
 def _check_name(name: str) -> None:
+    if name == "me":  # what one calls oneself, as in owner=me
+        raise UserInvalid("no user may be called me, it means whoever asks", where="name", hint="choose another name")
     if not NAME.fullmatch(name) or USER_ID.fullmatch(name):
         raise UserInvalid(
             "this is no name for a user, expected 1 to 64 of a-z, 0-9 and . _ @ + -, a letter or digit first",

@@ -278,6 +278,7 @@ class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unavailable"]
     database: Literal["ok", "down"]
     broker: Literal["ok", "down", "none"]
+    disk: Literal["ok", "full"]
 
 
 Problem.model_rebuild()

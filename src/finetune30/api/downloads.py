@@ -1,7 +1,7 @@
 """Sending what is large: piece by piece, at the pace of who receives it, with its length told before.
 
 No ranges are served (``Accept-Ranges: none``): a request for ten thousand of them costs what one for the whole
-costs. Neighbours: the routes of artifacts and checkpoints; ``zipped`` makes archives.
+costs. Neighbours: the routes of artifacts, checkpoints, datasets and files; ``zipped`` makes archives.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -31,14 +32,14 @@ class Download(Response):
 
     Args:
         length: Bytes in all; None where nobody knows before the end.
+        name: Under which it is to be kept; None for what is to be shown.
         close: Gives everything back; called once.
     """
 
     def __init__(
-        self, pieces: Iterator[bytes], media_type: str, name: str, length: int | None, close: Callable[[], None]
+        self, pieces: Iterator[bytes], media_type: str, name: str | None, length: int | None, close: Callable[[], None]
     ) -> None:
-        # The name is of our own making, so it needs no escapes.
-        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Accept-Ranges": "none"}
+        headers = {"Accept-Ranges": "none"} | ({} if name is None else {"Content-Disposition": _kept_as(name)})
         super().__init__(None, headers=headers, media_type=media_type)
         del self.headers["content-length"]
         if length is not None:
@@ -60,13 +61,19 @@ class Download(Response):
             self._close()
 
 
+def _kept_as(name: str) -> str:
+    """The header for a name that may be anybody's (RFC 6266)."""
+    plain = quote(name, safe="")
+    return f'attachment; filename="{name}"' if plain == name else f"attachment; filename*=utf-8''{plain}"
+
+
 async def _gone(receive: Receive) -> None:
     """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def of_file(user_id: str, source: OpenFile, media_type: str, name: str) -> Download:
+def of_file(user_id: str, source: OpenFile, media_type: str, name: str | None) -> Download:
     """One file; it is closed when it is sent.
 
     Raises: Problem 429.

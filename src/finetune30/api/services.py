@@ -109,7 +109,7 @@ def open_services(settings: Settings) -> Services:
     jobs = Jobs(settings, bell=bell)
     access = Access(settings, jobs.store.engine)
     _ = access.tokens, access.audit  # a key that is missing or weak is told now, not at the first login
-    watch = Watch(jobs.store.engine, settings.broker_url)
+    watch = Watch(jobs.store.engine, settings.broker_url, (settings.results_dir, settings.data_dir))
     webhooks = Webhooks(settings, jobs.store.engine)
     return Services(settings, jobs, bell, access, Rates(settings), watch, webhooks, Checks(settings))
 

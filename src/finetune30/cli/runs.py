@@ -153,7 +153,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a run: its row and its folder. Refused while it runs, or a model is made of it."""
+    """Delete a run: its row and its folder. Refused until it has ended, or while something is made of it."""
     from finetune30.cli import shown
     from finetune30.registry import Models
 
@@ -162,7 +162,7 @@ def delete(
     folder = _folder(settings, found.id)
     Models(store.engine, settings.results_dir).refuse_registered(found.id)  # before anybody is asked
     _confirm(f"Delete {found.id} ({shown.size(folder.size_bytes())})?", yes)
-    # The row first: it refuses while somebody runs it, and once it is gone the run is gone for every
+    # The row first: it refuses what is still needed, and once it is gone the run is gone for every
     # reader. A kill before the folder follows leaves a folder without a row, a kill while it is
     # removed leaves trash: `runs gc` knows both. The other order could leave a run without files.
     store.delete(found.id)

@@ -59,11 +59,20 @@ def _run(path: Path | None, given: list[str], as_json: bool) -> None:
     checked = load(path, given)
     glance(checked)
 
-    with Standby(CHECKER) as checker:
+    with _checker() as checker:
         from finetune30 import pipeline
         from finetune30.cli.session import watched
 
         watched(lambda door: pipeline.run(checked, door), checker=checker, as_json=as_json)
+
+
+def _checker() -> Standby:
+    """It loads files that this process would not: no key of a service that runs here is its business."""
+    import os
+
+    from finetune30.settings import without_secrets
+
+    return Standby(CHECKER, without_secrets(os.environ))
 
 
 def _resume(experiment_id: str, as_json: bool) -> None:
@@ -72,7 +81,7 @@ def _resume(experiment_id: str, as_json: bool) -> None:
 
     open_store(get_settings(), create=False).match(experiment_id)  # an unknown id is answered at once
 
-    with Standby(CHECKER) as checker:
+    with _checker() as checker:
         from finetune30 import pipeline
         from finetune30.cli.session import watched
 

@@ -2,7 +2,8 @@
 
 Promise: only what is surely ours and surely nobody's is named: folders of runs without a row,
 staging folders of checkpoints that no process is writing, trash of interrupted deletes. A strange
-file, a link, a folder of somebody else's database stays. Neighbours: ``folder``, ``store``.
+file, a link, a folder of somebody else's database stays, and so do checkpoints from which an unfinished run
+goes on. Neighbours: ``folder``, ``store``.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def find_garbage(results_dir: Path, store: ExperimentStore, *, store_is_here: bo
     """
     with storage_faults(results_dir):
         places = sorted(results_dir.iterdir()) if results_dir.is_dir() else []
-    live = {found.id: found.lease_live for found in store.overview()}
+    rows = store.overview()
+    live = {found.id: found.lease_live for found in rows}
+    inherited = {found.resumed_from for found in rows if found.continues and not found.status.is_terminal}
     known = [place.name for place in places if place.name in live]
     garbage = []
     for place in places:
@@ -62,7 +65,7 @@ def find_garbage(results_dir: Path, store: ExperimentStore, *, store_is_here: bo
             garbage += [] if live[place.name] else _staging(ExperimentFolder(results_dir, place.name))
         elif trashed != place.name and ID_SHAPE.fullmatch(trashed):
             garbage.append(_judged(place, Kind.TRASH))
-        elif is_run_folder(place) and (store_is_here or known):
+        elif is_run_folder(place) and (store_is_here or known) and place.name not in inherited:
             garbage.append(_judged(place, Kind.ORPHAN))
     return garbage
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from finetune30 import database
-from finetune30.errors import IdempotencyConflict, QuotaExceeded, StorageError
+from finetune30.errors import IdempotencyConflict, QuotaExceeded, StateError, StorageError
 from finetune30.experiments.record import Status, Wish, first_id, plain_text, portable, search_key
 from finetune30.experiments.tables import experiments, row
 
@@ -86,6 +86,18 @@ def check_quota(connection: Connection, owner: str, quota: int | None) -> None:
             where="MAX_JOBS_PER_USER",
             hint="wait until some have ended, or cancel some: finetune30 jobs list",
         )
+
+
+def hold_origin(connection: Connection, origin: str | None) -> None:
+    """Nobody deletes the run whose checkpoints a new row takes over before that row can be seen.
+
+    Raises: StateError where it was deleted just now.
+    """
+    if origin is None:
+        return
+    held = select(row.id).where(row.id == plain_text(origin)).with_for_update(read=True)
+    if connection.scalar(held) is None:
+        raise StateError(f"{origin} was deleted meanwhile, and its checkpoints with it", hint="start a new run")
 
 
 def hash_of(config: ExperimentConfig, wish: Wish) -> str:

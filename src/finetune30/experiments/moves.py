@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from finetune30.database import now
 from finetune30.experiments.record import Status, plain_text, portable
-from finetune30.experiments.tables import experiments, lease_expired, lease_live, row, waiting
+from finetune30.experiments.tables import experiments, lease_expired, row, waiting
 
 NO_LEASE: Mapping[str, None] = {"lease_owner": None, "lease_expires_at": None}
 # Lease owners of this kind are people's own processes, see ``lease.this_worker``.
@@ -201,5 +201,15 @@ def unpause(experiment_id: str) -> ReturningUpdate[str]:
 
 
 def forget(experiment_id: str) -> ReturningDelete[str]:
-    """Delete the row and its history unless somebody runs it; returns the id."""
-    return delete(experiments).where(this(experiment_id), ~lease_live).returning(row.id)
+    """Delete the row and its history where it has ended; returns the id."""
+    return delete(experiments).where(this(experiment_id), has_ended()).returning(row.id)
+
+
+def heirs(experiment_id: str) -> ColumnElement[bool]:
+    """The row has not ended, and goes on from the checkpoints of ``experiment_id``."""
+    return and_(row.resumed_from == plain_text(experiment_id), row.continues, ~has_ended())
+
+
+def has_ended() -> ColumnElement[bool]:
+    """The row is in a terminal state."""
+    return row.status.in_([status for status in Status if status.is_terminal])

@@ -65,6 +65,7 @@ class Queue:
             if before is not None:
                 return existing(connection, before), False
             making.check_quota(connection, owner, quota)
+            making.hold_origin(connection, wish.resumed_from if wish.continues else None)
             values = {
                 "queue": wish.queue,
                 "priority": wish.priority,

@@ -69,10 +69,19 @@ def not_waiting(found: Experiment, wish: str) -> StateError:
 
 
 def not_deletable(found: Experiment) -> StateError:
-    """A delete found somebody running it."""
+    """A delete found that it has not ended: who waits for its end would never hear of it."""
+    state = f"running on {found.lease_owner}" if found.status is Status.STARTED else found.status
     return StateError(
-        f"{found.id} is running on {found.lease_owner}, expected a run that nobody runs",
-        hint=f"stop it first: finetune30 runs cancel {found.id}",
+        f"{found.id} is {state}, expected a run that has ended",
+        hint=f"cancel it first: finetune30 runs cancel {found.id}",
+    )
+
+
+def inherited(experiment_id: str, heir: str) -> StateError:
+    """A delete found that an unfinished run goes on from its checkpoints."""
+    return StateError(
+        f"{experiment_id} has the checkpoints from which {heir} goes on",
+        hint=f"wait until that has ended, or cancel it first: finetune30 runs cancel {heir}",
     )
 
 

@@ -84,6 +84,7 @@ class ExperimentStore:
         """
         with database.write(self._engine) as connection:
             continues = continues and resumed_from is not None
+            making.hold_origin(connection, resumed_from if continues else None)
             values: dict[str, Any] = {"resumed_from": resumed_from, "continues": continues}
             made = making.make(connection, config, owner, tz, values)
             history.note_state(connection, made, 0, Status.PENDING, "made")
@@ -287,12 +288,16 @@ class ExperimentStore:
         Raises: StateError if it is terminal; NotFound.
         """
         with database.write(self._engine) as connection:
+            asked = select(row.cancel_requested).where(moves.this(experiment_id)).with_for_update()
+            known = bool(connection.scalar(asked))
             status = connection.scalar(moves.cancel(experiment_id))
             found = existing(connection, experiment_id)
             if status is None:
                 raise refusals.not_cancellable(found)
             if found.status is Status.REVOKED:
                 history.end_attempt(connection, experiment_id, Outcome.LOST)  # of a silent process
+            elif known:  # nothing new happened
+                return found
             word = "cancelled" if found.status is Status.REVOKED else "is to be cancelled"
             history.note_state(connection, experiment_id, found.attempt, found.status, word)
             return found
@@ -300,7 +305,8 @@ class ExperimentStore:
     def delete(self, experiment_id: str) -> None:
         """Forget the experiment and its history; its folder is the caller's to remove.
 
-        Raises: StateError while a process runs it, or a model is made of it; NotFound.
+        Raises: StateError until it has ended, and while an unfinished one goes on from its checkpoints or a
+            model is made of it; NotFound.
         """
         with database.write(self._engine) as connection:
             try:
@@ -309,6 +315,10 @@ class ExperimentStore:
                 raise refusals.in_use(experiment_id) from cause
             if not gone:
                 raise refusals.not_deletable(existing(connection, experiment_id))
+            # Behind the DELETE, which waits for whoever makes one just now (``making.hold_origin``).
+            heir = connection.scalar(select(row.id).where(moves.heirs(experiment_id)).limit(1))
+            if heir is not None:
+                raise refusals.inherited(experiment_id, heir)
 
     def _change(
         self,

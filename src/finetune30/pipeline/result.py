@@ -8,6 +8,7 @@ reloads it in a fresh process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from finetune30.experiments import ExperimentFolder
 from finetune30.modeling import OpenAdapter, Task, open_adapter, parity, save_description
 from finetune30.pipeline.plan import Plan
 from finetune30.registry import ModelCard, render, seal
+from finetune30.settings import without_secrets
 from finetune30.standby import Standby
 from finetune30.training import Scores, score
 
@@ -79,7 +81,7 @@ def publish(
         splits.validation.texts[:_PARITY_ROWS],
         probabilities[:_PARITY_ROWS],
         config.data.max_length,
-        checker,
+        checker or Standby(parity.__name__, without_secrets(os.environ)),
         pairs=None if splits.validation.pairs is None else splits.validation.pairs[:_PARITY_ROWS],
     )
     (staging / "README.md").write_text(render(_card(plan, folder.id, all_scores, versions)), encoding="utf-8")

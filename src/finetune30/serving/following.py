@@ -97,7 +97,7 @@ class Following:
         Args:
             owner: Whose newest run is meant where neither the request nor the service names an adapter.
         """
-        found = self._names.get(self._name(address, owner))
+        found = self._names.get(self.name(address, owner))
         return None if found is None else self.host.known(found)
 
     def live(
@@ -110,7 +110,7 @@ class Following:
             owner: As in ``known``.
         Raises: NotFound, StateError, StorageError, ModelError.
         """
-        name = self._name(address, owner)
+        name = self.name(address, owner)
         known = self._names.get(name)
         if known is not None:
             check(known)
@@ -158,7 +158,8 @@ class Following:
         names = [name.address for name, found in list(self._names.items()) if found.experiment_id == mine]
         return sorted(name for name in names if name)
 
-    def _name(self, address: str | None, owner: str | None) -> Name:
+    def name(self, address: str | None, owner: str | None = None) -> Name:
+        """What a request asks that names this, or nothing."""
         address = address or self.default
         return Name(address) if address is not None else Name(None, owner)
 
@@ -221,7 +222,7 @@ class Following:
 
     def _begin(self) -> None:
         """The first run that succeeds after the start answers from then on, before anybody asks."""
-        if self._name(None, None) in self._names:
+        if self.name(None, None) in self._names:
             return
         try:
             live = self.live(None)
@@ -230,7 +231,7 @@ class Following:
         _LOG.info("%s answers", live.found.experiment_id)
 
     def _pin(self) -> None:
-        default = self._name(None, None)
+        default = self.name(None, None)
         pinned = [found for name, found in self._names.items() if name == default or "@" in (name.address or "")]
         self.host.pin(frozenset(found.key for found in pinned))
 

@@ -9,13 +9,13 @@ Neighbours: ``following`` looks up and loads, ``predicting`` asks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from functools import partial
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 
 from finetune30.serving.catalog import Found
-from finetune30.serving.following import Following
+from finetune30.serving.following import Following, Name
 from finetune30.serving.guests import Guest
 from finetune30.serving.host import Live
 
@@ -28,7 +28,7 @@ class Loading:
 
     def __init__(self, following: Following) -> None:
         self._following = following
-        self._on_the_way: dict[tuple[str | None, str | None, str], asyncio.Task[Live]] = {}
+        self._on_the_way: dict[tuple[Name, str], asyncio.Task[Live]] = {}
         self._loads = CapacityLimiter(_LOADS)
         self._lookups = CapacityLimiter(_LOOKUPS)
         self._refreshes = CapacityLimiter(1)
@@ -42,9 +42,10 @@ class Loading:
         owner = None if guest.everything else guest.name
         live = self._following.known(address, owner)
         if live is None:
-            found = await self._looked_up(address, owner)
+            name = self._following.name(address, owner)
+            found = await self._looked_up(name)
             guest.check(found)
-            live = await asyncio.shield(self._shared(address, owner, found))
+            live = await asyncio.shield(self._shared(name, found))
         guest.check(live.found)
         return live
 
@@ -52,24 +53,20 @@ class Loading:
         """Look at every name in use, one caller after the other: each sees what was changed before it asked."""
         return await anyio.to_thread.run_sync(self._following.refresh, limiter=self._refreshes)
 
-    async def _looked_up(self, address: str | None, owner: str | None) -> Found:
-        address = address or self._following.default
-        find: Callable[[str | None, str | None], Found] = self._following.catalog.find
-        whose = owner if address is None else None
-        return await anyio.to_thread.run_sync(find, address, whose, limiter=self._lookups)
+    async def _looked_up(self, name: Name) -> Found:
+        find = self._following.catalog.find
+        return await anyio.to_thread.run_sync(find, name.address, name.owner, limiter=self._lookups)
 
-    def _shared(self, address: str | None, owner: str | None, found: Found) -> asyncio.Task[Live]:
-        # Who asks matters only where no adapter is named.
-        whose = owner if (address or self._following.default) is None else None
-        key = address, whose, found.experiment_id
+    def _shared(self, name: Name, found: Found) -> asyncio.Task[Live]:
+        key = name, found.experiment_id
         task = self._on_the_way.get(key)
         if task is None:
-            task = self._on_the_way[key] = asyncio.create_task(self._loaded(address, whose, found))
+            task = self._on_the_way[key] = asyncio.create_task(self._loaded(name, found))
             task.add_done_callback(lambda _: self._on_the_way.pop(key, None))
         return task
 
-    async def _loaded(self, address: str | None, owner: str | None, found: Found) -> Live:
+    async def _loaded(self, name: Name, found: Found) -> Live:
         # What is in memory by another name takes no time.
         limiter = self._loads if self._following.host.known(found) is None else self._lookups
-        live: Callable[[], Live] = lambda: self._following.live(address, owner=owner)  # noqa: E731
-        return await anyio.to_thread.run_sync(live, abandon_on_cancel=True, limiter=limiter)
+        load = partial(self._following.live, name.address, owner=name.owner)
+        return await anyio.to_thread.run_sync(load, abandon_on_cancel=True, limiter=limiter)

@@ -8,11 +8,11 @@ Neighbours: ``supervisor`` calls when nothing of the attempt runs any more, ``ve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune30.errors import Crashed, Finetune30Error, Killed, LeaseLost, StateError, TimedOut
+from finetune30.errors import ConfigError, Crashed, Finetune30Error, Killed, LeaseLost, StateError, TimedOut
 from finetune30.experiments import Experiment, Status
 from finetune30.experiments.record import Claimed
 from finetune30.worker.clerk import Clerk
@@ -140,7 +140,7 @@ class Settlement:
             self._say(f"ended, but its row could not be written; it is found when its lease is over: {fault}")
             return
         row = answer.value
-        self._tell(row.status, why or (row.error or {}).get("message", ""))
+        self._tell(row.status, why or _told(row.error or {}))
         if row.status is Status.PENDING and not row.paused and row.not_before is None:
             self._office.ring(row.id, row.queue)
 
@@ -170,5 +170,11 @@ def _as_killed(told: dict[str, Any]) -> Killed:
 
 
 def _reason(ended: Ended) -> str:
-    error = (ended.word or {}).get("error") or {}
+    return _told((ended.word or {}).get("error") or {})
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    """An error for the operator's log, which repeats no value of a configuration; its user reads that elsewhere."""
+    if error.get("code") == ConfigError.code:
+        return f"{ConfigError.code}: {error.get('where') or 'its configuration'}"
     return str(error.get("message", ""))

@@ -11,8 +11,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# An attempt needs none of these, and a configuration could print its environment.
-_SECRETS = ("DATABASE_URL", "BROKER_URL", "JWT_SECRET", "AUDIT_KEY")
+from finetune30.settings import without_secrets
+
+# An attempt needs none of these nor of our own, and a configuration could print its environment.
 _SECRET_ENDS = ("PASSWORD", "SECRET", "SECRET_KEY", "SECRET_ACCESS_KEY", "_TOKEN")
 _POSTGRES = "PG"  # PGPASSWORD, PGPASSFILE, PGSERVICEFILE and what else its library reads
 _NEEDED = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -23,14 +24,14 @@ _LISTS_OF_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH")
 
 def surroundings(given: Mapping[str, str]) -> dict[str, str]:
     """What of the environment ``given`` an attempt may see."""
-    return {name: _lasting(name, value) for name, value in given.items() if not _is_secret(name)}
+    return {name: _lasting(name, value) for name, value in without_secrets(given).items() if not _is_secret(name)}
 
 
 def _is_secret(name: str) -> bool:
     name = name.upper()  # settings are read in any case
     if name in _NEEDED or name.startswith(_TRACKERS):
         return False
-    return name in _SECRETS or name.startswith(_POSTGRES) or name.endswith(_SECRET_ENDS)
+    return name.startswith(_POSTGRES) or name.endswith(_SECRET_ENDS)
 
 
 def _lasting(name: str, value: str) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BeforeValidator, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from finetune30.access import User
-from finetune30.api import deeds, kinds, receiving, services
+from finetune30.api import deeds, downloads, kinds, receiving, services
+from finetune30.api.accepting import accepts
 from finetune30.api.answers_datasets import Dataset, Datasets, Preview
 from finetune30.api.deps import CurrentUser
 from finetune30.api.pages import owner_of
@@ -21,6 +24,7 @@ from finetune30.api.previews import first_rows
 from finetune30.api.queries import Cursor, Id, Limit, Search, digits, figures
 from finetune30.config import asked
 from finetune30.errors import Finetune30Error, NotFound, StateError
+from finetune30.experiments.opened import open_plain
 from finetune30.web.bodies import file_body
 from finetune30.web.problems import Fault, Problem
 
@@ -40,6 +44,9 @@ Wait = Annotated[
     BeforeValidator(figures),
     Query(description="Seconds the answer may wait for the check to end"),
 ]
+FileName = Annotated[
+    Search, Query(description="The file's name, where the body is the file itself", examples=["train.csv"])
+]
 Rows = Annotated[int, Field(ge=1, le=200), BeforeValidator(digits), Query(description="So many rows")]
 
 
@@ -53,7 +60,7 @@ def router() -> APIRouter:
         methods=["POST"],
         name="dataset.upload",
         status_code=201,
-        openapi_extra=file_body(kinds.FORM, kinds.TYPES),
+        openapi_extra=file_body(kinds.FORM, kinds.SHOWN, "train.csv"),
     )
     add("/datasets", datasets, methods=["GET"], name="dataset.list")
     add(one, dataset, methods=["GET"], name="dataset.show")
@@ -130,7 +137,7 @@ async def upload(
     response: Response,
     user: CurrentUser,
     options: Options,
-    name: Annotated[Search, Query(description="The file's name, where the body is the file itself")] | None = None,
+    name: FileName | None = None,
     wait_s: Wait = 0,
 ) -> Dataset:
     """Send a file: as the body itself with ``?name=``, or as the field ``file`` of a form.
@@ -165,23 +172,28 @@ def dataset(upload: OwnUpload) -> Dataset:
 
 
 async def check(request: Request, upload: OwnUpload, user: CurrentUser, options: Options, wait_s: Wait = 0) -> Dataset:
-    """Check it again, read as the parameters say: for one whose columns were not found, say."""
+    """Check it again, read as the parameters say: for one whose columns were not found, say.
+
+    To be read otherwise it must not be needed by a task that has not ended.
+    """
     changed = await run_in_threadpool(_again, request, user, upload, dict(options))
     return await _checked(request, changed, wait_s)
 
 
-async def report(request: Request, upload: OwnUpload) -> Response:
+async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
     """Every row the checks name, as JSON; with ``Accept: text/html`` a page with figures and plots."""
     found = services.of(request).checks
     if upload.state == "checking" or not found.uploads.report(upload).is_file():
         told = "it is being checked" if upload.state == "checking" else "it could not be read, so there is no report"
         raise Problem(409, "state_conflict", told, hint="GET /datasets/{dataset_id} tells its state")
-    if "text/html" not in request.headers.get("accept", ""):
-        return FileResponse(found.uploads.report(upload), media_type="application/json")
+    if not accepts(request, "text/html"):
+        return await run_in_threadpool(sent, user, found.uploads.report(upload), "application/json")
     page = found.uploads.page(upload)
     if not page.is_file():
-        await answer_of(found.page(upload.id))
-    return FileResponse(page, media_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY})
+        await answer_of(found.page(upload.id, request.state.user_id))
+    answer = await run_in_threadpool(sent, user, page, "text/html")
+    answer.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return answer
 
 
 def preview(request: Request, upload: OwnUpload, rows: Rows = 20) -> Preview:
@@ -191,33 +203,48 @@ def preview(request: Request, upload: OwnUpload, rows: Rows = 20) -> Preview:
     return first_rows(services.of(request).settings.data_dir, upload.version, rows)
 
 
-def file_of(request: Request, upload: OwnUpload) -> Response:
+def file_of(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
     """The file as it was sent, to the byte."""
     path = services.of(request).checks.uploads.file(upload)
     name = upload.name.replace("\\", "/").rpartition("/")[2] or f"{upload.id}.{upload.format}"
-    return FileResponse(path, media_type="application/octet-stream", filename=name)
+    return sent(user, path, "application/octet-stream", name)
+
+
+def sent(user: User, path: Path, media_type: str, name: str | None = None) -> Response:
+    """A file of a dataset, whole even where somebody deletes it meanwhile.
+
+    Raises: Problem 404 where that was done already; 429.
+    """
+    source = open_plain(path)
+    if source is None:
+        raise Problem(404, "not_found", "there is no such dataset", hint=_SEE)
+    return downloads.of_file(user.id, source, media_type, name)
 
 
 def delete(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
     """Forget it, and its rows where nothing else uses them; refused while a task waits for it or runs on it."""
     found = services.of(request)
-
-    def tasks(one: Upload) -> list[str]:
-        return [task.id for task in found.jobs.store.find(upload=one.id, ended=False, limit=1)]
-
+    tasks = partial(_tasks_on, found)
     try:
         with found.checks.uploads.deleting(upload.id, tasks), deeds.deed(request, user, upload.id):
             if tasks(upload):  # one that was submitted while it went
                 raise StateError("a task needs it")
     except StateError:
-        raise Problem(
-            409, "state_conflict", "a task that has not ended needs it", hint="POST /task/{task_id}/cancel first"
-        ) from None
+        raise _needed() from None
     except NotFound:
         raise Problem(404, "not_found", "there is no such dataset", hint=_SEE) from None
     found.checks.stop(upload.id)
     _forget_rows(found, upload.version)
     return Response(status_code=204)
+
+
+def _tasks_on(found: services.Services, upload: Upload) -> list[str]:
+    return [task.id for task in found.jobs.store.overview(upload=upload.id, ended=False, limit=1)]
+
+
+def _needed() -> Problem:
+    hint = "POST /task/{task_id}/cancel first"
+    return Problem(409, "state_conflict", "a task that has not ended needs it", hint=hint)
 
 
 def _forget_rows(found: services.Services, version: str | None) -> None:
@@ -252,7 +279,7 @@ async def answer_of(future: Any) -> Mapping[str, Any]:
 
 async def _checked(request: Request, upload: Upload, wait_s: float) -> Dataset:
     checks = services.of(request).checks
-    future = checks.submit(upload.id)
+    future = checks.submit(upload)
     if wait_s:
         await asyncio.wait({asyncio.wrap_future(future)}, timeout=wait_s)
         return Dataset.of(await run_in_threadpool(checks.uploads.get, upload.id))
@@ -261,10 +288,14 @@ async def _checked(request: Request, upload: Upload, wait_s: float) -> Dataset:
 
 def _again(request: Request, user: User, upload: Upload, options: dict[str, Any]) -> Upload:
     found = services.of(request)
+    if options != upload.options and _tasks_on(found, upload):
+        raise _needed()
     blank = {"report": None, "error": None, "version": None, "checks": 0}
     try:
         with deeds.deed(request, user, upload.id) as deed:
             deed.detail["options"] = sorted(options)
+            if options != upload.options and _tasks_on(found, upload):  # one that was submitted meanwhile
+                raise _needed()
             changed = found.checks.uploads.update(upload.id, state="checking", options=options, **blank)
     except NotFound:
         raise Problem(404, "not_found", "there is no such dataset", hint=_SEE) from None

@@ -17,8 +17,10 @@ from fastapi import APIRouter, Header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from finetune30.api import services
+from finetune30.api.accepting import accepts
 from finetune30.api.answers import Event, Events
 from finetune30.api.deps import CurrentUser, OwnTask, bearer_of, user_of
 from finetune30.api.queries import Limit, Number
@@ -60,12 +62,10 @@ async def events(
     A stream sends ``event: state|checkpoint|evaluation|warning`` with an event of the list as data, and
     ``event: progress`` with step, total, loss and eta_s; it ends with ``event: end`` when the task has ended.
     """
-    if STREAM in request.headers.get("accept", ""):
+    if accepts(request, STREAM):
         if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit():
             after = min(int(last_event_id[:16]), 2**53)
-        if _streams[user.id] >= _MOST_STREAMS:
-            raise too_many(10, "too many streams are open")
-        return StreamingResponse(_stream(request, task.id, user.id, after), media_type=STREAM)
+        return _Stream(user.id, _parts(request, task.id, after))
     queue = services.of(request).jobs.queue
     found = await run_in_threadpool(queue.events, task.id, min(after, 2**31 - 1), limit + 1)
     some, more = found[:limit], len(found) > limit
@@ -76,15 +76,27 @@ async def events(
     )
 
 
-async def _stream(request: Request, task_id: str, user_id: str, after: int) -> AsyncIterator[bytes]:
-    _streams[user_id] += 1
-    try:
-        async for part in _parts(request, task_id, after):
-            yield part
-    finally:
-        _streams[user_id] -= 1
-        if not _streams[user_id]:
-            del _streams[user_id]
+class _Stream(StreamingResponse):
+    """Counted from the moment it is allowed: many may be asked for before the first of them begins.
+
+    Raises: Problem 429.
+    """
+
+    def __init__(self, user_id: str, parts: AsyncIterator[bytes]) -> None:
+        if _streams[user_id] >= _MOST_STREAMS:
+            raise too_many(10, "too many streams are open")
+        super().__init__(parts, media_type=STREAM)
+        self._user_id = user_id
+        _streams[user_id] += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; counted off whatever happens."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            _streams[self._user_id] -= 1
+            if not _streams[self._user_id]:
+                del _streams[self._user_id]
 
 
 async def _parts(request: Request, task_id: str, after: int) -> AsyncIterator[bytes]:

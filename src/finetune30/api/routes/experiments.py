@@ -14,7 +14,7 @@ from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
 from finetune30.api.queries import Cursor, End, Filter, Limit, Search, Seconds, Share, Start, in_order, where_of
 from finetune30.errors import StateError
-from finetune30.experiments import ExperimentFolder, Status
+from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.experiments.search import SortKey
 from finetune30.web.problems import Problem
 
@@ -85,7 +85,10 @@ def experiment(request: Request, task: OwnTask) -> WholeRun:
 
 
 def delete(request: Request, task: OwnTask, user: CurrentUser) -> Response:
-    """Forget an experiment and remove its folder. It must not run, and no model may be made of it."""
+    """Forget an experiment and remove its folder.
+
+    It must have ended; no task that has not may go on from its checkpoints, and no model may be made of it.
+    """
     found = services.of(request)
     folder = ExperimentFolder(found.settings.results_dir, task.id)
     size = folder.size_bytes()  # before the transaction: others wait for it
@@ -95,10 +98,17 @@ def delete(request: Request, task: OwnTask, user: CurrentUser) -> Response:
         try:
             found.jobs.store.delete(task.id)
         except StateError:
-            raise Problem(409, "state_conflict", "it is running", hint="POST /task/{task_id}/cancel first") from None
+            raise _not_deletable(found, task) from None
     # Should this fail, `finetune30 runs gc` finds the folder: it belongs to no row.
     folder.delete()
     return Response(status_code=204)
+
+
+def _not_deletable(found: services.Services, task: Experiment) -> Problem:
+    heirs = [one for one in found.jobs.store.overview(resumed_from=task.id, ended=False) if one.continues]
+    told = f"{heirs[0].id} goes on from its checkpoints" if heirs else "it has not ended"
+    which = "of that task, or wait for its end" if heirs else "first"
+    return Problem(409, "state_conflict", told, hint=f"POST /task/{{task_id}}/cancel {which}")
 
 
 def _whose(user: CurrentUser, owner: str | None) -> str | None:

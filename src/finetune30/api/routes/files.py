@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from finetune30.access import User
 from finetune30.api import kinds, receiving, services
@@ -37,8 +37,7 @@ def router() -> APIRouter:
     """``/v1/files``."""
     found = APIRouter(tags=["openai"])
     add, one = found.add_api_route, "/v1/files/{file_id}"
-    purpose = {"purpose": {"type": "string", "enum": [_PURPOSE]}}
-    body = file_body(kinds.FORM, [kinds.FORM], purpose)
+    body = file_body(kinds.FORM, {kinds.FORM: kinds.PAIRS}, "train.jsonl", {"purpose": _PURPOSE})
     add("/v1/files", create, methods=["POST"], name="dataset.upload", openapi_extra=body)
     add("/v1/files", files, methods=["GET"], name="file.list")
     add(one, file, methods=["GET"], name="file.show")
@@ -78,7 +77,7 @@ async def create(request: Request, user: CurrentUser) -> FileObject:
         raise Problem(415, "unsupported_media_type", f"expected Content-Type: {kinds.FORM}")
     received = await receiving.receive(request, user, purpose=_PURPOSE, fields={"purpose": (_PURPOSE,)})
     upload = await run_in_threadpool(_read_as_pairs, services.of(request), received.upload)
-    services.of(request).checks.submit(upload.id)
+    services.of(request).checks.submit(upload)
     return told.of_upload(upload)
 
 
@@ -114,14 +113,14 @@ def file(request: Request, found: OwnFile) -> FileObject:
     return told.of_upload(found)
 
 
-def content(request: Request, found: OwnFile) -> Response:
+def content(request: Request, found: OwnFile, user: CurrentUser) -> Response:
     """The file as it was sent, to the byte; of a run a CSV with a row for each step that was measured."""
     services_ = services.of(request)
     if isinstance(found, Experiment):
         headers = {"Content-Disposition": 'attachment; filename="step_metrics.csv"'}
         return Response(results.table(_folder(services_, found)), headers=headers, media_type="text/csv; charset=utf-8")
     path = services_.checks.uploads.file(found)
-    return FileResponse(path, media_type="application/octet-stream", filename=found.name)
+    return datasets.sent(user, path, "application/octet-stream", found.name)
 
 
 def delete(request: Request, found: OwnFile, user: CurrentUser) -> FileDeleted:

@@ -21,6 +21,8 @@ def router() -> APIRouter:
         503: {"model": Readiness, "description": "The database cannot be reached"}
     }
     found.add_api_route("/ready", ready, methods=["GET"], name="ready", response_model=Readiness, responses=unavailable)
+    for path, answer in (("/health", health), ("/ready", ready)):  # as load balancers ask
+        found.add_api_route(path, answer, methods=["HEAD"], response_model=None, include_in_schema=False)
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     found.add_api_route("/metrics", metrics, methods=["GET"], name="metrics", response_class=Response, responses=text)
     return found
