@@ -452,7 +452,7 @@ def test_g30_no_bytes_give_a_5xx(service: Service, ana: Person, raw: bytes) -> N
 def test_g30_every_answer_is_one_that_openapi_names(service: Service, ana: Person, admin: Person) -> None:
     paths = service.client.get("/openapi.json").json()["paths"]
 
-    for method, template in every_route():
+    for method, template in (one for one in every_route() if one[0] != "HEAD"):  # as GET, and not told twice
         responses = paths[template][method.lower()]["responses"]
         path = path_of(template)
         for person in (None, ana, admin):
