@@ -107,6 +107,12 @@ def _listener(name: str) -> str:
         raise ValueError("expected an address of this machine such as 127.0.0.1, 0.0.0.0 or ::1") from None
 
 
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise ValueError("expected auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
 def _proxies(names: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.ip_network(name)) for name in names)
@@ -242,7 +248,7 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8000, ge=0, le=65_535)
     serving_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
     serving_port: int = Field(default=8002, ge=0, le=65_535)
-    serving_device: str = "auto"
+    serving_device: Annotated[str, AfterValidator(_device)] = "auto"
     serving_precision: Literal["auto", "float32", "bfloat16"] = "auto"
     serving_memory_mb: int = Field(default=1024, ge=1, le=1_000_000)
     serving_queue: int = Field(default=2048, ge=512, le=1_000_000)

@@ -18,25 +18,39 @@ from pathlib import Path
 from finetune30.access import Role
 from tests.api.contract_table import NAME, PASSWORD, ROLES
 from tests.api.service import Service, serving
+from tests.registered import trained
 from tests.servers import PostgresServer
 
 HERE = Path(__file__).parent
 PHASES = "examples,coverage,fuzzing,stateful"
 
 
-def run(home: Path, role: str, examples: int, values: Mapping[str, object], seed: int = 1) -> tuple[int, str]:
+def run(
+    home: Path,
+    role: str,
+    examples: int,
+    values: Mapping[str, object],
+    seed: int = 1,
+    *,
+    phases: str = PHASES,
+    brief: bool = False,
+) -> tuple[int, str]:
     """Exit code and report of one run against a service of its own.
 
     Args:
         examples: Cases a fuzzed operation gets at most.
+        brief: Files come as a form or as CSV, and no other way.
     """
-    with serving(home, values) as service:
+    with serving(home, {"WEBHOOK_HOSTS": "127.0.0.0/8", **values}) as service:
         # Another admin, so that the one who is used may be shut out and let in again.
         service.services.access.users.add("other", Role.ADMIN, PASSWORD)
         service.services.access.users.add(NAME, Role.ADMIN if role == "admin" else Role.USER, PASSWORD)
+        # No name server is asked, and nothing that is told leaves this machine.
+        service.services.webhooks.resolve = lambda host, port: ["127.0.0.1"]
+        trained(service.services.jobs.store, service.settings.results_dir, owner=NAME)
         done = subprocess.run(
-            _words(service, examples, seed),
-            env=_surroundings(service, role),
+            _words(service, examples, seed, phases),
+            env=_surroundings(service, role) | {"CONTRACT_BRIEF": "1" if brief else ""},
             cwd=home,
             capture_output=True,
             text=True,
@@ -49,8 +63,8 @@ def run(home: Path, role: str, examples: int, values: Mapping[str, object], seed
     return done.returncode, report
 
 
-def _words(service: Service, examples: int, seed: int) -> list[str]:
-    options = {"--checks": "all", "--phases": PHASES, "--mode": "all", "-n": examples, "--seed": seed}
+def _words(service: Service, examples: int, seed: int, phases: str) -> list[str]:
+    options = {"--checks": "all", "--phases": phases, "--mode": "all", "-n": examples, "--seed": seed}
     options |= {"--generation-database": "none", "--generation-allow-x00": "true", "--request-timeout": 60}
     words = [word for name, value in options.items() for word in (name, str(value))]
     config = ["--config-file", str(HERE / "schemathesis.toml")]

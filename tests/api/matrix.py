@@ -140,14 +140,6 @@ ROWS = {
 ALSO = {113: "g11"}
 LATER = {
     56: "waits for the estimator of time and memory",
-    64: "prediction: the model server's tests",
-    79: "uploads: with their routes",
-    95: "no template is read by training or API: text classifiers have none; the model server's tests",
-    96: "no sentence-transformers class is loaded: weights are read from safetensors alone; the model server's tests",
-    97: "prediction: the model server's tests",
-    98: "prediction: the model server's tests",
-    99: "prediction: the model server's tests",
-    100: "prediction: the model server's tests",
     106: "the web page's tests",
     107: "the web page's tests",
 }

@@ -27,7 +27,9 @@ def every_route() -> list[tuple[str, str]]:
 
 def path_of(template: str) -> str:
     """With ids that fit, whatever new routes call them."""
-    return re.sub(r"\{[^}]*\}", ID, template.replace("{user_id}", "u_0123456789abcdef"))
+    return re.sub(
+        r"\{[^}]*\}", ID, template.replace("{user_id}", "u_0123456789abcdef").replace("{key_id}", "k_0123456789abcdef")
+    )
 
 
 def submitted(person: Person, **changes: Any) -> str:

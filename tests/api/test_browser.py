@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,29 @@ def test_s101_a_listed_origin_is_let_in_and_no_other(tmp_path: Path) -> None:
     assert "access-control-allow-credentials" not in good.headers  # type: ignore[attr-defined]
     assert plain.headers["access-control-allow-origin"] == PAGE
     assert "access-control-allow-origin" not in other.headers
+
+
+def test_s101_a_page_that_is_listed_can_read_why_it_was_refused(tmp_path: Path) -> None:
+    with serving(tmp_path, {"CORS_ORIGINS": PAGE, "READS_PER_MINUTE": 1}) as service:
+        large = service.client.post("/login", content=b" " * 2_000_000, headers={"Origin": PAGE})
+        often = [service.client.get("/me", headers={"Origin": PAGE}) for _ in range(20)][-1]
+        other = service.client.get("/me", headers={"Origin": "https://evil.tld"})
+
+    assert (large.status_code, often.status_code, other.status_code) == (413, 429, 429)
+    for answer in (large, often):
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert "Retry-After" in answer.headers["access-control-expose-headers"]
+        assert answer.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_s101_every_method_of_a_route_may_be_asked_for(tmp_path: Path) -> None:
+    with serving(tmp_path, {"CORS_ORIGINS": PAGE}) as service:
+        paths = service.client.get("/openapi.json").json()["paths"]
+        methods = {method.upper() for ways in paths.values() for method in ways}
+        allowed = preflight(service, PAGE).headers["access-control-allow-methods"]  # type: ignore[attr-defined]
+
+    assert methods <= set(allowed.split(", "))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +136,17 @@ def test_s104_the_documentation_is_for_development(service: Service, tmp_path: P
             refused(closed.client.get(path), 404)
         assert "max-age" in closed.client.get("/health").headers["strict-transport-security"]
 
-    assert service.client.get("/docs").status_code == 200
+    page = service.client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 4
+    for path in loaded:  # all from here, and nothing within the page
+        assert path.startswith("/docs/")
+        assert len(service.client.get(path).raise_for_status().content) > 100
+    assert "<script>" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert "http" not in policy
+    assert "script-src 'self';" in policy
     assert "frame-ancestors 'none'" in service.client.get("/docs").headers["content-security-policy"]
     assert service.client.get("/openapi.json").json()["info"]["title"] == "finetune30"
 

@@ -243,7 +243,7 @@ def test_a_check_that_was_broken_off_is_done_at_the_next_start_but_not_for_ever(
 
     with serving(tmp_path, {}) as service:
         for dataset in (once, ever):
-            service.services.checks.submit(dataset).result(60)
+            service.services.checks.submit(service.services.checks.uploads.get(dataset)).result(60)
         assert store.get(once).state == "ready"
         assert store.get(once).version
         assert store.get(ever).state == "refused"

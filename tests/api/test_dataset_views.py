@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy import text
 
 from finetune30 import database
 from finetune30.api import downloads
+from finetune30.api.checking import Allowance
 from finetune30.api.fine_tuning import names
 from tests.api.datasets import CSV, WAIT, kept, on_disk, send
 from tests.api.service import Person, Service, refused, serving
@@ -162,7 +165,8 @@ def test_what_is_asked_for_while_it_is_checked_is_what_counts(service: Service, 
 
 def test_the_check_of_what_was_deleted_ends(service: Service, ana: Person) -> None:
     dataset = send(ana, CSV).json()["dataset_id"]
-    future = service.services.checks.submit(dataset)
+    checks = service.services.checks
+    future = checks.submit(checks.uploads.get(dataset))
 
     assert ana.delete(f"/datasets/{dataset}").status_code == 204
 
@@ -212,3 +216,34 @@ def test_files_count_among_the_downloads_at_once(ana: Person) -> None:
     for path in files_of(ana, found):
         assert ana.get(path).status_code == 200
     assert ana.user.id not in downloads._open
+
+
+def test_pages_and_differences_have_a_limit_of_their_own(service: Service, ana: Person) -> None:
+    checks, found = service.services.checks, kept(ana)
+    path, usual = f"/datasets/{found['dataset_id']}/report", checks.allowance
+    checks.allowance = Allowance(aside_s=0.05)
+    try:
+        refused(ana.get(path, headers={"Accept": "text/html"}), 422, "check_failed")
+    finally:
+        checks.allowance = usual
+
+    assert ana.get(path, headers={"Accept": "text/html"}).status_code == 200
+
+
+def test_a_user_has_two_pages_and_differences_at_most_and_holds_nobody_up(
+    service: Service, ana: Person, bo: Person
+) -> None:
+    checks, mine, theirs = service.services.checks, kept(ana)["version"], kept(bo)["version"]
+    gate = threading.Event()
+    checks._asides.submit("somebody", lambda: gate.wait(30))
+    waiting = [checks.diff(mine, mine, 5, ana.user.id) for _ in range(2)]
+    try:
+        refused(ana.get(f"/datasets/versions/{mine}/diff/{mine}"), 503, "busy")
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(bo.get, f"/datasets/versions/{theirs}/diff/{theirs}")
+            gate.set()
+            assert other.result(30).status_code == 200
+    finally:
+        gate.set()
+    assert all("counts" in one.result(30) for one in waiting)
+    assert ana.get(f"/datasets/versions/{mine}/diff/{mine}").status_code == 200

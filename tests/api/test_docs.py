@@ -26,7 +26,7 @@ def test_the_page_names_every_endpoint() -> None:
     said = re.sub(r"\$(DATASET|MINE)", "{dataset_id}", said).replace("$VERSION/diff/$VERSION", "{before}/diff/{after}")
     said = said.replace("/v1/models/$MODEL", "/v1/models/{model:path}")
     names = {"JOB": "fine_tuning_job_id", "FILE": "file_id", "MODEL": "name", "VERSION": "version", "ALIAS": "alias"}
-    for name, parameter in (names | {"HOOK": "webhook_id", "DELIVERY": "number"}).items():
+    for name, parameter in (names | {"HOOK": "webhook_id", "KEY": "key_id", "DELIVERY": "number"}).items():
         said = said.replace(f"${name}", f"{{{parameter}}}")
 
     assert [path for _, path in every_route() if f"$API{path}" not in said] == []

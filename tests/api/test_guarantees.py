@@ -328,6 +328,10 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
     yield admin.post(f"{path}/retry?fresh=true")
     yield ana.delete(f"/experiments/{task.json()['task_id']}")
     yield from changing_models(service, ana)
+    key = ana.post("/keys", {"name": "shop", "expires_days": 1})
+    yield key
+    yield ana.post("/keys", {"name": "shop", "expires_days": 0})
+    yield ana.delete(f"/keys/{key.json()['key_id']}")
     hook = ana.post("/webhooks", {"url": "http://127.0.0.1:65535/hook"})
     yield hook
     yield ana.post("/webhooks", {"url": "http://169.254.169.254/"})

@@ -13,11 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
+from finetune30.database.silence import Impatient
 from finetune30.settings import Settings
 from finetune30.web.problems import Problem
 from finetune30.web.rates import Rates
 from tests.api.service import PASSWORD, Person, Service, refused, serving
 from tests.api.test_authorisation import every_route, path_of
+from tests.proxy import Proxy
+from tests.servers import PostgresServer
 
 FAULTS = {
     "/me": RuntimeError("canary-4711 in /var/secret"),
@@ -192,3 +195,21 @@ def test_s65_a_name_within_a_task_leads_nowhere_else(ana: Person, name: str) -> 
             answer = ana.get(one)
             assert answer.status_code in (404, 422, 403), (one, answer.status_code)
             assert "root:" not in answer.text
+
+
+def test_f13_a_frozen_database_is_503_for_everybody_and_takes_no_thread_for_ever(
+    tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Impatient, "silence_s", 0.5)
+    wire = Proxy(postgres_server.port)
+    address = postgres_server.database("frozen").replace(f":{postgres_server.port}/", f":{wire.port}/")
+    with serving(tmp_path, {"DATABASE_URL": f"{address}?connect_timeout=2"}) as service:
+        ana = service.person()
+        wire.become("mute")
+        with ThreadPoolExecutor(8) as pool:
+            for answer in pool.map(lambda _: ana.get("/me"), range(8)):
+                refused(answer, 503, "storage_unusable")
+
+        wire.become("pass")
+        assert ana.get("/me").status_code == 200
+    wire.close()

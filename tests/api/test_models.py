@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import threading
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +73,29 @@ def test_card_and_lineage_are_told(ana: Person, register: Register) -> None:
     assert lineage["experiment"]["id"] == made["experiment_id"]
     assert lineage["data"]["version"] == HASH
     assert lineage["model"]["version"] == 1
+
+
+def test_the_adapter_is_fetched_whole_or_not_at_all(
+    service: Service, ana: Person, bo: Person, register: Register
+) -> None:
+    made = register(ana, visibility="team")
+    path = f"/models/{made['model']}/versions/1/final_model.zip"
+    folder = ExperimentFolder(service.settings.results_dir, made["experiment_id"]).final_model
+
+    answer = bo.get(path)
+
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{made["model"]}-1.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = {one.name for one in folder.iterdir()}
+        assert set(archive.namelist()) == {f"final_model/{name}" for name in names}
+        assert all(archive.read(f"final_model/{name}") == (folder / name).read_bytes() for name in names)
+    refused(bo.get(path.replace("/1/", "/2/")), 404)
+    (folder / "adapter_model.safetensors").write_bytes(b"somebody else's")
+    assert refused(bo.get(path), 503, "storage_unusable")["detail"] == "the files are not those that were registered"
+    shutil.rmtree(folder)
+    refused(bo.get(path), 503, "storage_unusable")
 
 
 def test_what_cannot_be_registered_is_409_and_says_why(
@@ -171,7 +197,8 @@ def test_what_is_not_there_is_404(ana: Person, register: Register) -> None:
 
 # Whose -------------------------------------------------------------------------------------------
 
-_READS = ("", "/versions", "/versions/1", "/versions/1/card", "/versions/1/lineage", "/history", "/aliases/champion")
+_READS = ("", "/versions", "/versions/1", "/versions/1/card", "/versions/1/lineage", "/versions/1/final_model.zip")
+_READS += ("/history", "/aliases/champion")
 
 
 def test_a_private_model_is_403_to_others_with_the_same_words(

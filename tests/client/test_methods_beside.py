@@ -124,7 +124,9 @@ def test_submit_sends_a_file_of_this_machine_and_trains_on_it(
 
 
 @_needs("/models")
-def test_models_are_registered_promoted_and_rolled_back(service: Service, ana: Person, connect: Connect) -> None:
+def test_models_are_registered_promoted_and_rolled_back(
+    service: Service, ana: Person, connect: Connect, tmp_path: Path
+) -> None:
     from tests import registered
 
     trained: Callable[..., str] = registered.trained
@@ -146,6 +148,7 @@ def test_models_are_registered_promoted_and_rolled_back(service: Service, ana: P
     assert [one.version for one in client.model_versions(name)] == [2, 1]
     assert client.model_version(name, 1).files
     assert client.model_card(name, 1).startswith("---")
+    assert zipfile.is_zipfile(client.download_version(name, 1, tmp_path))
     assert client.lineage(name, 1)["experiment"]["id"] == runs[0]
     assert [one.name for one in client.models(owner="me")] == [name]
     assert client.change_model(name, visibility="team", description="Is it good?").visibility == "team"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from finetune30 import database
-from finetune30.access import Tokens, Users
+from finetune30.access import Keys, Tokens, Users
 from finetune30.experiments import ExperimentStore
 from tests.servers import PostgresServer
 
@@ -45,6 +45,12 @@ def engine(url: str) -> Iterator[Engine]:
 def users(engine: Engine) -> Users:
     """Nobody yet."""
     return Users(engine)
+
+
+@pytest.fixture
+def keys(engine: Engine) -> Keys:
+    """No key yet."""
+    return Keys(engine)
 
 
 @pytest.fixture

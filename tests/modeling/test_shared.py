@@ -27,7 +27,7 @@ ARCHITECTURES = (*tiny.ARCHITECTURES, "electra", "deberta-v2")
 def save_adapter(folder: Path, model: Path, *, labels: int = 2, seed: int = 1, **changes: Any) -> Path:
     """An adapter as training saves it, its weights random."""
     names = tuple(f"label {number}" for number in range(labels))
-    multi = changes.pop("multi_label", False)
+    multi, pair = changes.pop("multi_label", False), changes.pop("text_pair", False)
     lora = {f"lora__{key}": value for key, value in changes.items()}
     config = tiny.experiment(model, "builtin:reviews", **lora)
     base = modeling.inspect(str(model))
@@ -38,7 +38,7 @@ def save_adapter(folder: Path, model: Path, *, labels: int = 2, seed: int = 1, *
             if parameter.requires_grad:
                 parameter.normal_(std=0.3 if "lora_" in name else 0.2)
     modeling.save(loaded, folder)
-    modeling.save_description(base, modeling.Task(names, multi_label=multi), folder)
+    modeling.save_description(base, modeling.Task(names, multi_label=multi, text_pair=pair), folder)
     return folder
 
 

@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 
 from finetune30.access import Access, Role
-from finetune30.experiments import ExperimentFolder, Status, open_store
+from finetune30.experiments import ExperimentFolder, ExperimentStore, Status, open_store
 from finetune30.registry import Actor, Models, seal
 from finetune30.serving.serve import open_service
 from finetune30.settings import Settings
@@ -84,15 +84,8 @@ class Desk:
 
     def run(self, *, owner: str = "ana", labels: int = 2, seed: int = 1, **changes: Any) -> str:
         """The id of a run that succeeded, with an adapter of random weights."""
-        config = tiny.experiment(self.model, "builtin:reviews")
-        made = self.store.create(config, owner=owner, tz="UTC").id
-        attempt = self.store.claim(made, "test")
-        folder = ExperimentFolder.create(self.settings.results_dir, made)
-        save_adapter(folder.final_model, self.model, labels=labels, seed=seed, **changes)
-        seal(folder.final_model)
-        metrics = {"train": {"runtime_s": 1.0}, "eval": {"accuracy": 0.9}}
-        self.store.finish(made, attempt, "test", Status.SUCCESS, metrics=metrics)
-        return made
+        results = self.settings.results_dir
+        return succeeded(self.store, results, self.model, owner=owner, labels=labels, seed=seed, **changes)
 
     def folder(self, run: str) -> Path:
         """Where a run's adapter lies."""
@@ -116,6 +109,27 @@ class Desk:
         """GET."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return self.client.get(path, headers=headers)
+
+
+def succeeded(
+    store: ExperimentStore,
+    results: Path,
+    model: Path,
+    *,
+    owner: str = "ana",
+    labels: int = 2,
+    seed: int = 1,
+    **changes: Any,
+) -> str:
+    """The id of a run with an adapter of random weights."""
+    made = store.create(tiny.experiment(model, "builtin:reviews"), owner=owner, tz="UTC").id
+    attempt = store.claim(made, "test")
+    folder = ExperimentFolder.create(results, made)
+    save_adapter(folder.final_model, model, labels=labels, seed=seed, **changes)
+    seal(folder.final_model)
+    metrics = {"train": {"runtime_s": 1.0}, "eval": {"accuracy": 0.9}}
+    store.finish(made, attempt, "test", Status.SUCCESS, metrics=metrics)
+    return made
 
 
 @contextmanager

@@ -25,6 +25,9 @@ class Shelf:
         self.model = model
         self.names: dict[str | None, str] = {}
         self.moves = 0
+        # Raised at the next look at this name.
+        self.faults: dict[str | None, Exception] = {}
+        self.everybodys = True
 
     def add(self, name: str, *, labels: int = 2, seed: int = 1) -> Path:
         """An adapter by this name."""
@@ -40,12 +43,18 @@ class Shelf:
         self.names[name] = to
         self.moves += 1
 
-    def find(self, address: str | None) -> Found:
+    def find(self, address: str | None, owner: str | None = None) -> Found:
         """See ``Catalog``."""
+        del owner
+        if (fault := self.faults.pop(address, None)) is not None:
+            raise fault
         experiment_id = self.names.get(address, address)
         if experiment_id is None or not (self.folder / experiment_id).is_dir():
             raise NotFound("there is no such adapter")
-        return Found(address or "newest", experiment_id, self.folder / experiment_id, str(self.model), None, 32, "ana")
+        folder = self.folder / experiment_id
+        return Found(
+            address or "newest", experiment_id, folder, str(self.model), None, 32, "ana", everybodys=self.everybodys
+        )
 
     def moved(self) -> object:
         """See ``Catalog``."""

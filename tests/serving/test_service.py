@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -52,7 +53,7 @@ def test_the_answer_has_the_shape_of_the_specification(desk: Desk) -> None:
     assert found["adapter"]["id"] == run
     assert len(found["adapter"]["sha256"]) == 64
     assert found["truncated"] is False
-    assert found["base_model"] == str(desk.model)
+    assert found["base_model"] == desk.model.name  # where it lies is nobody's business
 
 
 def test_many_texts_are_answered_in_their_order(desk: Desk) -> None:
@@ -146,7 +147,7 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
-def test_s87_to_s100_what_cannot_be_asked_is_refused(desk: Desk, body: Any) -> None:
+def test_s97_what_cannot_be_asked_is_refused(desk: Desk, body: Any) -> None:
     refused = desk.post("/predict", body)
     assert refused.status_code == 422, refused.text
     assert refused.headers["content-type"] == "application/problem+json"
@@ -184,6 +185,25 @@ def test_s64_an_address_is_never_a_path(desk: Desk, address: str) -> None:
     refused = desk.post("/predict", {"text": "a", "adapter": address})
     assert refused.status_code in (404, 422), refused.text
     assert address not in refused.text
+
+
+def test_s95_s96_templates_and_classes_beside_a_model_are_never_run(
+    tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    canary, model = tmp_path / "canary", Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+    (model / "evil.py").write_text(f"open({str(canary)!r}, 'w')\nclass Pooling: pass\n")
+    (model / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": "evil.Pooling"}]))
+    template = "{{ cycler.__init__.__globals__.os.mkdir('" + str(canary) + "') }}"
+    (model / "chat_template.jinja").write_text(template)
+    told = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps({**told, "chat_template": template}))
+
+    with serving(tmp_path, model, {}) as desk:
+        desk.run()
+        answer = desk.post("/predict", {"text": TEXTS[0]})
+
+    assert answer.status_code == 200, answer.text
+    assert not canary.exists()
 
 
 def test_s98_unknown_foreign_and_unfinished_adapters(guarded: Desk) -> None:
@@ -298,9 +318,9 @@ def test_s103_other_contents_are_refused(desk: Desk, content_type: str) -> None:
 def test_health_is_a_forward_pass_and_says_when_none_comes_back(
     tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune30.serving import app
+    from finetune30.serving import probing
 
-    monkeypatch.setattr(app, "_HEALTHY_S", 0.5)
+    monkeypatch.setattr(probing, "_HEALTHY_S", 0.5)
     with serving(tmp_path, tiny_model("bert"), {}) as desk:
         assert desk.get("/health").json() == {"status": "ok", "adapter": None}
         assert desk.get("/ready").status_code == 503
@@ -322,7 +342,7 @@ def test_health_is_a_forward_pass_and_says_when_none_comes_back(
 
         row = Row(np.zeros(3, np.int32), None, desk.service.following.live(None).adapter)
         desk.service.following.host.lane.ask(Stuck(), [row])
-        stuck = desk.get("/health")
+        stuck = waited(lambda: (found := desk.get("/health")).status_code == 503 and found)
         gate.set()
         assert stuck.status_code == 503
         assert "retry-after" in stuck.headers
@@ -393,7 +413,7 @@ def test_metrics_have_the_names_of_text_embeddings_inference(desk: Desk) -> None
 def test_info_tells_what_answers(desk: Desk) -> None:
     info = desk.get("/info").json()
     assert info["device"] == "cpu"
-    assert info["model_id"] == str(desk.model)
+    assert info["model_id"] == desk.model.name
     assert info["model_type"]["classifier"]["id2label"]
 
 

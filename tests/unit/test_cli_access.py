@@ -15,7 +15,7 @@ from finetune30 import database
 from finetune30.access import AuditRow, open_access
 from finetune30.cli.audit import write_csv
 from finetune30.cli.user import local_user
-from finetune30.errors import LoginRefused
+from finetune30.errors import LoginRefused, TokenRefused
 from finetune30.settings import Settings, get_settings
 
 PASSWORD = "correct horse battery"
@@ -178,3 +178,43 @@ def test_s108_what_others_wrote_cannot_steer_the_terminal(cli: Cli) -> None:
     assert "ana\\x1b[2J\\r\\n[bold]x\\u202e" in shown
     assert len(shown.splitlines()) == 2
     assert cli("audit", "list", "--json").json["rows"][0]["actor_name"] == "ana\x1b[2J\r\n[bold]x\u202e"
+
+
+def test_a_key_is_told_once_listed_and_revoked(cli: Cli, typed: Callable[..., dict[str, object]]) -> None:
+    assert cli("user", "key", "list", "--json").json == {"keys": []}
+    typed("user", "add", "ana")
+
+    secret = cli("user", "key", "add", "ana", "--name", "shop", "--expires", "30d").out.strip()
+
+    assert open_access(get_settings()).keys.read(secret).name == "ana"
+    (key,) = cli("user", "key", "list", "ana", "--json").json["keys"]
+    assert (key["name"], key["revoked_at"]) == ("shop", None)
+    assert key["expires_at"] - key["created_at"] == pytest.approx(30 * 86_400)
+    shown = cli("user", "key", "list")
+    assert "shop" in shown.out
+    assert secret not in shown.out
+    assert cli("user", "key", "revoke", key["id"]).out == f"{key['id']}  revoked\n"
+    with pytest.raises(TokenRefused):
+        open_access(get_settings()).keys.read(secret)
+    rows = cli("audit", "list", "--json").json["rows"]
+    assert [row["action"] for row in rows] == ["key.revoke", "key.add", "user.add"]
+    assert secret not in json.dumps(rows)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "nobody"),
+        ("add", "ana", "--expires", "soon"),
+        ("add", "ana", "--name", ""),
+        ("revoke", "k_0"),
+        ("list", "x"),
+    ],
+)
+def test_keys_that_cannot_be_are_refused(
+    cli: Cli, typed: Callable[..., dict[str, object]], words: tuple[str, ...]
+) -> None:
+    typed("user", "add", "ana")
+
+    assert cli("user", "key", *words).code == 2
+    assert cli("user", "key", "list", "--json").json == {"keys": []}

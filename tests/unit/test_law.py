@@ -61,7 +61,10 @@ def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     verbs += [f"models {v}" for v in ("rollback", "history", "unregister", "delete")]
     verbs += ["login", "logout", "submit", "tasks", "watch", "cancel"]
     verbs += [f"tasks {v}" for v in ("show", "logs", "pause", "resume", "retry")]
-    verbs += [f"user {v}" for v in ("add", "list", "disable", "enable", "password", "role")]
+    verbs += [
+        f"user {v}"
+        for v in ("add", "list", "disable", "enable", "password", "role", "key add", "key list", "key revoke")
+    ]
     verbs += [f"audit {v}" for v in ("list", "verify", "export")]
     verbs += [f"webhooks {v}" for v in ("add", "list", "test", "delete")]
     verbs += [f"config {v}" for v in ("schema", "show", "import")]

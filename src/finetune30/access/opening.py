@@ -14,6 +14,7 @@ from sqlalchemy import Engine, insert
 from finetune30 import database
 from finetune30.access import secret
 from finetune30.access.audit import Audit
+from finetune30.access.keys import Keys
 from finetune30.access.tables import audit_head
 from finetune30.access.tokens import API, Tokens
 from finetune30.access.users import Users
@@ -27,6 +28,7 @@ class Access:
     def __init__(self, settings: Settings, engine: Engine, *, create: bool = True) -> None:
         self.engine = engine
         self.users = Users(engine)
+        self.keys = Keys(engine)
         self._settings = settings
         self._create = create
 

@@ -58,6 +58,20 @@ refresh_tokens = Table(
     Column("used_at", Double),
 )
 
+# What a program sends to predict; kept as SHA-256.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(18), primary_key=True),
+    Column("user_id", String(18), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+
 audit = Table(
     "audit",
     metadata,

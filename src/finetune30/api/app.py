@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, deeds, examples, rules
+from finetune30.api import answers, deeds, examples, explorer, rules
 from finetune30.api.figures import Figures
 from finetune30.api.fine_tuning.answers import OpenAIError
 from finetune30.api.routes import all_routes
@@ -32,8 +32,8 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
-from finetune30.web import bodies, problems
-from finetune30.web.gate import Gate
+from finetune30.web import faults, problems
+from finetune30.web.gate import EXPOSED, Gate
 from finetune30.web.problems import Problem
 from finetune30.webhooks import Postman
 
@@ -43,8 +43,8 @@ _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no n
 _LOG = logging.getLogger("finetune30.api")
 # Where files are sent to.
 _STREAMS = (("POST", "/datasets"), ("POST", "/v1/files"))
-# Paths without an id that may name a thing nevertheless: in a body, or as the page after which.
-_OF_THINGS = {"/users", "/tasks", "/experiments", "/experiments/compare", "/models", "/models/resolve", "/webhooks"}
+# Paths without an id that may name a thing nevertheless, in a query or a body.
+_OF_THINGS = {"/users", "/experiments/compare", "/models", "/models/resolve", "/webhooks"}
 _OF_THINGS |= {"/v1/files", "/v1/fine_tuning/jobs"}
 _ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
 
@@ -62,7 +62,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         title="finetune30",
         version=__version__,
         description=_ABOUT,
-        docs_url="/docs" if docs else None,
+        docs_url=None,
         openapi_url="/openapi.json" if docs else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -70,7 +70,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         lifespan=_lifespan,
     )
     app.state.services, app.state.figures = found, Figures()
-    app.router.routes.extend(all_routes())
+    app.router.routes.extend([*all_routes(), *(explorer.routes() if docs else ())])
     _answer_errors(app)
     _describe_problems(app, settings.queues)
     rules.enforce(app.router.routes, docs=docs)
@@ -80,7 +80,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
-            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+            expose_headers=EXPOSED,
         )
     return Gate(
         app,
@@ -144,7 +144,7 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         case Finetune30Error():
             return problems.of_error(error)
         case RequestValidationError():
-            return bodies.refused(error.errors())
+            return faults.refused(error.errors())
         case HTTPException(status_code=405):
             return problems.of_status(405, {"Allow": ", ".join(_methods_at(request))})
         case HTTPException():
@@ -206,5 +206,6 @@ def _refusal(path: str) -> dict[str, Any]:
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += ["404", "409"] if "{" in path or path in _OF_THINGS else []
+    paged = any(one["name"] == "after" for one in operation.get("parameters", ()))  # the last of the page before
+    found += ["404", "409"] if "{" in path or path in _OF_THINGS or paged else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

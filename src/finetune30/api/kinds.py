@@ -20,6 +20,11 @@ _BY_TYPE = {
 }
 _NAMED = frozenset({"application/octet-stream", "application/gzip", "application/zip", "application/x-tar"})
 TYPES = (FORM, *_BY_TYPE, *sorted(_NAMED))
+_CSV = "text,label\na fine film,good\na dull film,bad\n"
+PAIRS = '{"text": "a fine film", "label": "good"}\n{"text": "a dull film", "label": "bad"}\n'
+_TEXTS = {"csv": _CSV, "tsv": _CSV.replace(",", "\t"), "jsonl": PAIRS, "parquet": "PAR1… (the bytes of the file)"}
+# A file of each type, for OpenAPI.
+SHOWN = {kind: _TEXTS[_BY_TYPE[kind]] if kind in _BY_TYPE else _CSV for kind in TYPES}
 _LONGEST_NAME = 255
 
 

@@ -14,16 +14,21 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from finetune30.access import User
 from finetune30.api.queries import digits
 from finetune30.registry import Actor
-from finetune30.registry.addresses import PATTERN
+from finetune30.registry.addresses import FORMS, PATTERN
 from finetune30.registry.record import ALIAS_PATTERN, LATEST, LONGEST_TEXT, NAME_PATTERN, RESERVED, STAGES
+from finetune30.web.faults import expects
 
-_NAME = rf"^{NAME_PATTERN}$"
-_ALIAS = rf"^({ALIAS_PATTERN}|{'|'.join(STAGES)})$"
+_NAME = expects(rf"^{NAME_PATTERN}$", "a model's name: 1 to 64 of a-z, 0-9 and . _ -, a letter or digit first")
+_ALIAS = expects(
+    rf"^({ALIAS_PATTERN}|{'|'.join(STAGES)})$",
+    "an alias: 1 to 64 of a-z, 0-9 and . _ -, a letter or digit first, and no number",
+)
+_ADDRESS = expects(f"^{PATTERN}$", FORMS)
 
 
 def _free(value: str) -> str:
     if value in RESERVED:
-        raise ValueError("expected another name, this one is taken")
+        raise ValueError("expected another name: this one is reserved")
     return value
 
 
@@ -50,7 +55,7 @@ Alias = Annotated[
 ]
 NewAlias = Annotated[str, Field(pattern=_ALIAS, json_schema_extra={"not": {"enum": [LATEST]}}), AfterValidator(_set)]
 Address = Annotated[
-    str, Query(pattern=f"^{PATTERN}$", max_length=160, description="name@alias, name/3 or an experiment's id")
+    str, Query(pattern=_ADDRESS, max_length=160, description="name@alias, name/3 or an experiment's id")
 ]
 After = Annotated[str, Query(pattern=_NAME, description="The last name of the page before")]
 Before = Annotated[

@@ -16,6 +16,7 @@ from finetune30.errors import FilterError
 from finetune30.experiments.moments import LAST, moment
 from finetune30.experiments.where import Where, parse
 from finetune30.experiments.where.grammar import LONGEST
+from finetune30.web.faults import expects
 from finetune30.web.problems import Problem
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -85,8 +86,9 @@ Filter = Annotated[
 _A_MOMENT = WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]})
 Start = Annotated[float, BeforeValidator(_start), _A_MOMENT]
 End = Annotated[float, BeforeValidator(_end), _A_MOMENT]
-Id = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,80}$")]
-Cursor = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,80}$", description="The last id of the page before")]
+ID = expects(r"^[a-z0-9_-]{1,80}$", "an id: 1 to 80 of a-z, 0-9, _ and -")
+Id = Annotated[str, Path(pattern=ID)]
+Cursor = Annotated[str, Field(pattern=ID, description="The last id of the page before")]
 
 
 def in_order(start: float | None, end: float | None, where: str) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from finetune30.access import User
 from finetune30.api.services import Services
-from finetune30.config import ExperimentConfig, asked, defaults, json_schema
+from finetune30.config import ExperimentConfig, Wrong, asked, defaults, json_schema
 from finetune30.errors import ConfigError, Finetune30Error
 from finetune30.modeling.source import BUILTIN as MODELS
 from finetune30.settings import Settings
+from finetune30.web.faults import NOT_KNOWN, shown
 from finetune30.web.problems import Fault, Problem
 
 if TYPE_CHECKING:
@@ -68,13 +70,23 @@ def wanted(
     except ConfigError:
         raise _no_defaults() from None
     if config is None:
-        raise _refused([Fault(f"body.{one.key}", one.text) for one in wrong])
+        raise _refused([_told(one) for one in wrong])
     faults = [*_nothings(values), *_model(config, default, services.settings)]
     faults += _data(config, default, user, services, states)
     faults += [*_names(config, default), *_machines(config)]
     if faults:
         raise _refused(faults)
     return config
+
+
+def _told(wrong: Wrong) -> Fault:
+    """The fault; of a key that is not ours no more is repeated than looks like one."""
+    parts = wrong.key.split(".")
+    ours = list(takewhile(shown, parts))
+    if len(ours) == len(parts):
+        return Fault(f"body.{wrong.key}", wrong.text)
+    advice = wrong.text.removeprefix("unknown key") if wrong.text.startswith("unknown key") else ""
+    return Fault(".".join(("body", *ours)), f"{NOT_KNOWN}{advice}")
 
 
 def _refused(faults: list[Fault]) -> Problem:

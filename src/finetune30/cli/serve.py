@@ -36,9 +36,10 @@ def serve(
     settings = get_settings()
     try:
         from finetune30.serving.serve import serve as run
+
+        raise typer.Exit(run(settings, exp))
     except ModuleNotFoundError as cause:
         raise SettingsError(
             f"the package {cause.name} is not installed",
             hint='install it with: pip install "finetune30[serving]"',
         ) from cause
-    raise typer.Exit(run(settings, exp))

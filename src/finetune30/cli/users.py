@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finetune30.cli import keys
 from finetune30.cli.operator import audited
 
 if TYPE_CHECKING:
     from finetune30.access import Access, Role, User
 
 app = typer.Typer(help="Users of the API: add, list, disable.", no_args_is_help=True)
+app.add_typer(keys.app, name="key")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the user.")]

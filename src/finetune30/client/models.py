@@ -1,23 +1,25 @@
 """Models: experiments under a name and a number, and aliases that are moved and moved back.
 
-Neighbours: ``experiments`` has what is registered.
+Neighbours: ``experiments`` has what is registered, ``transfer`` fetches files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from finetune30.client.address import segment
 from finetune30.client.answers import Page, shaped
 from finetune30.client.answers_more import Alias, Model, ModelVersion, Move, Resolved, WholeModelVersion
-from finetune30.client.asking import Asking, every
+from finetune30.client.asking import every
+from finetune30.client.transfer import Transfers
 from finetune30.client.wire import Request
 
 _PAGE = 100
 
 
-class Models(Asking):
+class Models(Transfers):
     """``/models``."""
 
     def models(self, *, limit: int | None = None, **filters: Any) -> Iterator[Model]:
@@ -90,6 +92,15 @@ class Models(Asking):
         """Its card, as Markdown."""
         asked = Request("GET", f"{_at(name)}/versions/{version:d}/card", headers={"Accept": "text/markdown"}, safe=True)
         return self._send(asked).body.decode("utf-8", "replace")
+
+    def download_version(self, name: str, version: int, to: Path | str, *, overwrite: bool = False) -> Path:
+        """Fetch the adapter of a version into a file, which is whole or not there: a zip of a plain PEFT folder.
+
+        Args:
+            to: The file, or a folder to put it into.
+        """
+        path = f"{_at(name)}/versions/{version:d}/final_model.zip"
+        return self._fetched(path, Path(to), f"{name}-{version:d}.zip", overwrite=overwrite)
 
     def lineage(self, name: str, version: int) -> dict[str, Any]:
         """Which run on which data and which base it is."""

@@ -10,9 +10,10 @@ Nothing is fetched, unpickled or executed that was not asked for; every row that
 changed or left out is counted. No models and no SQL here.
 """
 
+from finetune30.data.local import read_texts
 from finetune30.data.naming import glance
 from finetune30.data.prepare import Found, prepare
 from finetune30.data.sources import find, load
 from finetune30.data.splits import Split, Splits
 
-__all__ = ["Found", "Split", "Splits", "find", "glance", "load", "prepare"]
+__all__ = ["Found", "Split", "Splits", "find", "glance", "load", "prepare", "read_texts"]

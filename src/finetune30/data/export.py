@@ -97,7 +97,7 @@ def write_files(copies: Mapping[Role, Copy], out: Path, *, folder_ending: str = 
             hint="name a folder: one file for each split",
         )
     if os.path.lexists(out):
-        raise _taken(out)
+        raise taken(out)
     # Of this process: two that write at once must not write into one file.
     staging = out.with_name(f".staging-{os.getpid()}-{out.name}")
     try:
@@ -111,7 +111,7 @@ def write_files(copies: Mapping[Role, Copy], out: Path, *, folder_ending: str = 
                 role: _write(copy, staging / f"{role}{folder_ending}", folder_ending) for role, copy in copies.items()
             }
             quoted = sum(written.values())
-        _put(staging, out)
+        put(staging, out)
     except OSError as cause:
         raise StorageError(
             f"cannot be written: {cause.strerror or cause}", where=str(out), hint="choose another place for --out"
@@ -122,7 +122,7 @@ def write_files(copies: Mapping[Role, Copy], out: Path, *, folder_ending: str = 
     return [out] if ending is not None else [out / f"{role}{folder_ending}" for role in copies], quoted
 
 
-def _put(staging: Path, out: Path) -> None:
+def put(staging: Path, out: Path) -> None:
     """Give what was written its name, unless somebody was faster."""
     try:
         if staging.is_file():
@@ -136,7 +136,7 @@ def _put(staging: Path, out: Path) -> None:
             os.rename(staging, out)  # noqa: PTH104 - onto a folder with files in it this fails
     except OSError as cause:
         if cause.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise _taken(out) from cause
+            raise taken(out) from cause
         raise
     flush(out.parent)
 
@@ -151,13 +151,14 @@ def _link(staging: Path, out: Path) -> None:
         os.rename(staging, out)  # noqa: PTH104 - as above
 
 
-def _taken(out: Path) -> DataError:
+def taken(out: Path) -> DataError:
+    """Nothing is overwritten."""
     return DataError("exists already", where=str(out), hint="choose another name for --out; nothing is overwritten")
 
 
 def keeps(copies: Mapping[Role, Copy], ending: str) -> bool:
     """Whether a format takes every cell as it is."""
-    changes = {".csv": _is_run, ".tsv": _is_torn}.get(ending)
+    changes = {".csv": is_run, ".tsv": is_torn}.get(ending)
     if changes is None:
         return True
     try:
@@ -166,12 +167,12 @@ def keeps(copies: Mapping[Role, Copy], ending: str) -> bool:
         return False
 
 
-def _is_run(cell: str) -> bool:
+def is_run(cell: str) -> bool:
     """Whether a spreadsheet would run the cell; a whole number, as labels are, is only a number."""
     return cell.startswith(_RUN_BY_SPREADSHEETS) and not _WHOLE_NUMBER.fullmatch(cell)
 
 
-def _is_torn(cell: str) -> bool:
+def is_torn(cell: str) -> bool:
     """Whether a cell does not fit into a line of a TSV."""
     return any(mark in cell for mark in "\t\n\r")
 
@@ -196,7 +197,7 @@ def _write_csv(copy: Copy, path: Path) -> int:
 
     def safe(cell: str) -> str:
         nonlocal quoted
-        if not _is_run(cell):
+        if not is_run(cell):
             return cell
         quoted += 1
         return f"'{cell}"
@@ -213,7 +214,7 @@ def _write_tsv(copy: Copy, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("\t".join(copy.names) + "\n")
         for number, row in enumerate(_flat(copy)):
-            if any(map(_is_torn, row)):
+            if any(map(is_torn, row)):
                 raise DataError(
                     "the text holds a tab or a line end, which a .tsv cannot hold",
                     where=f"row {number} of what was to be written",

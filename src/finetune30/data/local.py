@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -54,6 +55,24 @@ def read_local(name: str, config: ExperimentConfig, shown: str | None = None) ->
                 return _archive(handle, form, shown, config, wanted)
             _refuse_split_names(shown, config)
             return Found(shown, {"train": _table(handle, form, shown, config, wanted)})
+    finally:
+        os.close(descriptor)
+
+
+def read_texts(name: str, wanted: Columns) -> Table:
+    """The texts of one file, and no labels.
+
+    Args:
+        wanted: The columns of the texts; left out, the first text's is found by name.
+    Raises: DataError for links, pipes, folders, unreadable formats, missing columns.
+    """
+    descriptor = open_entry(Path(name), shown=name)
+    try:
+        form = check_name(name, shown=name)
+        if is_folder(descriptor) or form.ending in ARCHIVES:
+            raise DataError("expected one file of rows", where=name, hint="a .csv, .tsv, .jsonl or .parquet file")
+        with os.fdopen(descriptor, "rb", closefd=False) as handle:
+            return _table(handle, form, name, None, replace(wanted, label=None, flags=(), unlabelled=True))
     finally:
         os.close(descriptor)
 
@@ -147,11 +166,13 @@ def _ignored(entries: Iterable[str], used: Sequence[str], name: str) -> tuple[st
     return (f"ignored in {name}: {shortened(ignored)}; only split files count",) if ignored else ()
 
 
-def _table(handle: BinaryIO, form: Form, shown: str, config: ExperimentConfig, wanted: Columns) -> Table:
+def _table(handle: BinaryIO, form: Form, shown: str, config: ExperimentConfig | None, wanted: Columns) -> Table:
     if form.compressed is not None:
         check_packed(handle.read(START_BYTES), form, shown=shown)
         handle = unpacked(handle, form.compressed, shown)
-    return read_table(handle, form.ending, where=shown, wanted=wanted, encoding=config.data.encoding)
+    return read_table(
+        handle, form.ending, where=shown, wanted=wanted, encoding=config.data.encoding if config else None
+    )
 
 
 def _refuse_split_names(name: str, config: ExperimentConfig) -> None:

@@ -44,6 +44,7 @@ class Columns:
     Args:
         separator: Splits a label cell into several labels.
         flags: Columns of 0 and 1, one a label, in place of ``label``.
+        unlabelled: No label is wanted: texts alone are read.
     """
 
     text: str | None = None
@@ -51,6 +52,7 @@ class Columns:
     pair: str | None = None
     separator: str | None = None
     flags: tuple[str, ...] = ()
+    unlabelled: bool = False
 
     @property
     def several(self) -> bool:
@@ -235,15 +237,15 @@ def choose_columns(found: Sequence[str], wanted: Columns, where: str) -> tuple[C
     pair = _named(found, wanted.pair, "data.text_pair_column", where)
     flags = tuple(_named(found, flag, "data.label_columns", where) or "" for flag in wanted.flags)
     text = text or _detected(found, _TEXT_NAMES, "data.text_column", where, taken=(label, pair, *flags))
-    if not flags:
+    if not flags and not wanted.unlabelled:
         label = label or _detected(found, _LABEL_NAMES, "data.label_column", where, taken=(text, pair))
     _check_apart({"data.text_column": text, "data.text_pair_column": pair, "data.label_column": label}, flags, where)
     for name in (text, label, pair, *flags):
         if name is not None and found.count(name) > 1:
             raise DataError(f"two columns are called {name!r}", where=where, hint="rename one of them")
     told = wanted.text is not None and (wanted.label is not None or bool(flags))
-    note = f"columns found by name: text {text!r}" + ("" if flags else f", label {label!r}")
-    return Columns(text, label, pair, wanted.separator, flags), () if told else (note,)
+    note = f"columns found by name: text {text!r}" + ("" if flags or label is None else f", label {label!r}")
+    return Columns(text, label, pair, wanted.separator, flags, wanted.unlabelled), () if told else (note,)
 
 
 def _check_apart(chosen: Mapping[str, str | None], flags: Sequence[str], where: str) -> None:

@@ -4,7 +4,7 @@ Promises: a transaction that was committed survives a power cut (SQLite in WAL w
 synchronisation), a writer waits for its turn instead of failing, a server that does not answer is an
 error within seconds, times come from the database's clock.
 Neighbours: ``transaction`` opens what is done here, ``schema`` brings the tables up to date, ``place``
-judges where a file lies.
+judges where a file lies, ``silence`` gives a frozen server up.
 """
 
 from __future__ import annotations
@@ -92,6 +92,10 @@ def open_engine(url: str) -> Engine:
             # pre_ping: servers restart
             kind = {"pool_pre_ping": True, "pool_timeout": _POOL_TIMEOUT_S, "connect_args": known}
         engine = create_engine(address, json_serializer=_strict_json, **kind)
+        if engine.driver == "psycopg":
+            from finetune30.database.silence import impatiently
+
+            event.listen(engine, "do_connect", impatiently)
     except exc.ArgumentError as cause:
         raise StorageError(
             "DATABASE_URL is no database address",

@@ -57,7 +57,12 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with write(engine) as connection:
-        if engine.dialect.name == "postgresql":  # SQLite is locked by BEGIN IMMEDIATE already
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if engine.dialect.name == "sqlite":  # it is locked by BEGIN IMMEDIATE already
+            command.upgrade(config, "head")
+            return
+        from finetune30.database.silence import however_long
+
+        with however_long(connection):
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+            command.upgrade(config, "head")

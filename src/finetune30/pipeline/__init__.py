@@ -6,6 +6,6 @@ reload it in a fresh process, publish, finish the row. No queue and no web here.
 """
 
 from finetune30.pipeline.plan import Plan, prepare
-from finetune30.pipeline.run import Door, Order, Stopped, execute, open_run, resume, run
+from finetune30.pipeline.run import Door, Order, Stopped, execute, finished, resume, run
 
-__all__ = ["Door", "Order", "Plan", "Stopped", "execute", "open_run", "prepare", "resume", "run"]
+__all__ = ["Door", "Order", "Plan", "Stopped", "execute", "finished", "prepare", "resume", "run"]

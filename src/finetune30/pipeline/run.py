@@ -28,7 +28,6 @@ from finetune30.experiments import (
 )
 from finetune30.experiments.lineage import way_on, with_checkpoints
 from finetune30.experiments.refusals import not_claimable
-from finetune30.modeling import OpenAdapter, choose, open_adapter
 from finetune30.monitoring import RunLog
 from finetune30.pipeline.attempt import Attempt, fail
 from finetune30.pipeline.plan import Plan, prepare
@@ -163,10 +162,10 @@ def resume(experiment_id: str, door: Door) -> Experiment:
     return _attempt(store, experiment, _claim(store, experiment, settings.heartbeat_s), plan, door, log)
 
 
-def open_run(experiment_id: str | None, settings: Settings, device: str = "auto") -> tuple[Experiment, OpenAdapter]:
-    """A finished run, ready to classify texts; the newest successful one if none is named.
+def finished(experiment_id: str | None, settings: Settings) -> tuple[Experiment, ExperimentConfig, Path]:
+    """A run that can classify texts, how it was trained, and where its adapter lies; the newest if none is named.
 
-    Raises: NotFound, StateError, ModelError.
+    Raises: NotFound, StateError.
     """
     store = open_store(settings, create=False)
     experiment = store.match(experiment_id) if experiment_id else store.newest(Status.SUCCESS)
@@ -183,14 +182,7 @@ def open_run(experiment_id: str | None, settings: Settings, device: str = "auto"
             where=str(folder.final_model),
             hint=f"name another run with --exp, or forget this one: finetune30 runs delete {experiment.id}",
         )
-    adapter = open_adapter(
-        folder.final_model,
-        config.model.name,
-        config.model.revision,
-        max_length=config.data.max_length,
-        device=choose(device).device,
-    )
-    return experiment, adapter
+    return experiment, config, folder.final_model
 
 
 def _begin(plan: Plan, door: Door, log: RunLog, resumed_from: Experiment | None, continues: bool = False) -> Experiment:

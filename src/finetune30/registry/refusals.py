@@ -18,6 +18,7 @@ class ModelMissing(NotFound):
     def __init__(self, message: str, told: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.told = told
+        self.advice: str | None = None  # to strangers, where it is another than usual
 
 
 class RegistryConflict(StateError):
@@ -35,6 +36,14 @@ def no_model(name: str, known: Sequence[str]) -> ModelMissing:
     return ModelMissing(f"there is no model {name!r}", "there is no such model", hint)
 
 
+def only_a_model(name: str) -> ModelMissing:
+    """A model's name alone says no version."""
+    hint = f"name a version or an alias of it: {name}/1, {name}@champion"
+    missing = ModelMissing(f"{name} is a model, and which version is not said", "this is a model: which version?", hint)
+    missing.advice = "name a version or an alias of it, such as m/1 or m@champion"
+    return missing
+
+
 def no_version(name: str, number: int, known: Sequence[int]) -> ModelMissing:
     """The model has no version of this number."""
     has = f"{name} has {_listed(known)}" if known else f"{name} has no versions"
@@ -50,9 +59,17 @@ def no_alias(name: str, alias: str, known: Sequence[str]) -> ModelMissing:
     return ModelMissing(f"{name} has no alias {alias!r}", "the model has no such alias", hint)
 
 
-def not_yours(name: str) -> Forbidden:
+class NotYours(Forbidden):
     """Another user's."""
-    return Forbidden(f"{name} is another user's", hint="its owner and admins may do this")
+
+    def __init__(self, message: str, told: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.told = told
+
+
+def not_yours(name: str, what: str = "model") -> NotYours:
+    """Another user's."""
+    return NotYours(f"{name} is another user's", f"this {what} is another user's", "its owner and admins may do this")
 
 
 def moved(name: str, alias: str, now: int | None, expected: int) -> RegistryConflict:

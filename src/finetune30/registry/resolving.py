@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from finetune30.experiments import Experiment, ExperimentFolder, Status
 from finetune30.experiments.rows import existing as existing_run
+from finetune30.experiments.rows import find as run_of
 from finetune30.registry import addresses, manifest, reading, refusals
 from finetune30.registry.record import LATEST, Actor, Candidate, Model, Resolved, Version, Visibility
 
@@ -26,6 +27,9 @@ def resolve(connection: Connection, results_dir: Path, address: str, by: Actor |
     """
     said = addresses.parse(address)
     if said.experiment_id is not None:
+        model = reading.find(connection, said.experiment_id)
+        if model is not None and (by is None or model.may_read(by)) and run_of(connection, model.name) is None:
+            raise refusals.only_a_model(model.name)
         run = successful(connection, said.experiment_id, by)
         return _resolved(address, results_dir, run, candidate_files(results_dir, run.id, whole=False))
     model = reading.readable(connection, said.model or "", by)
@@ -42,7 +46,7 @@ def successful(connection: Connection, experiment_id: str, by: Actor | None) -> 
     """
     found = existing_run(connection, experiment_id)
     if by is not None and not by.everything and found.owner != by.name:
-        raise refusals.not_yours(experiment_id)
+        raise refusals.not_yours(experiment_id, "experiment")
     if found.status is not Status.SUCCESS:
         raise refusals.not_successful(experiment_id, str(found.status))
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,12 @@ def scores(question: Question, given: Sequence[Given], *, default_top_k: int | N
     return [_scores(one, question, default_top_k) for one in given]
 
 
+def base_of(live: Live) -> str:
+    """The base model by its name; of a folder of this machine only its own name."""
+    folder = Path(live.base_model)
+    return folder.name if folder.is_absolute() else live.base_model
+
+
 def language_of(live: Live) -> str | None:
     """What the base model speaks, by name; None where it is unknown, or all."""
     if live.languages is None:
@@ -69,7 +76,7 @@ def _row(one: Given, top_k: int | None) -> dict[str, Any]:
         "label": best,
         "label_name": names[best],
         "probability": _round(probabilities[best]),
-        "base_model": live.base_model,
+        "base_model": base_of(live),
         "language": language_of(live),
         "adapter": identity(live),
         "truncated": one.truncated,

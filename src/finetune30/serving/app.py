@@ -8,35 +8,39 @@ Neighbours: ``serve`` runs it; tests call ``create_app`` with parts of theirs.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from finetune30 import __version__
-from finetune30.errors import Busy, Finetune30Error, Forbidden, ModelError, NotFound, StorageError
+from finetune30.errors import Finetune30Error, Forbidden, ModelError, NotFound, StorageError
 from finetune30.serving import answering, asking, refusing
+from finetune30.serving.answering import Given
 from finetune30.serving.asking import Question
 from finetune30.serving.following import Following
-from finetune30.serving.guests import Guests
+from finetune30.serving.guests import ANYBODY, Guests
+from finetune30.serving.loading import Loading
 from finetune30.serving.measures import MEDIA_TYPE, Measures
 from finetune30.serving.predicting import Predicting
+from finetune30.serving.probing import Probe
 from finetune30.web import problems
 from finetune30.web.bodies import json_object
 from finetune30.web.problems import Problem
 
+TRUNCATED = "X-Truncated"
+"""Header: places of the texts that were cut, in the shapes that have no key for it."""
 _LOG = logging.getLogger("finetune30.serving")
-_HEALTHY_S = 5.0
-_ERROR_TYPES = {401: "unauthorized", 422: "validation", 429: "overloaded", 503: "unhealthy"}
+_ERROR_TYPES = {500: "backend", 401: "unauthorized", 422: "validation", 429: "overloaded", 503: "unhealthy"}
 
 
 class Doors:
@@ -51,7 +55,9 @@ class Doors:
         self.guests = guests
         self.measures = measures
         self._monitor = monitor
-        self._predicting = Predicting(following, measures)
+        self._loading = Loading(following)
+        self._predicting = Predicting(following, self._loading, measures)
+        self._probe = Probe(following)
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -77,7 +83,7 @@ class Doors:
             question = asking.of_tei(values)
             given = await self._counted("predict", lambda: self._predicting.answer(request, guest, question))
             found = answering.scores(question, given)
-            return _json(found[0] if question.single else found)
+            return _json(found[0] if question.single else found, _cut(given))
         question = asking.of_ours(values)
         given = await self._counted("predict", lambda: self._predicting.answer(request, guest, question))
         return _json(answering.ours(question, given, 1000 * (time.perf_counter() - began)))
@@ -88,7 +94,7 @@ class Doors:
         address = request.path_params.get("address")
         question: Question = asking.of_hugging_face(await json_object(request), address)
         given = await self._counted("classify", lambda: self._predicting.answer(request, guest, question))
-        return _json(answering.scores(question, given))
+        return _json(answering.scores(question, given), _cut(given))
 
     async def adapters(self, request: Request) -> Response:
         """Those in memory that whoever asks may ask."""
@@ -99,8 +105,8 @@ class Doors:
                 guest.check(live.found)
             except Forbidden:
                 continue
-            told.append(_adapter(live))
-        refused = self.following.refused if guest.everything else []
+            told.append({**_adapter(live), "names": self.following.aliases_of(live)})
+        refused = [one for one in self.following.refused if guest.everything or one.owner == guest.name]
         return _json({"adapters": told, "refused": [vars(one) for one in refused]})
 
     async def refresh(self, request: Request) -> Response:
@@ -108,7 +114,9 @@ class Doors:
         guest = await self.guests.known(request)
         if not guest.everything:
             raise Problem(403, "forbidden", "only admins may do this")
-        switched = await run_in_threadpool(self.following.refresh)
+        if "content-type" in request.headers or await request.body():
+            await json_object(request)
+        switched = await self._loading.refresh()
         return _json({"switched": switched, "refused": [vars(one) for one in self.following.refused]})
 
     async def info(self, request: Request) -> Response:
@@ -121,7 +129,7 @@ class Doors:
         return _json(
             {
                 "version": __version__,
-                "model_id": live.base_model if live else None,
+                "model_id": answering.base_of(live) if live else None,
                 "model_dtype": host.compute.precision,
                 "model_type": {"classifier": {"id2label": dict(enumerate(labels)), "label2id": _numbers(labels)}},
                 "device": host.compute.device,
@@ -136,23 +144,14 @@ class Doors:
     async def health(self, request: Request) -> Response:
         """A real forward pass through the lane; 503 where none comes back in time."""
         del request
-        live = self.following.known(None) or next(iter(self.following.host.there()), None)
-        if live is None:
-            return _json({"status": "ok", "adapter": None})
-        pairs = ["ok"] if live.task.text_pair else None
-        try:
-            future = asyncio.wrap_future(self.following.host.ask(live, ["ok"], pairs).future)
-            await asyncio.wait_for(future, _HEALTHY_S)
-        except (TimeoutError, Busy, Finetune30Error):
-            raise Problem(503, "unhealthy", "the model does not answer in time", headers={"Retry-After": "5"}) from None
-        return _json({"status": "ok"})
+        return _json(await self._probe.answer())
 
     async def ready(self, request: Request) -> Response:
         """Whether a request without an address would be answered."""
         del request
         if self.following.known(None) is None:
             try:
-                await run_in_threadpool(self.following.live, None)
+                await self._loading.live(ANYBODY, None)
             except Finetune30Error as fault:
                 detail = "there is no successful run yet" if isinstance(fault, NotFound) else "no adapter is ready"
                 raise Problem(503, "not_ready", detail, headers={"Retry-After": "5"}) from None
@@ -183,8 +182,12 @@ class Doors:
         return found
 
 
-def create_app(doors: Doors) -> Starlette:
-    """All routes, every error on its one way out; the gate stands before it."""
+def create_app(doors: Doors, origins: Sequence[str] = ()) -> Starlette:
+    """All routes, every error on its one way out; the gate stands before it.
+
+    Args:
+        origins: Pages elsewhere that browsers may call from.
+    """
 
     async def answer(request: Request, error: Exception) -> Response:
         problem = _problem_of(error)
@@ -194,8 +197,20 @@ def create_app(doors: Doors) -> Starlette:
         doors.measures.failures.labels(_ERROR_TYPES.get(problem.status, "other")).inc()
         return problem.response(request.state.request_id)
 
-    handled = (Problem, Finetune30Error, HTTPException)
-    return Starlette(routes=doors.routes(), exception_handlers=dict.fromkeys(handled, answer))
+    # Without the last the framework would answer in its own words. It raises again: the gate logs the fault.
+    handled = (Problem, Finetune30Error, HTTPException, Exception)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["X-Request-ID", "Retry-After", TRUNCATED],
+    )
+    return Starlette(
+        routes=doors.routes(),
+        exception_handlers=dict.fromkeys(handled, answer),
+        middleware=[cors] if origins else [],
+    )
 
 
 def _problem_of(error: Exception) -> Problem:
@@ -207,13 +222,13 @@ def _problem_of(error: Exception) -> Problem:
         case HTTPException():
             return problems.of_status(error.status_code, error.headers)
         case _:
-            return problems.unexpected()
+            return problems.of_fault(error)
 
 
 def _adapter(live: Any) -> dict[str, Any]:
     return {
         **answering.identity(live),
-        "base_model": live.base_model,
+        "base_model": answering.base_of(live),
         "label_names": list(live.task.label_names),
         "multi_label": live.task.multi_label,
         "text_pair": live.task.text_pair,
@@ -226,5 +241,12 @@ def _numbers(labels: tuple[str, ...]) -> dict[str, int]:
     return {name: number for number, name in enumerate(labels)}
 
 
-def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), media_type="application/json")
+def _cut(given: Sequence[Given]) -> dict[str, str]:
+    """Which texts were cut, for shapes that have no place to say it."""
+    places = [str(at) for at, one in enumerate(given) if one.truncated]
+    return {TRUNCATED: ",".join(places)} if places else {}
+
+
+def _json(value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    body = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    return Response(body, headers=headers, media_type="application/json")

@@ -17,6 +17,8 @@ from finetune30.errors import BadInput
 
 MOST_TEXTS = 512
 _LONGEST_ADDRESS = 160
+# Tokens: fewer would be hardly more than the special ones.
+_SHORTEST = 8
 _FUNCTIONS = ("softmax", "sigmoid", "none")
 
 
@@ -24,6 +26,12 @@ class Unaskable(BadInput):
     """A request that cannot be answered as it was asked; the message may be sent back."""
 
     code = "request_invalid"
+
+
+class TooLong(Unaskable):
+    """A text that is longer than the adapter reads, of somebody who wants none to be cut."""
+
+    code = "too_large"
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Question:
         single: One answer is wanted and no list.
         top_k: So many labels of each, the most probable first; None for what is usual in the shape.
         function: How scores are made of logits; None as the adapter was trained.
+        cut: Texts longer than the adapter reads are cut; else they are refused.
+        max_length: So many tokens of each text are read; None for as many as the adapter reads.
     """
 
     texts: Sequence[str]
@@ -44,6 +54,8 @@ class Question:
     single: bool
     top_k: int | None = None
     function: str | None = None
+    cut: bool = True
+    max_length: int | None = None
 
 
 def of_ours(values: Mapping[str, Any]) -> Question:
@@ -82,7 +94,10 @@ def of_hugging_face(values: Mapping[str, Any], address: str | None = None) -> Qu
     read = [_one_of(row, f"body.inputs{'' if single else f'.{at}'}") for at, row in enumerate(rows)]
     adapter = _address(parameters.get("adapter_id"), "body.parameters.adapter_id") or address
     top_k = _top_k(parameters, "body.parameters.top_k")
-    return Question(*_columns(read, "body.inputs"), [adapter] * len(read), single, top_k, function)
+    cut = _yes_or_no(parameters.get("truncation"), "body.parameters.truncation", usual=True)
+    longest = _max_length(parameters.get("max_length"))
+    columns = _columns(read, "body.inputs")
+    return Question(*columns, [adapter] * len(read), single, top_k, function, cut=cut, max_length=longest)
 
 
 def of_tei(values: Mapping[str, Any], address: str | None = None) -> Question:
@@ -91,9 +106,11 @@ def of_tei(values: Mapping[str, Any], address: str | None = None) -> Question:
     Raises: Unaskable.
     """
     _known(values, ("inputs", "truncate", "truncation_direction", "raw_scores"), "body")
-    raw = values.get("raw_scores", False)
-    if not isinstance(raw, bool):
-        raise Unaskable("expected true or false", where="body.raw_scores")
+    raw = _yes_or_no(values.get("raw_scores", False), "body.raw_scores", usual=None)
+    cut = _yes_or_no(values.get("truncate"), "body.truncate", usual=True)
+    side = values.get("truncation_direction")
+    if side is not None and (not isinstance(side, str) or side.lower() != "right"):
+        raise Unaskable("expected Right: texts are cut at their end", where="body.truncation_direction")
     given = values.get("inputs")
     single = isinstance(given, str) or (isinstance(given, list) and len(given) > 0 and isinstance(given[0], str))
     rows = [given] if single else given
@@ -101,7 +118,7 @@ def of_tei(values: Mapping[str, Any], address: str | None = None) -> Question:
         raise Unaskable(f"expected a text, a pair, or 1 to {MOST_TEXTS} lists of one or two texts", where="body.inputs")
     read = [_one_or_two(row, f"body.inputs{'' if single else f'.{at}'}") for at, row in enumerate(rows)]
     function = "none" if raw else None
-    return Question(*_columns(read, "body.inputs"), [address] * len(read), single, None, function)
+    return Question(*_columns(read, "body.inputs"), [address] * len(read), single, None, function, cut=cut)
 
 
 def _one_of(row: Any, where: str) -> tuple[str, str | None]:
@@ -167,6 +184,19 @@ def _top_k(values: Mapping[str, Any], where: str) -> int | None:
     if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= 100_000:
         raise Unaskable("expected a whole number from 1 on", where=where)
     return given
+
+
+def _yes_or_no(given: Any, where: str, *, usual: bool | None) -> bool:
+    found = usual if given is None else given
+    if not isinstance(found, bool):
+        raise Unaskable("expected true or false", where=where)
+    return found
+
+
+def _max_length(given: Any) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= _SHORTEST):
+        return given
+    raise Unaskable(f"expected a whole number of tokens from {_SHORTEST} on", where="body.parameters.max_length")
 
 
 def _mapping(given: Any, where: str) -> Mapping[str, Any]:

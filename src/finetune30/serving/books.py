@@ -5,6 +5,8 @@ Neighbours: the registry resolves addresses, experiments know which run is the n
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from finetune30.errors import ModelError, NotFound
@@ -22,12 +24,12 @@ class Books:
         self._store = store
         self._models = models
 
-    def find(self, address: str | None) -> Found:
+    def find(self, address: str | None, owner: str | None = None) -> Found:
         """See ``Catalog``.
 
         Raises: NotFound, StateError, BadInput, StorageError.
         """
-        resolved = self._models.resolve(address if address is not None else self._newest())
+        resolved = self._models.resolve(address if address is not None else self._newest(owner))
         return _found(address, resolved)
 
     def moved(self) -> object:
@@ -37,8 +39,11 @@ class Books:
         except NotFound:
             return self._models.changes(), None
 
-    def _newest(self) -> str:
-        return self._store.newest(Status.SUCCESS).id
+    def _newest(self, owner: str | None = None) -> str:
+        found = self._store.overview(status=Status.SUCCESS, owner=owner, limit=1)
+        if not found:
+            raise NotFound("there is no successful run yet", hint="finetune30 train")
+        return found[0].id
 
 
 def _found(address: str | None, resolved: Resolved) -> Found:
@@ -56,8 +61,19 @@ def _found(address: str | None, resolved: Resolved) -> Found:
         owner=resolved.owner,
         everybodys=resolved.visibility is Visibility.TEAM,
         sha256=resolved.sha256,
+        base_sha256=_base_sha256(resolved.folder),
         fault=resolved.fault,
         model=resolved.model,
         version=resolved.version,
         alias=resolved.alias,
     )
+
+
+def _base_sha256(final_model: Path) -> str | None:
+    """What the run wrote down of its base's weights, see ``pipeline.attempt``."""
+    try:
+        said = json.loads((final_model.parents[1] / "environment.json").read_text(encoding="utf-8"))
+        found = said.get("base_model_sha256")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None

@@ -24,6 +24,7 @@ class Found:
         base_model, base_revision: As the run's configuration names its base.
         owner: Whose it is.
         sha256: Of all its files, as they were registered.
+        base_sha256: Of the weights of the base it was trained on; None where a revision pins them, or nobody knows.
         fault: What is not as it was registered, naming the file; None if every byte is.
         everybodys: Every user may ask it.
         model, version, alias: Where it stands in the registry, if it was found there.
@@ -38,17 +39,23 @@ class Found:
     owner: str
     everybodys: bool = False
     sha256: str = ""
+    base_sha256: str | None = None
     fault: Callable[[], str | None] = field(default=_no_fault, compare=False)
     model: str | None = None
     version: int | None = None
     alias: str | None = None
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What is in memory for it: the same run with other files is another adapter."""
+        return self.experiment_id, self.sha256
+
 
 class Catalog(Protocol):
     """Where addresses are looked up."""
 
-    def find(self, address: str | None) -> Found:
-        """What an address means; None means the newest successful run.
+    def find(self, address: str | None, owner: str | None = None) -> Found:
+        """What an address means; None means the newest successful run, of this owner if one is given.
 
         Raises: NotFound, StateError, StorageError.
         """

@@ -1,25 +1,45 @@
 """Names that move: which adapter ``name@champion``, or the newest run, is at this moment.
 
-A name is looked up again when the catalog says that something moved, at most so often a second, or at once
-when somebody asks for it. The new adapter is loaded and verified while the old one answers; only when it is
-whole does the name mean the new one. If it is not, the old one goes on and the reason is kept.
-Neighbours: ``catalog`` looks up, ``host`` loads.
+A name is looked up again when the catalog says that something moved, now and then besides (a run may have been
+deleted), or at once when somebody asks for that. The new adapter is loaded and verified while the old one answers;
+only when it is whole does the name mean the new one. If it is not, the old one goes on and the reason is kept. Who
+may ask follows the catalog at once, whatever becomes of the adapter; what the catalog no longer has is forgotten.
+Neighbours: ``catalog`` looks up, ``host`` loads and keeps.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from finetune30.errors import Finetune30Error, ModelError, NotFound
+from finetune30.errors import Finetune30Error, Forbidden, ModelError, NotFound, StateError, StorageError
 from finetune30.serving.catalog import Catalog, Found
 from finetune30.serving.host import AdapterHost, Live
 
 _LOG = logging.getLogger("finetune30.serving")
-# Names in use that are kept up to date; more are looked up at each request.
+# Names in use that are kept up to date; those used longest ago are forgotten, and looked up when asked again.
 _MOST_NAMES = 10_000
+# So often all names are looked up, though nothing the catalog counts has moved.
+_AGAIN_S = 10.0
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a request asks: an address, or without one the newest successful run.
+
+    Attributes:
+        owner: Of the newest run; None for the newest of all.
+    """
+
+    address: str | None = None
+    owner: str | None = None
+
+    def __str__(self) -> str:
+        return self.address or (f"newest of {self.owner}" if self.owner else "newest")
 
 
 @dataclass(frozen=True)
@@ -28,12 +48,14 @@ class Refused:
 
     Attributes:
         experiment_id: That adapter; None where not even that was found.
+        owner: Whose it is.
     """
 
     address: str
     experiment_id: str | None
     code: str
     message: str
+    owner: str | None = None
 
 
 class Following:
@@ -50,10 +72,12 @@ class Following:
         self.default = default
         self.swaps = 0
         self._poll_s = poll_s
-        self._names: dict[str | None, Live] = {}
-        self._refused: dict[str | None, Refused] = {}
+        self._names: dict[Name, Found] = {}
+        self._refused: dict[Name, Refused] = {}
         self._seen: object = None
-        self._changing = threading.Lock()
+        self._looked_at = time.monotonic()
+        self._writing = threading.Lock()  # held for moments
+        self._renewing = threading.Lock()  # held by one who looks everything up, loads included
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="following", daemon=True)
 
@@ -67,94 +91,160 @@ class Following:
         if self._thread.is_alive():
             self._thread.join()
 
-    def known(self, address: str | None) -> Live | None:
-        """What a name means, if it is in use already: no disk, no database."""
-        return self._names.get(address or self.default)
+    def known(self, address: str | None, owner: str | None = None) -> Live | None:
+        """What a name means, if it is in use and in memory: no disk, no database.
 
-    def live(self, address: str | None, check: Callable[[Found], None] = lambda _: None) -> Live:
+        Args:
+            owner: Whose newest run is meant where neither the request nor the service names an adapter.
+        """
+        found = self._names.get(self.name(address, owner))
+        return None if found is None else self.host.known(found)
+
+    def live(
+        self, address: str | None, check: Callable[[Found], None] = lambda _: None, owner: str | None = None
+    ) -> Live:
         """What a name means; looked up and loaded where it is not in use yet.
 
         Args:
             check: Raises if whoever asks may not ask it; then nothing is loaded.
+            owner: As in ``known``.
         Raises: NotFound, StateError, StorageError, ModelError.
         """
-        name = address or self.default
+        name = self.name(address, owner)
         known = self._names.get(name)
         if known is not None:
-            check(known.found)
-            return known
-        found = self.catalog.find(name)
-        check(found)
-        live = self.host.live(found)
-        with self._changing:
-            if len(self._names) < _MOST_NAMES:
-                self._names[name] = live
-                self._pin()
-        return live
+            check(known)
+            live = self.host.known(known)
+            if live is not None:
+                return live
+        found = self.catalog.find(name.address, name.owner)
+        for _ in range(_TRIES):
+            check(found)
+            live = self._loaded(name, found)
+            self._mean(name, found)
+            # Moved while it was loaded? Nobody else would have noticed: the name was not in use yet.
+            again = self.catalog.find(name.address, name.owner)
+            if again == found:
+                return live
+            found = again
+        return self._loaded(name, found)
 
     def refresh(self) -> list[str]:
         """Look up every name in use, load what is new and switch.
 
         Returns: The names that mean another adapter now.
+        Raises: StorageError where something could not be read just now; what could has been switched.
         """
-        with self._changing:
-            return [str(name or "newest") for name in list(self._names) if self._renew(name)]
+        switched: list[str] = []
+        away: StorageError | None = None
+        with self._renewing:
+            for name in list(self._names):
+                try:
+                    switched += [str(name)] if self._renew(name) else []
+                except StorageError as fault:  # of a moment: the others are looked up nevertheless
+                    away = fault
+        if away is not None:
+            raise away
+        return switched
 
     @property
     def refused(self) -> list[Refused]:
-        """Names that could not be switched, and why."""
+        """Names that could not be switched, or be loaded at all, and why."""
         return list(self._refused.values())
 
-    def _renew(self, name: str | None) -> bool:
-        before = self._names[name]
-        experiment_id: str | None = None
+    def aliases_of(self, live: Live) -> list[str]:
+        """Names in use that mean this adapter now."""
+        mine = live.found.experiment_id
+        names = [name.address for name, found in list(self._names.items()) if found.experiment_id == mine]
+        return sorted(name for name in names if name)
+
+    def name(self, address: str | None, owner: str | None = None) -> Name:
+        """What a request asks that names this, or nothing."""
+        address = address or self.default
+        return Name(address) if address is not None else Name(None, owner)
+
+    def _loaded(self, name: Name, found: Found) -> Live:
         try:
-            found = self.catalog.find(name)
-            experiment_id = found.experiment_id
-            if found == before.found:
-                self._refused.pop(name, None)
-                return False
             live = self.host.live(found)
         except Finetune30Error as fault:
-            refused = Refused(str(name or "newest"), experiment_id, fault.code, fault.message)
-            if self._refused.get(name) != refused:
-                self._refused[name] = refused
-                _LOG.error("%s stays %s: %s", refused.address, before.found.experiment_id, fault.message)
-            return False
+            self._refuse(name, found, fault)
+            raise
         self._refused.pop(name, None)
-        self._names[name] = live
-        self._pin()
-        if live.found.experiment_id == before.found.experiment_id:
+        return live
+
+    def _mean(self, name: Name, found: Found) -> None:
+        with self._writing:
+            self._names.pop(name, None)
+            self._names[name] = found
+            while len(self._names) > _MOST_NAMES:
+                self._names.pop(next(iter(self._names)))
+            self._pin()
+
+    def _forget(self, name: Name, fault: Finetune30Error) -> None:
+        with self._writing:
+            self._names.pop(name, None)
+            self._refused.pop(name, None)
+            self._pin()
+        _LOG.info("%s is no longer there: %s", name, fault.code)
+
+    def _refuse(self, name: Name, found: Found, fault: Finetune30Error) -> None:
+        refused = Refused(str(name), found.experiment_id, fault.code, fault.message, found.owner)
+        if self._refused.get(name) != refused:
+            self._refused[name] = refused
+            while len(self._refused) > _MOST_NAMES:
+                self._refused.pop(next(iter(self._refused)))
+            _LOG.error("%s does not answer as %s: %s", found.experiment_id, name, fault.message)
+
+    def _renew(self, name: Name) -> bool:
+        before = self._names.get(name)
+        if before is None:
+            return False
+        try:
+            found = self.catalog.find(name.address, name.owner)
+        except (NotFound, Forbidden, StateError) as fault:
+            self._forget(name, fault)
+            return False
+        if found == before:
+            self._refused.pop(name, None)
+            return False
+        try:
+            self._loaded(name, found)
+        except ModelError:
+            # The adapter goes on; who may ask it is what the catalog says now.
+            self._mean(name, replace(before, owner=found.owner, everybodys=found.everybodys))
+            return False
+        self._mean(name, found)
+        if found.experiment_id == before.experiment_id:
             return False
         self.swaps += 1
-        _LOG.info("%s is %s now, it was %s", name or "newest", found.experiment_id, before.found.experiment_id)
+        _LOG.info("%s is %s now, it was %s", name, found.experiment_id, before.experiment_id)
         return True
 
     def _begin(self) -> None:
         """The first run that succeeds after the start answers from then on, before anybody asks."""
-        if self.default in self._names:
+        if self.name(None, None) in self._names:
             return
         try:
             live = self.live(None)
-        except NotFound:
-            return
-        except ModelError as fault:
-            _LOG.error("the newest run cannot answer: %s", fault.message)
+        except (NotFound, ModelError):
             return
         _LOG.info("%s answers", live.found.experiment_id)
 
     def _pin(self) -> None:
-        pinned = {self.default, *(name for name in self._names if name and "@" in name)}
-        self.host.pin(frozenset(live.found.experiment_id for name, live in self._names.items() if name in pinned))
+        default = self.name(None, None)
+        pinned = [found for name, found in self._names.items() if name == default or "@" in (name.address or "")]
+        self.host.pin(frozenset(found.key for found in pinned))
 
     def _run(self) -> None:
         while not self._ending.wait(self._poll_s):
             try:
                 moved = self.catalog.moved()
-                if moved != self._seen:
-                    self.refresh()
-                    self._begin()
-                    self._seen = moved
+                if moved == self._seen and time.monotonic() - self._looked_at < _AGAIN_S:
+                    continue
+                self.refresh()
+                self._begin()
+                # Only when all of it went well: what failed for a moment is tried again at the next look.
+                self._seen, self._looked_at = moved, time.monotonic()
             except Finetune30Error as fault:  # the database is away: what answers goes on answering
                 _LOG.warning("cannot look for changes: %s", fault.message)
             except Exception:  # noqa: BLE001 - it must go on looking

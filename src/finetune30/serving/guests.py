@@ -1,7 +1,7 @@
 """Who asks, and which adapters they may ask.
 
-The platform's tokens say who somebody is; each is looked up again after a second, so that a logout counts here
-as well. On one machine, embedded and on loopback, nobody needs one.
+The platform's tokens and its API keys say who somebody is; each is looked up again after a second, so that a logout,
+a revoked key or a disabled user counts here as well. On one machine, embedded and on loopback, nobody needs one.
 Neighbours: ``access`` reads tokens; routes ask ``known`` first and ``check`` before an adapter is loaded.
 """
 
@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from finetune30.access import Access
+from finetune30.access.keys import is_key
 from finetune30.errors import Forbidden, TokenRefused
 from finetune30.serving.catalog import Found
 from finetune30.web.problems import unauthenticated
@@ -45,6 +46,10 @@ class Guest:
             raise Forbidden("this adapter is another user's")
 
 
+ANYBODY = Guest("anybody", everything=True)
+"""The service itself, which asks for nobody's sake."""
+
+
 class Guests:
     """Tells who asks.
 
@@ -63,14 +68,15 @@ class Guests:
         """
         if self._access is None:
             return Guest("local", everything=True)
-        token = _bearer(request)
+        token = _told(request)
         key = hashlib.sha256(token.encode()).digest()
         believed = self._believed.get(key)
         if believed is not None and time.monotonic() - believed[1] < _BELIEVED_S:
             return believed[0]
         asked_at = time.monotonic()
         try:
-            user = await run_in_threadpool(self._access.tokens.read, token)
+            read = self._access.keys.read if is_key(token) else self._access.tokens.read
+            user = await run_in_threadpool(read, token)
         except TokenRefused:
             self._believed.pop(key, None)
             raise unauthenticated("the token is not valid, or no longer") from None
@@ -80,6 +86,16 @@ class Guests:
         if len(self._believed) > _MOST_TOKENS:
             self._believed.popitem(last=False)
         return guest
+
+
+def _told(request: Request) -> str:
+    """The token or key: as a bearer, or a key as LitServe's clients send it; never both."""
+    keys = request.headers.getlist("x-api-key")
+    if not keys:
+        return _bearer(request)
+    if len(keys) > 1 or "authorization" in request.headers or not is_key(keys[0]) or len(keys[0]) > _LONGEST_TOKEN:
+        raise unauthenticated()
+    return keys[0]
 
 
 def _bearer(request: Request) -> str:

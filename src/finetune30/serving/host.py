@@ -15,13 +15,16 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from finetune30.errors import ModelError
+import numpy as np
+
+from finetune30.errors import Finetune30Error, ModelError, StorageError
 from finetune30.modeling import base as base_model
 from finetune30.modeling.base import BaseModel
 from finetune30.modeling.device import Compute
 from finetune30.modeling.language import languages_of
+from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.opened import OpenAdapter, open_adapter
 from finetune30.modeling.shared import Adapter, NotShared, Row, SharedBase
 from finetune30.modeling.shared.alone import AloneAdapter
@@ -31,6 +34,22 @@ from finetune30.serving.catalog import Found
 from finetune30.serving.lane import Engine, Lane, Logits
 
 _LOG = logging.getLogger("finetune30.serving")
+_PROBE_TOKENS = 32
+PROBES = (
+    "This movie was great, I loved every minute of it!",
+    "A waste of time: slow, loud and much too long.",
+    "The room was clean, the breakfast was cold.",
+    "ok",
+    "I am not sure what to think of this.",
+    "Please send the invoice to my new address before Friday.",
+    "Win a free prize now, call this number today!",
+    "這部電影真的非常好看，推薦給大家。",
+    "房間很髒，不會再來了。",
+    "The quick brown fox jumps over the lazy dog near the river bank at dawn.",
+    "It broke after two days and nobody answered my messages.",
+    "How do I change the password of my account?",
+)
+"""Texts on which an adapter is tried when it is loaded: of many kinds, none of anybody's data."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +109,9 @@ class AdapterHost:
         self.memory_bytes = memory_bytes
         self.loads = 0
         self.evictions = 0
-        self._bases: dict[tuple[str, str | None], _Base] = {}
-        self._live: OrderedDict[str, Live] = OrderedDict()
-        self._pinned: frozenset[str] = frozenset()
+        self._bases: dict[tuple[str, str | None], list[_Base]] = {}
+        self._live: OrderedDict[tuple[str, str], Live] = OrderedDict()
+        self._pinned: frozenset[tuple[str, str]] = frozenset()
         self._lock = threading.Lock()
         self._loading: dict[object, threading.Lock] = {}
 
@@ -101,11 +120,11 @@ class AdapterHost:
 
         Raises: ModelError with the reason why it is not fit to answer.
         """
-        known = self._known(found)
+        known = self.known(found)
         if known is not None:
             return known
-        with self._one_at_a_time(found.experiment_id):
-            known = self._known(found)
+        with self._one_at_a_time(found.key):
+            known = self.known(found)
             if known is not None:
                 return known
             began = time.monotonic()
@@ -114,8 +133,8 @@ class AdapterHost:
             _LOG.info("%s is in memory: %d KiB, loaded in %d ms", found.experiment_id, size, took_ms)
             with self._lock:
                 self.loads += 1
-                self._live[found.experiment_id] = loaded
-                self._make_room(found.experiment_id)
+                self._live[found.key] = loaded
+                self._make_room(found.key)
             return loaded
 
     def ask(self, live: Live, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Asking:
@@ -128,10 +147,10 @@ class AdapterHost:
         rows = [Row(one.ids, one.types, live.adapter) for one in read]
         return Asking(live, read, self.lane.ask(live.engine, rows))
 
-    def pin(self, experiment_ids: frozenset[str]) -> None:
+    def pin(self, keys: frozenset[tuple[str, str]]) -> None:
         """These are not let go."""
         with self._lock:
-            self._pinned = experiment_ids
+            self._pinned = keys
             self._make_room(None)
 
     def there(self) -> list[Live]:
@@ -144,36 +163,66 @@ class AdapterHost:
         """Memory of the adapters."""
         return sum(one.adapter.nbytes for one in self.there())
 
-    def _known(self, found: Found) -> Live | None:
+    def known(self, found: Found) -> Live | None:
+        """The adapter, if it is in memory; it counts as used."""
         with self._lock:
-            live = self._live.get(found.experiment_id)
+            live = self._live.get(found.key)
             if live is None:
                 return None
-            self._live.move_to_end(found.experiment_id)
-        return live if live.found == found else Live(**{**live.__dict__, "found": found})
+            self._live.move_to_end(found.key)
+        return live if live.found == found else replace(live, found=found)
 
-    def _make_room(self, newest: str | None) -> None:
+    def _make_room(self, newest: tuple[str, str] | None) -> None:
         total = sum(one.adapter.nbytes for one in self._live.values())
-        for name in list(self._live):
+        for key in list(self._live):
             if total <= self.memory_bytes:
                 return
-            if name not in self._pinned and name != newest:
-                total -= self._live.pop(name).adapter.nbytes
+            if key not in self._pinned and key != newest:
+                total -= self._live.pop(key).adapter.nbytes
                 self.evictions += 1
-                _LOG.info("%s was let go: SERVING_MEMORY_MB", name)
+                _LOG.info("%s was let go: SERVING_MEMORY_MB", key[0])
 
     def _load(self, found: Found) -> Live:
+        try:
+            return self._loaded(found)
+        except Finetune30Error:
+            raise
+        except (MemoryError, OSError) as cause:
+            raise StorageError(f"it cannot be loaded just now: {type(cause).__name__}") from cause
+        except Exception as cause:
+            if is_out_of_memory(cause):
+                raise StorageError("there is no memory left for it just now") from cause
+            # What the libraries below raise for files that were made to do harm is no fault of the service.
+            _LOG.exception("an adapter could not be loaded")
+            raise ModelError(f"it cannot be loaded: {type(cause).__name__}", where=found.experiment_id) from cause
+
+    def _loaded(self, found: Found) -> Live:
         fault = found.fault()
         if fault is not None:
             raise ModelError(f"its files are not those that were registered: {fault}", where=found.experiment_id)
         base = self._base(found)
         try:
-            adapter: Adapter | AloneAdapter = base.engine.load(found.folder)
+            shared = base.engine.load(found.folder)
+            adapter: Adapter | AloneAdapter = self._tried(base, shared)
             engine: Engine = base.engine
         except NotShared:
             adapter = AloneAdapter.of(self._open(found), found.folder)
             engine = adapter
         return Live(found, adapter, engine, base.reader, base.base.source.public_name, base.languages)
+
+    def _tried(self, base: _Base, adapter: Adapter) -> Adapter:
+        """The adapter after some texts that were computed in every number format, in the lane.
+
+        Raises: ModelError where a number is no number.
+        """
+        rows = [Row(one.ids, one.types, adapter) for one in base.reader.read(PROBES, _pairs(adapter), _PROBE_TOKENS)]
+        exact = self.lane.ask(base.engine.exact, rows, bounded=False).result()
+        if not all(np.isfinite(row).all() for row in exact):
+            raise ModelError("its answers are no numbers", hint="the training diverged")
+        if base.engine.precision == "float32":
+            return adapter
+        fast = self.lane.ask(base.engine.fast, rows, bounded=False).result()
+        return adapter.measured(fast, exact)
 
     def _open(self, found: Found) -> OpenAdapter:
         return open_adapter(
@@ -185,13 +234,24 @@ class AdapterHost:
         )
 
     def _base(self, found: Found) -> _Base:
+        """The base the adapter was trained on: a folder's weights may change, and then there are two.
+
+        Raises: ModelError if it is no longer there.
+        """
         key = (found.base_model, found.base_revision)
         with self._one_at_a_time(key):
-            if key not in self._bases:
-                base = base_model.inspect(*key)
-                engine = SharedBase(base, self.compute.device, self.compute.precision)
-                self._bases[key] = _Base(base, engine, Reader(base), languages_of(base.source))
-        return self._bases[key]
+            bases = self._bases.setdefault(key, [])
+            for one in reversed(bases):
+                if found.base_sha256 in (None, one.base.weights_sha256):
+                    return one
+            base = base_model.inspect(*key)
+            if found.base_sha256 not in (None, base.weights_sha256):
+                raise ModelError(
+                    "the base model has other weights than when it was trained on", where=base.source.public_name
+                )
+            engine = SharedBase(base, self.compute.device, self.compute.precision)
+            bases.append(_Base(base, engine, Reader(base), languages_of(base.source)))
+            return bases[-1]
 
     @contextmanager
     def _one_at_a_time(self, key: object) -> Iterator[None]:
@@ -201,4 +261,5 @@ class AdapterHost:
             yield
 
 
-__all__ = ["AdapterHost", "Asking", "Live", "ModelError"]
+def _pairs(adapter: Adapter) -> Sequence[str] | None:
+    return PROBES[::-1] if adapter.task.text_pair else None

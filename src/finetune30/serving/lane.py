@@ -111,9 +111,11 @@ class Lane:
         """Rows that wait."""
         return self._waiting
 
-    def ask(self, engine: Engine, rows: Sequence[Row]) -> Future[Logits]:
+    def ask(self, engine: Engine, rows: Sequence[Row], *, bounded: bool = True) -> Future[Logits]:
         """Logits of each row, in the order of the rows; cancel the future to give the request up.
 
+        Args:
+            bounded: False for the service's own row: it is not refused for what waits, and has the next turn.
         Raises: Busy when too many rows wait.
         """
         asked = _Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows))
@@ -123,13 +125,13 @@ class Lane:
         with self._changed:
             if self._closed:
                 raise Busy("the service is ending", hint="ask again in some seconds")
-            if self._waiting + len(rows) > self.limits.waiting_rows:
+            if bounded and self._waiting + len(rows) > self.limits.waiting_rows:
                 raise Busy(
                     f"{self._waiting} texts wait already, at most {self.limits.waiting_rows} may",
                     hint="ask again in some seconds, or with fewer texts",
                 )
             self._waiting += len(rows)
-            self._turns.append(asked)
+            (self._turns.append if bounded else self._turns.appendleft)(asked)
             self._changed.notify()
         asked.future.add_done_callback(lambda future: self._forget(asked) if future.cancelled() else None)
         return asked.future

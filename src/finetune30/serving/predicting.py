@@ -8,46 +8,56 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+import anyio.to_thread
+from anyio import CapacityLimiter
 from starlette.requests import ClientDisconnect, Request
 
 from finetune30.errors import Busy, Finetune30Error
 from finetune30.serving.answering import Given
-from finetune30.serving.asking import Question
+from finetune30.serving.asking import Question, TooLong, Unaskable
 from finetune30.serving.following import Following
 from finetune30.serving.guests import Guest
 from finetune30.serving.host import Asking, Live
+from finetune30.serving.loading import Loading
 from finetune30.serving.measures import Measures
 
 # Who waits longer than this is looked at: are they still there?
 _QUICK_S = 0.1
 _LONGEST_S = 60.0
-# So few short texts are read at once; more are read in a thread, beside other requests.
-_AT_ONCE_CHARACTERS = 4_000
+# Threads that read long texts: the tokenizer itself uses all cores.
+_READERS = 4
 
 
 class Predicting:
     """Answers questions."""
 
-    def __init__(self, following: Following, measures: Measures) -> None:
+    def __init__(self, following: Following, loading: Loading, measures: Measures) -> None:
         self._following = following
+        self._loading = loading
         self._measures = measures
+        self._reading = CapacityLimiter(_READERS)
 
     async def answer(self, request: Request, guest: Guest, question: Question) -> list[Given]:
         """The answer to each text, in their order.
 
         Raises: our errors; ClientDisconnect when nobody waits any more.
         """
-        live = {address: await self._live(guest, address) for address in dict.fromkeys(question.addresses)}
+        live = {
+            address: _shortened(await self._loading.live(guest, address), question.max_length)
+            for address in dict.fromkeys(question.addresses)
+        }
         began = time.perf_counter()
-        if sum(map(len, question.texts)) > _AT_ONCE_CHARACTERS:
-            asked = await run_in_threadpool(self._ask, live, question)
-        else:
+        if all(one.reader.is_quick(question.texts, question.pairs) for one in live.values()):
             asked = self._ask(live, question)
+        else:
+            asked = await anyio.to_thread.run_sync(self._ask, live, question, limiter=self._reading)
         self._measures.read.observe(time.perf_counter() - began)
         try:
+            if not question.cut:
+                _refuse_cut(question, asked)
             for asking, _ in asked:
                 await self._wait(request, asking)
         except BaseException:
@@ -55,15 +65,6 @@ class Predicting:
                 asking.future.cancel()
             raise
         return _in_order(question, asked)
-
-    async def _live(self, guest: Guest, address: str | None) -> Live:
-        live = self._following.known(address)
-        if live is None:
-            # Who may not ask it must not make it be loaded.
-            live = await run_in_threadpool(self._following.live, address, guest.check)
-        else:
-            guest.check(live.found)
-        return live
 
     def _ask(self, live: Mapping[str | None, Live], question: Question) -> list[tuple[Asking, Sequence[int]]]:
         asked: list[tuple[Asking, Sequence[int]]] = []
@@ -94,6 +95,26 @@ class Predicting:
                     raise ClientDisconnect
                 raise Busy("the texts were not computed in time")
         _ = future.result()
+
+
+def _shortened(live: Live, max_length: int | None) -> Live:
+    """The adapter, reading no more of a text than was asked for."""
+    if max_length is None:
+        return live
+    if max_length > live.found.max_length:
+        raise Unaskable(
+            f"the adapter reads {live.found.max_length} tokens of a text, expected no more",
+            where="body.parameters.max_length",
+        )
+    return replace(live, found=replace(live.found, max_length=max_length))
+
+
+def _refuse_cut(question: Question, asked: Sequence[tuple[Asking, Sequence[int]]]) -> None:
+    for asking, places in asked:
+        for at, read in zip(places, asking.read, strict=True):
+            if read.truncated:
+                where = "body.inputs" if question.single else f"body.inputs.{at}"
+                raise TooLong(f"the text is longer than {asking.live.found.max_length} tokens", where=where)
 
 
 def _in_order(question: Question, asked: Sequence[tuple[Asking, Sequence[int]]]) -> list[Given]:

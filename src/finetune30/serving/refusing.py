@@ -6,7 +6,7 @@ Neighbours: ``web.problems`` is the shape; the routes raise our errors.
 from __future__ import annotations
 
 from finetune30.errors import Busy, Finetune30Error
-from finetune30.serving.asking import Unaskable
+from finetune30.serving.asking import TooLong, Unaskable
 from finetune30.web.problems import Problem, too_many
 
 _AGAIN_S = 1.0
@@ -28,7 +28,9 @@ def of_error(error: Finetune30Error) -> Problem:
     if isinstance(error, Busy):
         return too_many(_AGAIN_S, "too many texts wait already")
     if isinstance(error, Unaskable):
-        return Problem(422, error.code, error.message, where=error.where, hint=error.hint)
+        return Problem(
+            413 if isinstance(error, TooLong) else 422, error.code, error.message, where=error.where, hint=error.hint
+        )
     for name, status, detail, hint in _OF_ERRORS:
         if any(kind.__name__ == name for kind in type(error).__mro__):
             headers = {"Retry-After": "5"} if status == 503 else {}

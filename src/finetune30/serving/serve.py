@@ -2,34 +2,37 @@
 
 Promises: without a broker, on loopback, it needs no token; anywhere else it does, and in production nothing is
 served over plain HTTP to other machines unless somebody said so. What is being computed when the signal comes is
-answered. Neighbours: the command line calls ``serve``.
+answered. What is refused is refused before torch is loaded. Neighbours: the command line calls ``serve``.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from finetune30.access import Access
-from finetune30.errors import ConfigError, Finetune30Error, NotFound, SettingsError
-from finetune30.experiments import open_store
-from finetune30.modeling.device import Compute, choose
+from finetune30.errors import ConfigError, Finetune30Error, ModelError, NotFound, SettingsError
+from finetune30.experiments import ExperimentStore, open_store
 from finetune30.registry import Models
-from finetune30.serving.app import Doors, create_app
 from finetune30.serving.books import Books
-from finetune30.serving.following import Following
 from finetune30.serving.guests import Guests
-from finetune30.serving.host import AdapterHost
-from finetune30.serving.lane import Lane, Limits
-from finetune30.serving.measures import Measures
 from finetune30.settings import Settings
 from finetune30.web import journal
 from finetune30.web.gate import Gate
 from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
 from finetune30.web.rates import Rates
+
+if TYPE_CHECKING:
+    from finetune30.modeling.device import Compute
+    from finetune30.serving.following import Following
+    from finetune30.serving.measures import Measures
 
 _LOG = logging.getLogger("finetune30.serving")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -57,6 +60,12 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
         address: What requests ask that name no adapter; None is the newest successful run.
     Raises: StorageError, SettingsError, ConfigError.
     """
+    from finetune30.serving.app import Doors, create_app
+    from finetune30.serving.following import Following
+    from finetune30.serving.host import AdapterHost
+    from finetune30.serving.lane import Lane, Limits
+    from finetune30.serving.measures import Measures
+
     store = open_store(settings)
     measures = Measures()
     limits = Limits(batch_tokens=settings.serving_batch_tokens, waiting_rows=settings.serving_queue)
@@ -64,13 +73,10 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     host = AdapterHost(_compute(settings), lane, settings.serving_memory_mb << 20)
     books = Books(store, Models(store.engine, settings.results_dir))
     following = Following(books, host, address, settings.serving_poll_s)
-    needs_none = settings.broker_url is None and is_loopback(settings.serving_host)
-    access = None if needs_none and settings.environment == "development" else Access(settings, store.engine)
-    if access is not None:
-        _ = access.tokens  # a key that is missing or weak is told now
+    access = _access(settings, store)
     doors = Doors(following, Guests(access), measures, settings.metrics_token)
     gate = Gate(
-        create_app(doors),
+        create_app(doors, settings.cors_origins),
         hosts=_hosts(settings),
         origins=settings.cors_origins,
         rates=Rates(settings, reads=0, writes=settings.predictions_per_minute),
@@ -87,6 +93,7 @@ def serve(settings: Settings, address: str | None = None) -> int:
     """
     _refuse_unsafe(settings)
     listener = _bound(settings)
+    _check(settings, address)
     service = open_service(settings, address)
     journal.keep()
     allow_files()
@@ -95,10 +102,50 @@ def serve(settings: Settings, address: str | None = None) -> int:
         service.following.start()
         _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
         server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))
-        server.run(sockets=[listener])
+        with _signals_end(server):
+            server.run(sockets=[listener])
     finally:
         service.close()
     return 0 if server.started else 1
+
+
+@contextmanager
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """A signal ends the server and not the process, though uvicorn raises it once more: the rest ends in order."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check(settings: Settings, address: str | None) -> None:
+    """Refuse now, and not after seconds of loading, what can be seen from the records alone."""
+    store = open_store(settings)
+    try:
+        _access(settings, store)
+        if address is not None:
+            found = Books(store, Models(store.engine, settings.results_dir)).find(address)
+            if fault := found.fault():
+                raise ModelError(f"its files are not those that were registered: {fault}", where=found.experiment_id)
+    finally:
+        store.close()
+
+
+def _access(settings: Settings, store: ExperimentStore) -> Access | None:
+    """Who may ask; None where nobody needs a token."""
+    needs_none = settings.broker_url is None and is_loopback(settings.serving_host)
+    if needs_none and settings.environment == "development":
+        return None
+    access = Access(settings, store.engine)
+    _ = access.tokens  # a key that is missing or weak is told now
+    return access
 
 
 def _load_first(following: Following, address: str | None) -> None:
@@ -119,6 +166,8 @@ def _load_first(following: Following, address: str | None) -> None:
 
 
 def _compute(settings: Settings) -> Compute:
+    from finetune30.modeling.device import choose
+
     asked: dict[str, bool | str] = {"auto": "auto", "float32": False, "bfloat16": True}
     try:
         return choose(settings.serving_device, asked[settings.serving_precision])

@@ -2,25 +2,24 @@
 
 Strict: no NaN and no Infinity, no key twice, no number that no database takes, not nested beyond reason.
 Python's own parser takes all of these.
-Neighbours: ``limits`` has read it and knows that it is not too large.
+Neighbours: ``gate`` has read it and knows that it is not too large, ``faults`` words what is wrong with it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from finetune30.web.problems import Fault, Problem, of_status
+from finetune30.web.faults import refused
+from finetune30.web.problems import Problem, of_status, too_large
 
 MOST_OF_A_CONFIG = 256 * 1024
 _DEEPEST = 32
-_MOST_FAULTS = 30
 _LARGEST = 2**63
 
 M = TypeVar("M", bound="Body")
@@ -54,7 +53,7 @@ async def config_object(request: Request) -> dict[str, Any]:
     Raises: Problem 413, and those of ``json_object``.
     """
     if len(await request.body()) > MOST_OF_A_CONFIG:
-        raise of_status(413)
+        raise too_large(MOST_OF_A_CONFIG)
     return await json_object(request)
 
 
@@ -70,7 +69,7 @@ def body_of(model: type[M], *, optional: bool = False) -> Callable[[Request], Co
         try:
             return model.model_validate(values)
         except ValidationError as refusal:
-            raise refused(refusal.errors(include_url=False, include_input=False), ("body",)) from None
+            raise refused(refusal.errors(include_url=False, include_input=False), ("body",), model) from None
 
     return read
 
@@ -86,27 +85,32 @@ def described_as(model: type[Body], example: Any, *, required: bool = True) -> d
     return described(model.model_json_schema(), example, required=required)
 
 
-def file_body(form: str, types: Sequence[str], fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What OpenAPI says of a body that is a file: itself, or the field ``file`` of a form."""
-    file = {"type": "string", "format": "binary"}
-    properties = {"file": file, **(fields or {})}
-    whole = {"type": "object", "required": [*(fields or {}), "file"], "properties": properties}
-    content = {kind: {"schema": whole if kind == form else file} for kind in types}
+def file_body(
+    form: str, shown: Mapping[str, str], name: str, fields: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What OpenAPI says of a body that is a file: itself, or the field ``file`` of a form.
+
+    Args:
+        form: The type that is a form.
+        shown: Every type that is taken, and a file of it.
+        name: A file's name, in the example of a form.
+        fields: Other fields of the form, and the one value each may have.
+    """
+    file = {"type": "string", "format": "binary", "minLength": 1}
+    others = {field: {"type": "string", "enum": [value]} for field, value in (fields or {}).items()}
+    head = {"schema": {"type": "string"}, "example": f'form-data; name="file"; filename="{name}"'}
+    content: dict[str, Any] = {kind: {"schema": file, "example": one} for kind, one in shown.items()}
+    content[form] = {
+        "schema": {
+            "type": "object",
+            "required": [*others, "file"],
+            "properties": {"file": file, **others},
+            "additionalProperties": False,
+        },
+        "example": {**(fields or {}), "file": shown[form]},
+        "encoding": {"file": {"headers": {"Content-Disposition": head}}},
+    }
     return {"requestBody": {"required": True, "content": content}}
-
-
-def refused(errors: Sequence[ErrorDetails], before: tuple[str, ...] = ()) -> Problem:
-    """The 422 that names each fault and what was expected, and no value."""
-    faults = [_fault(error, before) for error in errors[:_MOST_FAULTS]]
-    first = faults[0] if faults else Fault("", "the request is not valid")
-    return Problem(
-        422, "request_invalid", f"{first.where}: {first.detail}", where=first.where, hint="see /docs", faults=faults
-    )
-
-
-def _fault(error: ErrorDetails, before: tuple[str, ...]) -> Fault:
-    where = ".".join(map(str, (*before, *error["loc"])))
-    return Fault(_printable(where), _printable(error["msg"].removeprefix("Value error, ")))
 
 
 def _parsed(body: bytes) -> Any:
@@ -180,10 +184,6 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
-
-
-def _printable(text: str, longest: int = 300) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:longest])
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, Any]:

@@ -35,12 +35,13 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-
 _ALWAYS = frozenset({"/health", "/ready"})
 _LOG = logging.getLogger("finetune30.api")
 _DOCS = frozenset({"/docs"})
+# Headers of answers that scripts of other pages may read.
+EXPOSED = ("X-Request-ID", "Retry-After", "Location")
 PAGE_CLIENT, PAGE_KEY = "x-finetune30-client", "x-finetune30-key"
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY = (
-    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: "
-    "https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
+    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data:; "
+    "script-src 'self'; style-src 'self' 'unsafe-inline'"
 )
 
 
@@ -96,7 +97,7 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(MutableHeaders(scope=message), scope["path"], request_id)
+                self._dress(MutableHeaders(scope=message), scope, request_id)
             await send(message)
 
         try:
@@ -125,6 +126,9 @@ class Gate:
 
     async def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # Two servers in a row may disagree on where this request ends (RFC 9112 6.3).
+            raise problems.of_status(400, {"Connection": "close"})
         hosts = headers.getlist("host")
         found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found is None or found["name"].lower() not in self._hosts or not scope["path"].startswith("/"):
@@ -137,15 +141,21 @@ class Gate:
         if origin is not None and scope["method"] == "OPTIONS" and origin not in self._origins:
             raise Problem(400, "origin_not_allowed", "pages of this origin may not call this service")
 
-    def _dress(self, headers: MutableHeaders, path: str, request_id: str) -> None:
+    def _dress(self, headers: MutableHeaders, scope: Scope, request_id: str) -> None:
         headers["X-Request-ID"] = request_id
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Cache-Control"] = "no-store"
         # A page of ours (the report of a dataset) brings a policy of its own.
-        headers.setdefault("Content-Security-Policy", _DOCS_POLICY if path in _DOCS else _POLICY)
+        headers.setdefault("Content-Security-Policy", _DOCS_POLICY if scope["path"] in _DOCS else _POLICY)
         headers["Referrer-Policy"] = "no-referrer"
         if self._secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
+        origin = Headers(scope=scope).get("origin")
+        if origin in self._origins and "access-control-allow-origin" not in headers:
+            # A refusal from before the app: the page's script shall be able to read why.
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED)
+            headers.add_vary_header("Origin")
 
 
 def _believe(key: bytes, scope: Scope) -> None:
@@ -213,13 +223,13 @@ async def _whole(scope: Scope, receive: Receive) -> Receive:
         return receive
     if length is not None and length > MOST_BYTES:
         await _let_go(headers, receive)
-        raise problems.of_status(413, {"Connection": "close"})
+        raise problems.too_large(MOST_BYTES)
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             body = await _read(receive)
         if body is None:
             await _let_go(headers, receive)
-            raise problems.of_status(413, {"Connection": "close"})
+            raise problems.too_large(MOST_BYTES)
     except TimeoutError:
         raise problems.of_status(408, {"Connection": "close"}) from None
     given = False

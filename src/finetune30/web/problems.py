@@ -146,6 +146,7 @@ def of_error(error: errors.Finetune30Error) -> Problem:
     for name, status, detail, hint in _OF_ERRORS:
         if any(kind.__name__ == name for kind in type(error).__mro__):
             detail = getattr(error, "told", detail)  # words that were made for strangers
+            hint = getattr(error, "advice", None) or hint
             where = "Idempotency-Key" if name == "IdempotencyConflict" else None
             return Problem(status, error.code, detail, where=where, hint=hint, headers=_headers(status))
     return Problem(500, error.code, "the server could not do this", hint="tell its operator the request_id")
@@ -155,6 +156,12 @@ def parameter_of(where: str) -> str:
     """The name of what was wrong, without where it stood: ``training_file`` of ``body.training_file``."""
     place, _, name = where.partition(".")
     return name if name and place in ("body", "form", "query", "path", "header") else where
+
+
+def too_large(most_bytes: int) -> Problem:
+    """A body that is larger than is taken."""
+    size = f"{most_bytes >> 20} MiB" if most_bytes >= 1 << 20 else f"{most_bytes >> 10} KiB"
+    return Problem(413, "too_large", f"the body is larger than {size}", headers={"Connection": "close"})
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

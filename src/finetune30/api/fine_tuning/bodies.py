@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from starlette.requests import Request
 
+from finetune30.api.fine_tuning.names import FILE_ID
 from finetune30.web.bodies import Body
 from finetune30.web.problems import Problem
 
@@ -51,13 +52,21 @@ class NewJob(Body):
     training_file: str = Field(
         min_length=1, max_length=300, description="The id of an uploaded file, or a dataset as in data.dataset_name"
     )
-    validation_file: str | None = Field(None, min_length=1, max_length=300, description="The id of an uploaded file")
+    validation_file: str | None = Field(
+        None,
+        min_length=1,
+        max_length=300,
+        description="The id of an uploaded file",
+        json_schema_extra={"pattern": FILE_ID.pattern},
+    )
     hyperparameters: Hyperparameters | None = None
     method: Method | None = None
     suffix: str | None = Field(None, min_length=1, max_length=64, description="The name of the experiment")
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     metadata: Annotated[dict[Key, Value], Field(max_length=16)] | None = None
-    integrations: list[Any] | None = Field(None, description="None are offered: null or empty")
+    integrations: list[Any] | None = Field(
+        None, description="None are offered: null or empty", json_schema_extra={"maxItems": 0}
+    )
 
     @field_validator("integrations")
     @classmethod

@@ -13,24 +13,37 @@ from fastapi import Path
 from pydantic import Field
 
 from finetune30.experiments import Experiment
+from finetune30.web.faults import expects
 
 UPLOAD = "upload:"
 _JOB, _FILE, _RESULTS, _EVENT, _CHECKPOINT = "ftjob-", "file-", "file-results-", "ftevent-", "ftckpt-"
 _DAY_AND_TIME = re.compile(r"_\d{8}_\d{6}(_\d+)?$")
 _UPLOAD_ID = re.compile(r"ds-[0-9a-f]{16}")
-_FILE_ID = re.compile(r"file-[0-9a-f]{16}")
+FILE_ID = re.compile(r"^file-[0-9a-f]{16}$")
 
-JOB_PATTERN = r"^ftjob-[a-z0-9_-]{1,80}$"
+_EVENT_PATTERN = expects(r"^ftevent-[0-9]{1,9}$", "the id of an event: ftevent-…")
+_CHECKPOINT_PATTERN = expects(r"^ftckpt-[a-z0-9_-]{1,80}-[0-9]{1,12}$", "the id of a checkpoint: ftckpt-…")
+JOB_PATTERN = expects(r"^ftjob-[a-z0-9_-]{1,80}$", "the id of a job: ftjob-…")
 JobId = Annotated[str, Path(pattern=JOB_PATTERN)]
 JobCursor = Annotated[str, Field(pattern=JOB_PATTERN, description="The last id of the page before")]
-EventCursor = Annotated[str, Field(pattern=r"^ftevent-[0-9]{1,9}$", description="The last id of the page before")]
-CheckpointCursor = Annotated[
-    str, Field(pattern=r"^ftckpt-[a-z0-9_-]{1,80}-[0-9]{1,12}$", description="The last id of the page before")
+EventCursor = Annotated[
+    str,
+    Field(
+        pattern=_EVENT_PATTERN,
+        description="The last id of the page before",
+    ),
 ]
-FILE_PATTERN = r"^file-[a-z0-9_-]{1,88}$"
+CheckpointCursor = Annotated[
+    str,
+    Field(
+        pattern=_CHECKPOINT_PATTERN,
+        description="The last id of the page before",
+    ),
+]
+FILE_PATTERN = expects(r"^file-[a-z0-9_-]{1,88}$", "the id of a file: file-…")
 FileId = Annotated[str, Path(pattern=FILE_PATTERN)]
 FileCursor = Annotated[str, Field(pattern=FILE_PATTERN, description="The last id of the page before")]
-ModelName = Annotated[str, Path(pattern=r"^[A-Za-z0-9._@+:/-]{1,300}$")]
+ModelName = Annotated[str, Path(pattern=expects(r"^[A-Za-z0-9._@+:/-]{1,300}$", "the name of a model"))]
 
 
 def job_of(experiment_id: str) -> str:
@@ -50,7 +63,7 @@ def file_of(upload_id: str) -> str:
 
 def upload_of(file_id: str) -> str | None:
     """The upload that a file is; None for a file that is none."""
-    return f"ds-{file_id.removeprefix(_FILE)}" if _FILE_ID.fullmatch(file_id) else None
+    return f"ds-{file_id.removeprefix(_FILE)}" if FILE_ID.fullmatch(file_id) else None
 
 
 def results_of(experiment_id: str) -> str:

@@ -12,9 +12,10 @@ from finetune30.api import services
 from finetune30.api.answers import AuditEntry, AuditLog
 from finetune30.api.deps import Admin
 from finetune30.api.queries import Limit, Number, Search, Timestamp, in_order
+from finetune30.api.routes.users import USER_ID
 
 _LAST_ROW = 2**31 - 1
-UserId = Annotated[str, Query(pattern=r"^u_[0-9a-f]{16}$", description="Who did it")]
+UserId = Annotated[str, Query(pattern=USER_ID, description="Who did it")]
 
 
 def router() -> APIRouter:

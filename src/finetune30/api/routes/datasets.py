@@ -44,6 +44,9 @@ Wait = Annotated[
     BeforeValidator(figures),
     Query(description="Seconds the answer may wait for the check to end"),
 ]
+FileName = Annotated[
+    Search, Query(description="The file's name, where the body is the file itself", examples=["train.csv"])
+]
 Rows = Annotated[int, Field(ge=1, le=200), BeforeValidator(digits), Query(description="So many rows")]
 
 
@@ -57,7 +60,7 @@ def router() -> APIRouter:
         methods=["POST"],
         name="dataset.upload",
         status_code=201,
-        openapi_extra=file_body(kinds.FORM, kinds.TYPES),
+        openapi_extra=file_body(kinds.FORM, kinds.SHOWN, "train.csv"),
     )
     add("/datasets", datasets, methods=["GET"], name="dataset.list")
     add(one, dataset, methods=["GET"], name="dataset.show")
@@ -134,7 +137,7 @@ async def upload(
     response: Response,
     user: CurrentUser,
     options: Options,
-    name: Annotated[Search, Query(description="The file's name, where the body is the file itself")] | None = None,
+    name: FileName | None = None,
     wait_s: Wait = 0,
 ) -> Dataset:
     """Send a file: as the body itself with ``?name=``, or as the field ``file`` of a form.
@@ -187,7 +190,7 @@ async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Resp
         return await run_in_threadpool(sent, user, found.uploads.report(upload), "application/json")
     page = found.uploads.page(upload)
     if not page.is_file():
-        await answer_of(found.page(upload.id))
+        await answer_of(found.page(upload.id, request.state.user_id))
     answer = await run_in_threadpool(sent, user, page, "text/html")
     answer.headers["Content-Security-Policy"] = _PAGE_POLICY
     return answer
@@ -276,7 +279,7 @@ async def answer_of(future: Any) -> Mapping[str, Any]:
 
 async def _checked(request: Request, upload: Upload, wait_s: float) -> Dataset:
     checks = services.of(request).checks
-    future = checks.submit(upload.id)
+    future = checks.submit(upload)
     if wait_s:
         await asyncio.wait({asyncio.wrap_future(future)}, timeout=wait_s)
         return Dataset.of(await run_in_threadpool(checks.uploads.get, upload.id))

@@ -37,8 +37,7 @@ def router() -> APIRouter:
     """``/v1/files``."""
     found = APIRouter(tags=["openai"])
     add, one = found.add_api_route, "/v1/files/{file_id}"
-    purpose = {"purpose": {"type": "string", "enum": [_PURPOSE]}}
-    body = file_body(kinds.FORM, [kinds.FORM], purpose)
+    body = file_body(kinds.FORM, {kinds.FORM: kinds.PAIRS}, "train.jsonl", {"purpose": _PURPOSE})
     add("/v1/files", create, methods=["POST"], name="dataset.upload", openapi_extra=body)
     add("/v1/files", files, methods=["GET"], name="file.list")
     add(one, file, methods=["GET"], name="file.show")
@@ -78,7 +77,7 @@ async def create(request: Request, user: CurrentUser) -> FileObject:
         raise Problem(415, "unsupported_media_type", f"expected Content-Type: {kinds.FORM}")
     received = await receiving.receive(request, user, purpose=_PURPOSE, fields={"purpose": (_PURPOSE,)})
     upload = await run_in_threadpool(_read_as_pairs, services.of(request), received.upload)
-    services.of(request).checks.submit(upload.id)
+    services.of(request).checks.submit(upload)
     return told.of_upload(upload)
 
 

@@ -20,11 +20,12 @@ from finetune30.api.answers import Person, Session
 from finetune30.api.deps import CurrentUser, bearer_of
 from finetune30.errors import Busy, LoginRefused, TokenRefused
 from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.faults import expects
 from finetune30.web.gate import address_of
 from finetune30.web.problems import Problem, unauthenticated
 
 _PATIENCE_S = 5.0
-_NO_NUL = r"^[^\x00]*$"
+_NO_NUL = expects(r"^[^\x00]*$", "text without NUL")
 
 
 class Credentials(Body):

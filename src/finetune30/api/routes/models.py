@@ -5,27 +5,36 @@ Owners and admins change them; what is private is nobody else's, what is the tea
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from finetune30.api import deeds, services
+from finetune30.api import deeds, downloads, services
 from finetune30.api.answers_models import File, Lineage, Model, Models, Resolved, Version, Versions, WholeVersion
 from finetune30.api.deps import CurrentUser
 from finetune30.api.named import Address, After, Before, Name, NewAlias, NewName, Number, Text, actor_of
 from finetune30.api.pages import ME
-from finetune30.api.queries import Limit, Search
+from finetune30.api.queries import ID, Limit, Search
+from finetune30.experiments import ExperimentFolder
+from finetune30.experiments.opened import open_files
 from finetune30.registry import Visibility
+from finetune30.registry.manifest import MANIFEST
 from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.faults import expects
+from finetune30.web.problems import unavailable
 
-_RUN = r"^[a-z0-9_-]{1,80}$"
-RunId = Annotated[str, Query(pattern=_RUN, description="Only models that have it as a version")]
-DataHash = Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="Only models that were trained on these rows")]
+_HASH = expects(r"^[0-9a-f]{64}$", "a sha256: 64 of 0-9 and a-f")
+RunId = Annotated[str, Query(pattern=ID, description="Only models that have it as a version")]
+DataHash = Annotated[str, Query(pattern=_HASH, description="Only models that were trained on these rows")]
 Owner = Annotated[Search, Query(description="me, or a user's name")]
 Seen = Annotated[Visibility, Field(strict=False)]
+_ZIPPED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {downloads.ZIP: {"schema": {"type": "string", "format": "binary"}}}, "description": "The archive"}
+}
 _EXAMPLE = {"name": "sentiment", "experiment_id": "first_20260131_120000", "alias": "champion", "visibility": "team"}
 
 
@@ -33,7 +42,7 @@ class NewVersion(Body):
     """What is to be registered; a name that is new becomes a model."""
 
     name: NewName
-    experiment_id: str = Field(pattern=_RUN)
+    experiment_id: str = Field(pattern=ID)
     alias: NewAlias | None = None
     note: Text = ""
     description: Text | None = None
@@ -63,6 +72,8 @@ def router() -> APIRouter:
     add("/models/{name}/versions/{version}", version, methods=["GET"], name="model.version")
     add("/models/{name}/versions/{version}", unregister, methods=["DELETE"], name="model.unregister", status_code=204)
     add("/models/{name}/versions/{version}/card", card, methods=["GET"], name="model.card", response_class=Response)
+    path = "/models/{name}/versions/{version}/final_model.zip"
+    add(path, fetch, methods=["GET"], name="model.fetch", response_class=Response, responses=_ZIPPED)
     add("/models/{name}/versions/{version}/lineage", lineage, methods=["GET"], name="model.lineage")
     return found
 
@@ -177,6 +188,22 @@ def card(request: Request, user: CurrentUser, name: Name, version: Number) -> Re
     """The model card, as Markdown."""
     text = services.of(request).models.card(name, version, actor_of(user))
     return Response(text, media_type="text/markdown; charset=utf-8")
+
+
+def fetch(request: Request, user: CurrentUser, name: Name, version: Number) -> Response:
+    """The adapter, for whoever may read the model: a plain PEFT folder, compared with what was registered."""
+    found, by = services.of(request), actor_of(user)
+    told, promised = found.models.version(name, version, by), found.models.files(name, version, by)
+    folder = ExperimentFolder(found.settings.results_dir, told.experiment_id)
+
+    def check(digests: Mapping[str, str]) -> None:
+        there = {file: digest for file, digest in digests.items() if file != MANIFEST}
+        if there != {file: one["sha256"] for file, one in promised.items()}:
+            hint = "the server's operator can restore them from a backup"
+            raise unavailable("storage_unusable", "the files are not those that were registered", hint)
+
+    sources = open_files(folder, folder.final_model)
+    return downloads.of_files(user.id, "final_model", f"{name}-{version}.zip", sources, check)
 
 
 def lineage(request: Request, user: CurrentUser, name: Name, version: Number) -> Lineage:

@@ -10,24 +10,28 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from starlette.requests import Request
 
+from finetune30.access import User
 from finetune30.api import downloads, services
 from finetune30.api.accepting import accepts
 from finetune30.api.answers_artifacts import Curves, Predictions
 from finetune30.api.deps import CurrentUser, OwnTask, check_task_owner
 from finetune30.api.queries import Limit, Number, digits
 from finetune30.errors import StorageError
-from finetune30.experiments import ExperimentFolder
+from finetune30.experiments import Experiment, ExperimentFolder
 from finetune30.experiments.opened import open_file
 from finetune30.reports.curves import LEAST_POINTS, read_curves
 from finetune30.reports.shapes import Comparison, Kind, Order
+from finetune30.web.faults import expects
 from finetune30.web.problems import Problem, unavailable
 
+_ORDER = ("the first", "the second", "the third", "the fourth", "the fifth")
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 _ID = "[a-z0-9_-]{1,80}"
+_IDS = expects(f"^{_ID}(,{_ID}){{1,4}}$", "two to five ids with commas between")
 Points = Annotated[
     int, Field(ge=LEAST_POINTS, le=5000), BeforeValidator(digits), Query(description="At most so many, extremes kept")
 ]
-Ids = Annotated[str, Query(pattern=f"^{_ID}(,{_ID}){{1,4}}$", description="Two to five ids with commas between")]
+Ids = Annotated[str, Query(pattern=_IDS, description="Two to five ids with commas between")]
 _TEXT = {"schema": {"type": "string"}}
 _ALSO_FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {CSV: _TEXT, JSON_LINES: _TEXT}, "description": "A page, or a file of all rows"}
@@ -62,12 +66,20 @@ def comparison(
     from finetune30.reports.compare import compare
 
     named = ids.split(",")
-    runs = [check_task_owner(request, one, user) for one in named]
+    runs = [_run(request, one, user, at) for at, one in enumerate(named)]
     if len(set(named)) < len(named):
         raise Problem(422, "query_invalid", "expected different experiments", where="query.ids")
     settings = services.of(request).settings
     with _readable():
         return compare(runs, settings.results_dir, settings.data_dir, kind=flips, after=after, limit=limit)
+
+
+def _run(request: Request, task_id: str, user: User, at: int) -> Experiment:
+    try:
+        return check_task_owner(request, task_id, user)
+    except Problem as problem:
+        told = f"{_ORDER[at]} of the ids: {problem.detail}"
+        raise Problem(problem.status, problem.code, told, where="query.ids", hint=problem.hint) from None
 
 
 def curves(request: Request, task: OwnTask, points: Points = 500) -> Curves:

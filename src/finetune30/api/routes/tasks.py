@@ -21,6 +21,7 @@ from finetune30.errors import StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
 from finetune30.jobs.telling import everything
 from finetune30.web.bodies import config_object, described
+from finetune30.web.faults import expects
 from finetune30.web.problems import Problem
 
 Priority = Annotated[
@@ -28,8 +29,9 @@ Priority = Annotated[
 ]
 Lines = Annotated[int, Field(ge=1, le=10_000), BeforeValidator(digits), Query(description="So many lines from the end")]
 Longest = Annotated[float, Field(ge=10, le=1e9, allow_inf_nan=False), BeforeValidator(figures)]
+_KEY = expects(r"^[\x20-\x7e]{1,200}$", "1 to 200 printable ASCII characters")
 Key = Annotated[
-    Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,200}$")] | None,
+    Annotated[str, Field(pattern=_KEY)] | None,
     Header(alias="Idempotency-Key", description="The same key and body make one task"),
 ]
 _EXAMPLE = {"experiment_name": "first", "training": {"num_train_epochs": 1}, "data": {"train_samples": 200}}

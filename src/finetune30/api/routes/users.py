@@ -15,16 +15,19 @@ from finetune30.api.answers import People, Person
 from finetune30.api.deps import Admin
 from finetune30.errors import StateError
 from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.faults import expects
 from finetune30.web.problems import Problem
 
-UserId = Annotated[str, Path(pattern=r"^u_[0-9a-f]{16}$")]
+USER_ID = expects(r"^u_[0-9a-f]{16}$", "the id of a user: u_ and 16 of 0-9 and a-f")
+_NAME = expects(r"^[a-z0-9][a-z0-9._@+-]{0,63}$", "a name of 1 to 64 of a-z, 0-9 and . _ @ + -, no sign first")
+UserId = Annotated[str, Path(pattern=USER_ID)]
 RoleName = Annotated[Role, Field(strict=False)]
 
 
 class NewUser(Body):
     """A user to be made."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,63}$")
+    name: str = Field(pattern=_NAME)
     role: RoleName = Role.USER
     password: str = Field(min_length=SHORTEST, max_length=LONGEST)
 

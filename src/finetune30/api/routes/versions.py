@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
-from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -20,8 +19,6 @@ from finetune30.web.problems import Problem
 
 if TYPE_CHECKING:
     from finetune30.data.versions import DatasetVersion, VersionStore
-
-Other = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,80}$")]
 
 
 def router() -> APIRouter:
@@ -63,7 +60,7 @@ async def diff(request: Request, user: CurrentUser, before: Id, after: Id, rows:
         return _visible(request, user, store, before).id, _visible(request, user, store, after).id
 
     one, other = await run_in_threadpool(both)
-    answer = await answer_of(services.of(request).checks.diff(one, other, rows))
+    answer = await answer_of(services.of(request).checks.diff(one, other, rows, user.id))
     return Difference.model_validate(answer)
 
 

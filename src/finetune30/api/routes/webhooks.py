@@ -27,13 +27,15 @@ from finetune30.webhooks.places import LONGEST_URL
 DeliveryNumber = Annotated[int, Path(ge=1, le=2**31 - 1), BeforeValidator(digits)]
 # A ping is not waited for.
 KindName = Literal["run.succeeded", "run.failed", "run.cancelled", "run.started", "run.paused"]
+# What ``places`` takes has this form; that it leads to somebody is looked at there.
+_ADDRESS = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-\[\]-~]+$"
 _FULL = "you have as many webhooks as one may have"
 
 
 class WantedHook(Body):
     """A webhook to be made."""
 
-    url: str = Field(min_length=1, max_length=LONGEST_URL)
+    url: str = Field(min_length=1, max_length=LONGEST_URL, json_schema_extra={"pattern": _ADDRESS})
     kinds: list[KindName] = Field(default=["run.succeeded", "run.failed", "run.cancelled"], min_length=1, max_length=20)
 
 

@@ -61,7 +61,7 @@ def add_batch(writer: TableWriter, batch: Any, *, told: Callable[[object], objec
     columns = writer.columns
     texts = batch.column(columns.text).to_pylist()
     pairs = repeat(None, len(texts)) if columns.pair is None else batch.column(columns.pair).to_pylist()
-    names = columns.flags or (columns.label or "",)
+    names = columns.flags or (() if columns.label is None else (columns.label,))
     cells = [batch.column(name).to_pylist() for name in names]
     lists = any(types.is_nested(batch.schema.field(name).type) for name in names)
     known: dict[tuple[object, ...], Cell] = {}  # most rows tell what another row has told

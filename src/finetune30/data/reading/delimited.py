@@ -83,6 +83,8 @@ def _label_of(names: list[str], columns: Columns, lines: Lines) -> Callable[[lis
     if columns.flags:
         places = [names.index(flag) for flag in columns.flags]
         return lambda cells: flagged([cells[at] for at in places], columns, lines.place())
+    if columns.label is None:
+        return lambda _: None
     at_label = names.index(columns.label or "")
     if columns.separator is not None:
         return lambda cells: told_by(cells[at_label], columns)

@@ -39,6 +39,8 @@ class AloneAdapter:
     def of(cls, opened: OpenAdapter, folder: Path) -> AloneAdapter:
         """The adapter of a folder, opened."""
         tensors = [*opened.model.parameters(), *opened.model.buffers()]
+        for tensor in tensors:  # the files may change below a map of them; what is in memory may not
+            tensor.data = tensor.data.clone()
         nbytes = sum(tensor.nbytes for tensor in tensors)
         return cls(opened, sha256_of(folder / WEIGHTS), nbytes, Padder.of(opened.tokenizer))
 

@@ -10,7 +10,7 @@ Neighbours: ``deltas`` and ``heads`` are an adapter's tensors, ``crowd`` adds th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,8 +32,11 @@ from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
 
 _SEED = 0
-# bfloat16 moves a probability by up to a hundredth: a label nearer to another than this is looked at again.
+# In bfloat16 a label nearer to another than this is looked at again, or nearer than so often what the adapter's
+# probabilities were seen to move by; one whose move more than ``_MOVED`` is computed in float32 altogether.
 _CLOSE = 0.08
+_OFTEN = 12.0
+_MOVED = 0.006
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +45,15 @@ class Adapter:
 
     Attributes:
         sha256: Of its file of weights.
+        exact: Computed in float32 whatever the base is computed in.
+        close: Labels whose probabilities are nearer than this are computed again in float32.
     """
 
     deltas: Deltas
     head: Head
     sha256: str
+    exact: bool = False
+    close: float = _CLOSE
 
     @property
     def task(self) -> Task:
@@ -57,6 +64,12 @@ class Adapter:
     def nbytes(self) -> int:
         """Memory of its tensors."""
         return self.deltas.nbytes
+
+    def measured(self, fast: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> Adapter:
+        """The same adapter, knowing how far the fast number format is off on some texts."""
+        ours, true = (probabilities_of(np.stack(rows), multi_label=self.task.multi_label) for rows in (fast, exact))
+        moved = float(np.abs(ours - true).max())
+        return replace(self, exact=moved > _MOVED, close=max(_CLOSE, _OFTEN * moved))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +100,9 @@ class SharedBase:
         loaded = base_model.load(base, ("0", "1"), seed=_SEED)
         classifier: Any = loaded.model
         classifier.requires_grad_(False)
+        # The files may change below a map of them; what is in memory may not.
+        for tensor in [*classifier.parameters(), *classifier.buffers()]:
+            tensor.data = tensor.data.to(device, copy=True)
         classifier.to(device).eval()
         self._own = _outside_layers(classifier, loaded.new_modules)
         self._names = {module: name for name, module in classifier.named_modules()}
@@ -120,12 +136,23 @@ class SharedBase:
 
         Raises: What the device says when memory is short.
         """
-        found = self._once(self._forward, rows)
-        if self._exact is not None:
-            close = [at for at, row in enumerate(rows) if _is_close(found[at], row.adapter.task)]
-            for at, again in zip(close, self._once(self._exact, [rows[at] for at in close]), strict=True):
-                found[at] = again
-        return found
+        if self._exact is None:
+            return self._once(self._forward, rows)
+        fast = [at for at, row in enumerate(rows) if not row.adapter.exact]
+        found = dict(zip(fast, self._once(self._forward, [rows[at] for at in fast]), strict=True))
+        again = [at for at, row in enumerate(rows) if at not in found or _is_close(found[at], row.adapter)]
+        found |= zip(again, self._once(self._exact, [rows[at] for at in again]), strict=True)
+        return [found[at] for at in range(len(rows))]
+
+    @property
+    def fast(self) -> Format:
+        """Computes every row in ``precision``."""
+        return Format(self, self._forward)
+
+    @property
+    def exact(self) -> Format:
+        """Computes every row in float32."""
+        return Format(self, self._exact or self._forward)
 
     def _once(self, forward: Callable[..., Tensor], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         if not rows:
@@ -200,14 +227,33 @@ class SharedBase:
         module.register_forward_hook(of_rows if by_row else of_all)
 
 
-def _is_close(logits: NDArray[np.float32], task: Task) -> bool:
+def _is_close(logits: NDArray[np.float32], adapter: Adapter) -> bool:
+    task = adapter.task
     probabilities = probabilities_of(logits[None], multi_label=task.multi_label)[0]
-    if task.multi_label:
-        return bool((np.abs(probabilities - task.threshold) < _CLOSE).any())
+    if task.multi_label and bool((np.abs(probabilities - task.threshold) < adapter.close).any()):
+        return True
     if len(probabilities) < 2:
         return False
     second, first = np.partition(probabilities, -2)[-2:]
-    return bool(first - second < _CLOSE)
+    return bool(first - second < adapter.close)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A base that computes in one number format, whatever its adapters would have."""
+
+    base: SharedBase
+    forward: Callable[..., Tensor]
+
+    @property
+    def mixes(self) -> bool:
+        """As the base's."""
+        return self.base.mixes
+
+    @torch.inference_mode()
+    def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """As the base's."""
+        return self.base._once(self.forward, rows)
 
 
 def padded(rows: Sequence[Row], padder: Padder) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ Neighbours: ``crowd`` adds them to outputs, ``heads`` builds the head of them.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 from peft import get_peft_model_state_dict
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
@@ -23,7 +24,6 @@ from finetune30.modeling.adapter import attach_untrained, check_weights
 from finetune30.modeling.base import BaseModel, classifier_config, quiet_transformers
 from finetune30.modeling.lora import WEIGHTS
 from finetune30.modeling.safety import read_json
-from finetune30.modeling.source import sha256_of
 from finetune30.modeling.task import Task
 
 _PREFIX = "base_model.model."
@@ -138,8 +138,9 @@ def read_deltas(base: BaseModel, folder: Path, device: str) -> Deltas:
     if getattr(settings, "use_dora", False) or settings.bias != "none":
         raise NotShared("it is more than plain LoRA")
     path = folder / WEIGHTS
-    sha256 = sha256_of(path)
-    weights = load_file(path, device=device)
+    content = path.read_bytes()  # not mapped: the file may change, what is in memory may not
+    sha256 = hashlib.sha256(content).hexdigest()
+    weights = {name: tensor.to(device, copy=True) for name, tensor in load(content).items()}
     check_weights(weights, expected, where=str(path))
     lora, new = _sorted(weights, str(path))
     body = f"{classifier.base_model_prefix}."
