@@ -456,8 +456,8 @@ def test_g30_no_bytes_give_a_5xx(service: Service, ana: Person, raw: bytes) -> N
 def test_g30_every_answer_is_one_that_openapi_names(service: Service, ana: Person, admin: Person) -> None:
     paths = service.client.get("/openapi.json").json()["paths"]
 
-    for method, template in every_route():
-        responses = paths[template][method.lower()]["responses"]
+    for method, template in (one for one in every_route() if one[0] != "HEAD"):  # as GET, and not told twice
+        responses = paths[template.replace(":path}", "}")][method.lower()]["responses"]
         path = path_of(template)
         for person in (None, ana, admin):
             if template == "/logout" and person:
@@ -466,7 +466,8 @@ def test_g30_every_answer_is_one_that_openapi_names(service: Service, ana: Perso
             answer = service.client.request(method, path, headers=headers)
             assert str(answer.status_code) in responses, (method, path, answer.status_code)
             if answer.status_code >= 400 and path != "/ready":
-                assert answer.headers["content-type"] == "application/problem+json"
+                kind = "json" if path.startswith("/v1/") else "problem+json"  # as OpenAI words errors
+                assert answer.headers["content-type"] == f"application/{kind}"
     assert paths["/train"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["lora"]
 
 
