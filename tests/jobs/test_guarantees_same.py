@@ -81,7 +81,7 @@ class Transcript:
             self.ids += [made.id] if made else []
 
     def claims(self) -> None:
-        self.ask(self.site.queue.order)
+        self.ask(lambda: [one.id for one in self.site.queue.line()])
         for number in range(12):
             self.ask(self._claim, f"w{number}")
 
@@ -110,7 +110,7 @@ class Transcript:
         for number in range(8):
             self.ask(self._claim, f"v{number}", max_running=2)
         self.ask(queue.reap)
-        self.ask(queue.order)
+        self.ask(lambda: [one.id for one in queue.line()])
 
     def searches(self) -> None:
         find = self.site.store.find
