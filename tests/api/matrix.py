@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +146,7 @@ LATER = {
 }
 
 
+@cache
 def rows_shown() -> dict[str, set[tuple[str, bool]]]:
     """For ``s34`` or ``g8`` the files with tests of it, and whether one there runs on both databases."""
     found: dict[str, set[tuple[str, bool]]] = defaultdict(set)
