@@ -7,143 +7,19 @@ Neighbours: everyone may read these; the experiment configuration is another thi
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from finetune30.errors import SettingsError
+from finetune30.settings import values
 
-_DATABASES = ("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres://")
-_BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
-# A queue's name stands in keys of the broker, in commands and in tables.
-_QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-# As a Host header names them, without port.
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
-_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
-_SHORTEST_TOKEN = 16
-_SHORTEST_KEY = 32
-
-
-def _folder(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("expected a path, found a NUL character")
-    return path.expanduser()
-
-
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as cause:
-        raise ValueError("expected a time zone such as Asia/Taipei or UTC") from cause
-    return name
-
-
-def _database(url: str) -> str:
-    if not url.startswith(_DATABASES):
-        raise ValueError("expected sqlite:///path/to/file.db or postgresql://user:password@host/name")
-    return url
-
-
-def _broker(url: str) -> str:
-    expected = (
-        "expected redis://host:6379/0, rediss://, redis+socket:///path/to/redis.sock or amqp://user:password@host//"
-    )
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # not a number, or too large
-    except ValueError:
-        raise ValueError(expected) from None  # the cause repeats the value
-    place = parts.path.strip("/") if parts.scheme == "redis+socket" else parts.hostname
-    if parts.scheme not in _BROKERS or not place:
-        raise ValueError(expected)
-    return url
-
-
-def _names(value: object) -> object:
-    """``a, b`` as it stands in the environment, each name once."""
-    return tuple(dict.fromkeys(part.strip() for part in value.split(","))) if isinstance(value, str) else value
-
-
-def _queues(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names or not all(_QUEUE.fullmatch(name) for name in names):
-        raise ValueError("expected names of lower-case letters, digits, - and _, with commas between: train,large")
-    return names
-
-
-def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_HOST.fullmatch(name) for name in names):
-        raise ValueError("expected host names without port, with commas between: api.example.org,localhost")
-    return names
-
-
-def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        scheme, _, host = name.partition("://")
-        if scheme not in ("http", "https") or not _HOST.fullmatch(host.partition(":")[0]):
-            raise ValueError("expected origins such as https://page.example.org, with commas between; never * or null")
-    return names
-
-
-def _hub_ids(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_HUB_ID.fullmatch(name) for name in names):
-        raise ValueError("expected names of the hub, with commas between: bert-base-chinese,org/model")
-    return names
-
-
-def _listener(name: str) -> str:
-    try:
-        return str(ipaddress.ip_address(name.strip("[]")))
-    except ValueError:
-        if _HOST.fullmatch(name):
-            return name
-        raise ValueError("expected an address of this machine such as 127.0.0.1, 0.0.0.0 or ::1") from None
-
-
-def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name):
-        raise ValueError("expected auto, cpu, cuda, cuda:N or mps")
-    return name
-
-
-def _proxies(names: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        return tuple(str(ipaddress.ip_network(name)) for name in names)
-    except ValueError:
-        raise ValueError("expected addresses or networks such as 10.0.0.0/8, with commas between") from None
-
-
-def _receivers(names: tuple[str, ...]) -> tuple[str, ...]:
-    found = []
-    for name in names:
-        try:
-            found.append(str(ipaddress.ip_network(name.strip("[]"))))
-        except ValueError:
-            if not _HOST.fullmatch(name):
-                raise ValueError(
-                    "expected host names and networks, with commas between: hooks.intra,10.1.0.0/16"
-                ) from None
-            found.append(name)
-    return tuple(found)
-
-
-def _token(text: str) -> str:
-    if len(text) < _SHORTEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"expected {_SHORTEST_TOKEN} or more letters and digits")
-    return text
-
-
-def _key(text: str) -> str:
-    if len(_token(text)) < _SHORTEST_KEY:
-        raise ValueError(f"expected {_SHORTEST_KEY} or more letters and digits")
-    return text
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.names)]
 
 
 class Settings(BaseSettings):
@@ -222,14 +98,14 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    results_dir: Annotated[Path, AfterValidator(_folder)] = Path("results")
-    data_dir: Annotated[Path, AfterValidator(_folder)] = Path("data")
-    database_url: Annotated[str, AfterValidator(_database)] | None = Field(default=None, repr=False)
-    tz: Annotated[str, AfterValidator(_time_zone)] = "Asia/Taipei"
+    results_dir: Annotated[Path, AfterValidator(values.folder)] = Path("results")
+    data_dir: Annotated[Path, AfterValidator(values.folder)] = Path("data")
+    database_url: Annotated[str, AfterValidator(values.database)] | None = Field(default=None, repr=False)
+    tz: Annotated[str, AfterValidator(values.time_zone)] = "Asia/Taipei"
     lease_s: float = Field(default=60, gt=0, le=86_400, allow_inf_nan=False)
     heartbeat_s: float = Field(default=10, gt=0, allow_inf_nan=False)
-    broker_url: Annotated[str, AfterValidator(_broker)] | None = Field(default=None, repr=False)
-    queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_queues)] = ("train",)
+    broker_url: Annotated[str, AfterValidator(values.broker)] | None = Field(default=None, repr=False)
+    queues: Annotated[_Names, AfterValidator(values.queues)] = ("train",)
     max_attempts: int = Field(default=3, ge=1, le=100)
     max_jobs_per_user: int = Field(default=1000, ge=0, le=1_000_000)
     max_running_per_user: int = Field(default=0, ge=0, le=1_000_000)
@@ -243,44 +119,56 @@ class Settings(BaseSettings):
     jwt_secret: str | None = Field(default=None, repr=False)
     token_expire_minutes: int = Field(default=30, ge=1, le=1440)
     audit_key: str | None = Field(default=None, repr=False)
-    audit_anchor: Annotated[Path, AfterValidator(_folder)] | None = None
-    api_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
+    audit_anchor: Annotated[Path, AfterValidator(values.folder)] | None = None
+    api_host: Annotated[str, AfterValidator(values.listener)] = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65_535)
-    serving_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
+    serving_host: Annotated[str, AfterValidator(values.listener)] = "127.0.0.1"
     serving_port: int = Field(default=8002, ge=0, le=65_535)
-    serving_device: Annotated[str, AfterValidator(_device)] = "auto"
+    serving_device: Annotated[str, AfterValidator(values.device)] = "auto"
     serving_precision: Literal["auto", "float32", "bfloat16"] = "auto"
     serving_memory_mb: int = Field(default=1024, ge=1, le=1_000_000)
     serving_queue: int = Field(default=2048, ge=512, le=1_000_000)
     serving_batch_tokens: int = Field(default=4096, ge=64, le=1_000_000)
     serving_poll_s: float = Field(default=1, ge=0.05, le=3600, allow_inf_nan=False)
     predictions_per_minute: int = Field(default=0, ge=0, le=10_000_000)
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hosts)] = ()
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_origins)] = ()
-    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_proxies)] = ()
-    tls_certfile: Annotated[Path, AfterValidator(_folder)] | None = None
-    tls_keyfile: Annotated[Path, AfterValidator(_folder)] | None = None
+    allowed_hosts: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(values.names), AfterValidator(values.hosts)
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(values.names), AfterValidator(values.origins)
+    ] = ()
+    forwarded_allow_ips: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(values.names), AfterValidator(values.proxies)
+    ] = ()
+    tls_certfile: Annotated[Path, AfterValidator(values.folder)] | None = None
+    tls_keyfile: Annotated[Path, AfterValidator(values.folder)] | None = None
     plain_http: bool = False
-    metrics_token: Annotated[str, AfterValidator(_token)] | None = Field(default=None, repr=False)
-    page_key: Annotated[str, AfterValidator(_key)] | None = Field(default=None, repr=False)
+    metrics_token: Annotated[str, AfterValidator(values.token)] | None = Field(default=None, repr=False)
+    page_key: Annotated[str, AfterValidator(values.key)] | None = Field(default=None, repr=False)
     api_replicas: int = Field(default=1, ge=1, le=10_000)
     debug: bool = False
     reads_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     writes_per_minute: int = Field(default=60, ge=0, le=1_000_000)
     login_failures: int = Field(default=10, ge=1, le=1000)
-    model_allowlist: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hub_ids)] = (
+    model_allowlist: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(values.names), AfterValidator(values.hub_ids)
+    ] = (
         "distilbert-base-uncased",
         "roberta-base",
         "albert-base-v2",
         "bert-base-chinese",
     )
-    dataset_allowlist: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hub_ids)] = (
+    dataset_allowlist: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(values.names), AfterValidator(values.hub_ids)
+    ] = (
         "nyu-mll/glue",
         "stanfordnlp/sst2",
         "lansinuote/ChnSentiCorp",
     )
     webhook_key: str | None = Field(default=None, repr=False)
-    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_receivers)] = ()
+    webhook_hosts: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(values.names), AfterValidator(values.receivers)
+    ] = ()
     max_webhooks_per_user: int = Field(default=10, ge=0, le=1000)
 
     upload_max_mb: int = Field(default=2048, ge=0, le=1 << 20)
@@ -288,7 +176,7 @@ class Settings(BaseSettings):
     uploads_per_user: int = Field(default=100, ge=0, le=100_000)
     api_url: str | None = None
     serving_url: str = "http://127.0.0.1:8002"
-    api_ca_file: Annotated[Path, AfterValidator(_folder)] | None = None
+    api_ca_file: Annotated[Path, AfterValidator(values.folder)] | None = None
     api_proxy: str | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
