@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list up worker api jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants check format bench bench-quick clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker api serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants contract check format bench bench-quick bench-serving clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,24 @@ worker: $(READY) ## Run what waits in the queue: make worker concurrency=2 queue
 api: $(READY) ## Serve the API on port 8000: make api port=8001
 	@$(BIN)/finetune30 api $(if $(port),--port '$(port)')
 
+serve: $(READY) ## Serve predictions on port 8002: make serve exp=ID port=8003
+	@$(BIN)/finetune30 serve $(if $(exp),--exp '$(exp)') $(if $(port),--port '$(port)')
+
+SERVING ?= http://127.0.0.1:8002
+ASK = curl -sS --max-time 60 '$(SERVING)/predict' -H 'Content-Type: application/json' $(if $(TOKEN),-H 'Authorization: Bearer $(TOKEN)') --data-binary @-
+
+predict-health: ## Whether the service answers: a real forward pass
+	@curl -sS --max-time 60 '$(SERVING)/health'; echo
+
+predict-text: $(READY) ## Ask the service: make predict-text text='This movie was great!'
+	@TEXT='$(subst ','\'',$(text))' $(BIN)/python -c 'import json, os; print(json.dumps({"text": os.environ["TEXT"]}))' | $(ASK); echo
+
+predict-positive: $(READY) ## Ask the service about something good
+	@$(MAKE) --no-print-directory predict-text text='This movie was great, I loved every minute of it!'
+
+predict-negative: $(READY) ## Ask the service about something bad
+	@$(MAKE) --no-print-directory predict-text text='This movie was terrible, a waste of time.'
+
 jobs: $(READY) ## What runs, what waits in its order, what has ended
 	@$(BIN)/finetune30 jobs list
 
@@ -78,6 +96,9 @@ soak: $(READY) ## The history test over 20 seeds and 40 trainings by two workers
 mutants: $(READY) ## Seeded bugs: each must turn the tests of jobs red
 	@$(BIN)/python -m tests.jobs.mutants
 
+contract: $(READY) ## Schemathesis at length against the API, each role on each database: make contract examples=500
+	@$(BIN)/python -m tests.api.contract --examples $(or $(examples),200)
+
 check: $(READY) ## Style, types, the law of the house, spelling
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
@@ -91,6 +112,17 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## Benchmarks: ratios against named peers, interleaved; accuracy (an hour)
 	@$(BIN)/python -m benchmarks
+
+# LitServe and infinity want versions of their own.
+PEERS ?= .venv-peers
+$(PEERS)/.ready: | $(READY)
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'infinity-emb[torch,server]' litserve
+	@touch $@
+
+bench-serving: $(READY) $(PEERS)/.ready ## Serving beside transformers.pipeline, LitServe and infinity-emb (ten minutes)
+	@FINETUNE30_PEERS='$(abspath $(PEERS))/bin/python' $(BIN)/python -m benchmarks serving
 
 bench-quick: $(READY) ## The training benchmark in three minutes, without accuracy
 	@$(BIN)/finetune30 bench training --quick

@@ -17,6 +17,7 @@ import pytest
 
 from tests import tiny
 from tests.servers import PostgresServer, RedisServer
+from tests.trained import Trained, train
 
 ROOT = Path(__file__).parents[1]
 Server = TypeVar("Server")
@@ -50,6 +51,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with train.csv (96 rows), validation.csv (32) and test.csv (16)."""
     return tiny.write_dataset(tmp_path_factory.mktemp("data"), test=16)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run that was really trained, and some that only answered; made once."""
+    return train(tmp_path_factory.mktemp("trained"), tiny_model("distilbert"))
 
 
 @pytest.fixture

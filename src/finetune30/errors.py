@@ -1,8 +1,8 @@
 """Every error a user can meet, as one family.
 
 An error says what is, what was expected, where, and what to do next. Its ``code`` is stable:
-scripts, the database and the documentation name it. Nothing here knows HTTP; the command line
-turns a class into an exit code, a server will turn it into a status.
+scripts, the database and the documentation name it. Nothing here speaks HTTP; the command line
+turns a class into an exit code, the API into a status, the client a status into a class.
 
     Finetune30Error
     ├── BadInput              exit 2: nothing was started, nothing was made
@@ -10,15 +10,20 @@ turns a class into an exit code, a server will turn it into a status.
     │   ├── ConfigError       config_invalid      the experiment configuration
     │   ├── FilterError       filter_invalid      a filter, such as of runs list --where
     │   ├── DataError         data_invalid        the dataset
-    │   │   └── QualityError  data_quality        it can be read, but is not fit for training
+    │   │   ├── QualityError  data_quality        it can be read, but is not fit for training
+    │   │   └── DataTooLarge  data_too_large      it unpacks to more than anybody should read
     │   ├── ModelError        model_invalid       the base model or an adapter
     │   ├── SettingsError     settings_invalid    environment and .env
-    │   ├── NotFound          not_found           no such experiment or user
-    │   ├── StateError        state_conflict      the state of an experiment or user forbids it
+    │   ├── NotFound          not_found           no such experiment, user or model
+    │   ├── StateError        state_conflict      the state of an experiment, user or model forbids it
     │   │   └── AlreadyClaimed  already_claimed   another process runs it
     │   ├── QuotaExceeded     quota_exceeded      this user has too many unfinished jobs
+    │   │   └── UploadCount   upload_quota        this user has as many uploads as one may have
+    │   ├── TooLarge          too_large           a file is larger than is taken
+    │   │   └── UploadSpace   upload_space        this user's uploads would take more than one may have
     │   ├── IdempotencyConflict  idempotency_conflict  the key was used for something else
     │   ├── UserInvalid       user_invalid        a name or password no user may have
+    │   ├── WebhookInvalid    webhook_invalid     an address no webhook may have
     │   ├── LoginRefused      login_refused       wrong name or password, which of them is not said
     │   ├── TokenRefused      token_refused       a token that is not, or no longer, good
     │   ├── Forbidden         forbidden           this user may not do that
@@ -26,6 +31,16 @@ turns a class into an exit code, a server will turn it into a status.
     │   └── StorageError      storage_unusable    results folder or database cannot be used
     ├── Aborted               exit 1: aborted     a question was not answered with yes
     ├── Interrupted           exit 130: interrupted  Ctrl+C; 143 by SIGTERM
+    ├── RemoteError           exit 3: remote_error   a server that was asked; trying again may help
+    │   ├── Unreachable       unreachable         no answer came
+    │   ├── ServerFault       server_fault        it cannot do this, or not now
+    │   ├── WrongServer       exit 2: wrong_server   what answered is not our API
+    │   └── Refused           exit 2: refused     it says no; its own code and reason
+    │       ├── LoginNeeded   a TokenRefused      log in first, or again
+    │       ├── Denied        a Forbidden
+    │       ├── Missing       a NotFound
+    │       ├── Conflict      a StateError
+    │       └── Limited       a Busy              too often, or too many at once
     └── RunFailed             exit 1: run_failed   a run that had started ended without a result
         ├── DiskFull          disk_full
         ├── OutOfMemory       out_of_memory
@@ -40,6 +55,8 @@ turns a class into an exit code, a server will turn it into a status.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class Finetune30Error(Exception):
@@ -120,6 +137,12 @@ class QualityError(DataError):
     code = "data_quality"
 
 
+class DataTooLarge(DataError):
+    """A compressed file or an archive that unpacks to far more than it should."""
+
+    code = "data_too_large"
+
+
 class ModelError(BadInput):
     """The base model or an adapter is missing, unsafe or does not fit."""
 
@@ -133,13 +156,13 @@ class SettingsError(BadInput):
 
 
 class NotFound(BadInput):
-    """No experiment or user has this id."""
+    """No experiment, user or model is called so."""
 
     code = "not_found"
 
 
 class StateError(BadInput):
-    """The state of the experiment or user forbids what was asked."""
+    """The state of the experiment, user or model forbids what was asked."""
 
     code = "state_conflict"
 
@@ -156,6 +179,24 @@ class QuotaExceeded(BadInput):
     code = "quota_exceeded"
 
 
+class UploadCount(QuotaExceeded):
+    """The user has as many uploads as one user may have."""
+
+    code = "upload_quota"
+
+
+class TooLarge(BadInput):
+    """A file is larger than is taken."""
+
+    code = "too_large"
+
+
+class UploadSpace(TooLarge):
+    """The user's uploads together would take more bytes than one user may have."""
+
+    code = "upload_space"
+
+
 class IdempotencyConflict(BadInput):
     """The idempotency key belongs to another submission of this user."""
 
@@ -166,6 +207,12 @@ class UserInvalid(BadInput):
     """A name or password that no user may have."""
 
     code = "user_invalid"
+
+
+class WebhookInvalid(BadInput):
+    """An address no webhook may have; the message never repeats it, nor what its name resolves to."""
+
+    code = "webhook_invalid"
 
 
 class LoginRefused(BadInput):
@@ -214,6 +261,103 @@ class Interrupted(Finetune30Error):
 
     code = "interrupted"
     exit_code = 130
+
+
+class RemoteError(Finetune30Error):
+    """A server was asked, and did not do it.
+
+    Args:
+        status: Of HTTP; None where no answer came.
+        code: The server's own, which then stands for that of the class.
+        request_id: Under which the server's log and its audit log know the request.
+        faults: Place and fault of each thing wrong with the request, where there are several.
+        retry_after_s: So long the server asks to be left alone.
+        uncertain: Whether it may have been done all the same: it was sent, and the answer is missing.
+    """
+
+    code = "remote_error"
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        faults: Sequence[tuple[str, str]] = (),
+        retry_after_s: float | None = None,
+        uncertain: bool = False,
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.status = status
+        self.code = code or self.code
+        self.request_id = request_id
+        self.faults = tuple(faults)
+        self.retry_after_s = retry_after_s
+        self.uncertain = uncertain
+
+    def to_dict(self) -> dict[str, str | None]:
+        """As of every error, and the request's id."""
+        return {**super().to_dict(), "request_id": self.request_id}
+
+
+class Unreachable(RemoteError):
+    """No answer came from the server: it is down, too slow, or something stands between."""
+
+    code = "unreachable"
+
+
+class ServerFault(RemoteError):
+    """The server cannot do this, or not just now (5xx)."""
+
+    code = "server_fault"
+
+
+class WrongServer(RemoteError):
+    """What answered is not the API of finetune30: another service, a proxy, a web page."""
+
+    code = "wrong_server"
+    exit_code = 2
+
+
+class Refused(RemoteError):
+    """The server says no (4xx), and why; its code stands for this one."""
+
+    code = "refused"
+    exit_code = 2
+
+
+class LoginNeeded(Refused, TokenRefused):
+    """Nobody is logged in, or the session has ended."""
+
+    code = "token_refused"
+
+
+class Denied(Refused, Forbidden):
+    """This user may not do that, says the server."""
+
+    code = "forbidden"
+
+
+class Missing(Refused, NotFound):
+    """The server knows nothing by this id."""
+
+    code = "not_found"
+
+
+class Conflict(Refused, StateError):
+    """Its state forbids it, says the server."""
+
+    code = "state_conflict"
+
+
+class Limited(Refused, Busy):
+    """The server wants to be asked less often, or to do less at once."""
+
+    code = "busy"
 
 
 class RunFailed(Finetune30Error):

@@ -25,11 +25,12 @@ _BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 # A queue's name stands in keys of the broker, in commands and in tables.
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # May hold a password: an error never repeats its value.
-_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token"}
+_SECRET = {"database_url", "broker_url", "jwt_secret", "audit_key", "metrics_token", "webhook_key", "page_key"}
 # As a Host header names them, without port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _SHORTEST_TOKEN = 16
+_SHORTEST_KEY = 32
 
 
 def _folder(path: Path) -> Path:
@@ -114,9 +115,29 @@ def _proxies(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("expected addresses or networks such as 10.0.0.0/8, with commas between") from None
 
 
+def _receivers(names: tuple[str, ...]) -> tuple[str, ...]:
+    found = []
+    for name in names:
+        try:
+            found.append(str(ipaddress.ip_network(name.strip("[]"))))
+        except ValueError:
+            if not _HOST.fullmatch(name):
+                raise ValueError(
+                    "expected host names and networks, with commas between: hooks.intra,10.1.0.0/16"
+                ) from None
+            found.append(name)
+    return tuple(found)
+
+
 def _token(text: str) -> str:
     if len(text) < _SHORTEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"expected {_SHORTEST_TOKEN} or more letters and digits")
+    return text
+
+
+def _key(text: str) -> str:
+    if len(_token(text)) < _SHORTEST_KEY:
+        raise ValueError(f"expected {_SHORTEST_KEY} or more letters and digits")
     return text
 
 
@@ -156,12 +177,36 @@ class Settings(BaseSettings):
         tls_certfile: Certificate (chain) in PEM; with it the API speaks HTTPS.
         tls_keyfile: Its private key.
         plain_http: Production may speak plain HTTP on an address others reach: a proxy before it speaks HTTPS.
+            The client may send tokens over plain HTTP to another machine.
         metrics_token: Bearer token with which a monitor reads ``/metrics``; without one only admins do.
+        page_key: Who sends it in X-Finetune30-Key, as the web page does, may name its client's address in
+            X-Finetune30-Client; 32 random characters or more. None: nobody is believed.
+        api_replicas: Processes of the API that serve at once; more than one want PostgreSQL in production.
+        debug: Refused in production.
         reads_per_minute: GET requests of a user, and of an address; 0 for any number.
         writes_per_minute: Other requests of a user, and of an address; 0 for any number.
+        serving_host, serving_port: Where predictions are served.
+        serving_device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        serving_precision: ``auto`` is bfloat16 where the hardware has it.
+        serving_memory_mb: Adapters beyond this are let go, those used longest ago first; bases are not counted.
+        serving_queue: Texts that may wait; more are refused with 429.
+        serving_batch_tokens: Tokens of a batch, padding included.
+        serving_poll_s: Seconds between two looks whether an alias was moved.
+        predictions_per_minute: Requests from one address; 0 for any number.
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
         model_allowlist: Hub models the API accepts, beside the built-in ones.
         dataset_allowlist: Hub datasets the API accepts, beside built-in ones and stored versions.
+        webhook_key: Secrets of webhooks are derived from it, as ``audit_key``; a new one ends all webhooks.
+        webhook_hosts: Hosts and networks webhooks may reach although they are private; by plain HTTP, too.
+        max_webhooks_per_user: Webhooks of one user.
+        upload_max_mb: MiB of one file that is sent; 0 for any number.
+        uploads_mb_per_user: MiB of all files one user keeps; 0 for any number.
+        uploads_per_user: Files one user keeps; 0 for any number.
+        api_url: The API that ``finetune30.client`` and the verbs for a server ask (``client.address`` checks it);
+            None: the one logged in to last, else the one on this machine.
+        serving_url: The service that predicts, for the client.
+        api_ca_file: Certificates in PEM that the client trusts instead of the usual ones.
+        api_proxy: Proxy the client goes through; those of ``HTTPS_PROXY`` are not used. May hold a password.
     """
 
     model_config = SettingsConfigDict(
@@ -196,6 +241,15 @@ class Settings(BaseSettings):
     audit_anchor: Annotated[Path, AfterValidator(_folder)] | None = None
     api_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65_535)
+    serving_host: Annotated[str, AfterValidator(_listener)] = "127.0.0.1"
+    serving_port: int = Field(default=8002, ge=0, le=65_535)
+    serving_device: str = "auto"
+    serving_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    serving_memory_mb: int = Field(default=1024, ge=1, le=1_000_000)
+    serving_queue: int = Field(default=2048, ge=512, le=1_000_000)
+    serving_batch_tokens: int = Field(default=4096, ge=64, le=1_000_000)
+    serving_poll_s: float = Field(default=1, ge=0.05, le=3600, allow_inf_nan=False)
+    predictions_per_minute: int = Field(default=0, ge=0, le=10_000_000)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_hosts)] = ()
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_origins)] = ()
     forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_proxies)] = ()
@@ -203,6 +257,9 @@ class Settings(BaseSettings):
     tls_keyfile: Annotated[Path, AfterValidator(_folder)] | None = None
     plain_http: bool = False
     metrics_token: Annotated[str, AfterValidator(_token)] | None = Field(default=None, repr=False)
+    page_key: Annotated[str, AfterValidator(_key)] | None = Field(default=None, repr=False)
+    api_replicas: int = Field(default=1, ge=1, le=10_000)
+    debug: bool = False
     reads_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     writes_per_minute: int = Field(default=60, ge=0, le=1_000_000)
     login_failures: int = Field(default=10, ge=1, le=1000)
@@ -217,6 +274,17 @@ class Settings(BaseSettings):
         "stanfordnlp/sst2",
         "lansinuote/ChnSentiCorp",
     )
+    webhook_key: str | None = Field(default=None, repr=False)
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_receivers)] = ()
+    max_webhooks_per_user: int = Field(default=10, ge=0, le=1000)
+
+    upload_max_mb: int = Field(default=2048, ge=0, le=1 << 20)
+    uploads_mb_per_user: int = Field(default=10_240, ge=0, le=1 << 30)
+    uploads_per_user: int = Field(default=100, ge=0, le=100_000)
+    api_url: str | None = None
+    serving_url: str = "http://127.0.0.1:8002"
+    api_ca_file: Annotated[Path, AfterValidator(_folder)] | None = None
+    api_proxy: str | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from finetune30.access import Role
+from tests.api.openai_client import Client, Clients
 from tests.api.service import Person, Service, serving
+from tests.jobs.conftest import make_plant as make_plant  # the same plants, with processes of the API beside them
 from tests.servers import PostgresServer
 
 DATABASES = ("sqlite", "postgresql")
@@ -17,7 +20,7 @@ DATABASES = ("sqlite", "postgresql")
 @pytest.fixture(scope="session", params=DATABASES)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running API without rate limits."""
-    values = {}
+    values = {"WEBHOOK_HOSTS": "127.0.0.1"}
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         values["DATABASE_URL"] = server.database("api")
@@ -50,3 +53,23 @@ def bo(service: Service) -> Person:
 def admin(service: Service) -> Person:
     """An admin."""
     return service.person(Role.ADMIN)
+
+
+@pytest.fixture
+def clients(service: Service) -> Iterator[Clients]:
+    """Makes clients, closed behind the test."""
+    made: list[Client] = []
+
+    def make(person: Person | None, **options: Any) -> Client:
+        made.append(Client(service, person, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def mine(clients: Clients, ana: Person) -> Client:
+    """Ana's client."""
+    return clients(ana)

@@ -21,11 +21,11 @@ import uvicorn
 
 from finetune30.access import Role, User
 from finetune30.api.app import create_app
-from finetune30.api.limits import Gate
-from finetune30.api.serve import listen
 from finetune30.api.services import Services, open_services
 from finetune30.experiments import Status
 from finetune30.settings import Settings
+from finetune30.web.gate import Gate
+from finetune30.web.listening import config_of, listen
 
 PASSWORD = "four words in a row"
 UNLIMITED = {"READS_PER_MINUTE": 0, "WRITES_PER_MINUTE": 0}
@@ -85,8 +85,7 @@ class Service:
         served = change(app, self.services) if change else app
         self.listener = listen("127.0.0.1", 0)
         self.port = int(self.listener.getsockname()[1])
-        config = uvicorn.Config(served, log_config=None, access_log=False, server_header=False, proxy_headers=False)
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(config_of(served, self.settings))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self.listener]}, daemon=True)
         self.client = httpx.Client(base_url=self.url, timeout=_PATIENCE_S, trust_env=False)
 
@@ -155,10 +154,15 @@ def serving(
 def refused(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
     """The problem that was answered, after a look that it is one of this status."""
     assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = json.loads(answer.text, parse_constant=lambda _: 1 / 0)
-    assert problem["status"] == status
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    if answer.request.url.path.startswith("/v1/"):  # as OpenAI words errors
+        assert answer.headers["content-type"] == "application/json"
+        problem = problem["error"]
+        assert set(problem) == {"message", "type", "param", "code"}
+    else:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert problem["status"] == status
+        assert problem["request_id"] == answer.headers["x-request-id"]
     assert code is None or problem["code"] == code, problem
     if status == 401:
         assert answer.headers["www-authenticate"].startswith("Bearer")

@@ -67,8 +67,10 @@ def test_s46_a_chunked_body_is_cut_off_at_a_mib(service: Service) -> None:
     refused(service.client.post("/train", content=chunks(17), headers=JSON), 413, "too_large")
 
 
-def test_s46_a_body_of_just_a_mib_is_read(ana: Person) -> None:
-    refused(send(ana, b"[" + b" " * (MIB - 2) + b"]"), 422, "body_invalid")
+def test_s46_a_body_of_just_a_mib_is_read(service: Service) -> None:
+    answer = service.client.post("/login", content=b"[" + b" " * (MIB - 2) + b"]", headers=JSON)
+
+    refused(answer, 422, "body_invalid")
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "abc", "٣"])
@@ -107,7 +109,7 @@ def test_s50_json_may_be_said_in_any_way(ana: Person, kind: str) -> None:
     "body",
     [
         b"[" * 100_000,
-        b'{"seed":' * 50_000,
+        b'{"seed":' * 30_000,
         b'{"seed": ' + b"9" * 5_000 + b"}",
         b'{"data":' + b"[" * 40 + b"]" * 40 + b"}",
     ],

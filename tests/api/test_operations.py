@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from finetune30 import database
 from finetune30.access import Role
-from finetune30.api.journal import JsonLines
-from finetune30.api.limits import Gate
 from finetune30.api.services import Services
+from finetune30.web.gate import Gate
+from finetune30.web.journal import JsonLines
 from tests.api.conftest import DATABASES
 from tests.api.service import PASSWORD, Person, Service, refused, serving
 from tests.servers import PostgresServer, RedisServer
@@ -167,8 +167,8 @@ def test_s114_the_request_after_the_limit_is_429(tmp_path: Path) -> None:
 
 
 def test_s114_a_users_limit_holds_over_all_addresses(tmp_path: Path) -> None:
-    from finetune30.api.rates import Rates
     from finetune30.settings import Settings
+    from finetune30.web.rates import Rates
 
     async def asked() -> list[bool]:
         rates = Rates(Settings(_env_file=None, writes_per_minute=3))

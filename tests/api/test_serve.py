@@ -19,6 +19,7 @@ import pytest
 from tests.api.service import PASSWORD
 
 PATIENCE_S = 60.0
+_EXAMPLE = "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"
 SECRETS = {"JWT_SECRET": "fZ0qT9b3xKw7LmR2vYc8NsE5uHd1Ga4j", "AUDIT_KEY": "Jx4Wn8Qe2Zr6Vt0Bk3Mp7Lc1Ys5Hd9Fg"}
 
 
@@ -123,13 +124,20 @@ def test_g19_a_stream_does_not_keep_it_from_ending(tmp_path: Path, free_port: in
         ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
         ({"METRICS_TOKEN": "short-4711"}, "METRICS_TOKEN"),
         ({"API_HOST": "no such host"}, "API_HOST"),
+        ({"ENVIRONMENT": "production", **SECRETS, "JWT_SECRET": "short-4711"}, "JWT_SECRET has 10 bytes"),
+        ({"ENVIRONMENT": "production", **SECRETS, "JWT_SECRET": _EXAMPLE}, "JWT_SECRET is taken from an example"),
+        ({"ENVIRONMENT": "production", **SECRETS, "DEBUG": "1"}, "DEBUG is set in production"),
+        ({"ENVIRONMENT": "production", **SECRETS, "API_REPLICAS": "2"}, "API_REPLICAS is 2 and the database is SQLite"),
+        ({"PAGE_KEY": "short-4711"}, "PAGE_KEY"),
+        ({"PAGE_KEY": "changeme-4711" * 4}, "PAGE_KEY is taken from an example"),
     ],
 )
 def test_s45_what_is_not_safe_does_not_start(tmp_path: Path, free_port: int, values: dict[str, str], said: str) -> None:
     told = refuses(tmp_path, free_port, values)
 
     assert said in told
-    for secret in ("changeme", "4711", SECRETS["JWT_SECRET"]):
+    assert len(told.strip().splitlines()) <= 3  # what, where, what to do
+    for secret in ("changeme", "4711", _EXAMPLE, SECRETS["JWT_SECRET"]):
         assert secret not in told
 
 

@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from finetune30 import access, database
+from finetune30 import access, database, registry, webhooks
 from finetune30.config import ExperimentConfig
 from finetune30.errors import AlreadyClaimed, BadInput, LeaseLost, NotFound, StateError, StorageError
 from finetune30.experiments import LEGAL_MOVES, ExperimentStore, Outcome, Status, indexes
@@ -575,6 +575,8 @@ def test_deleting_forgets_the_experiment_and_its_history(store: ExperimentStore)
 def test_the_migrations_make_exactly_the_tables_of_the_code(store: ExperimentStore) -> None:
     assert access.Users  # brings its tables, too
     assert indexes  # and those the indexes
+    assert registry.Models
+    assert webhooks.Webhooks
     with database.read(store._engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, database.metadata) == []

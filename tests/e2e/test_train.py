@@ -43,6 +43,7 @@ def test_a_run_leaves_everything_behind_and_says_so_in_its_last_line(workplace: 
         "config.json",
         "tokenizer.json",
         "README.md",
+        "manifest.json",
     }
     _check_metrics(folder, answer["accuracy"])
     _check_predictions(folder)
@@ -138,6 +139,15 @@ def test_predict_answers_with_the_newest_run_and_runs_are_listed(workplace: Work
     )
     first = answer["predictions"][0]
     assert run_cli("predict", "--exp", name, texts[0]).out.startswith(f"{first['label_name']}\t")
+
+    registered = run_cli("models", "register", "films", name, "--alias", "champion", "--json").json
+    assert (registered["model"], registered["number"]) == ("films", 1)
+    for address in ("films@champion", "films/1", "models:/films@latest"):
+        asked = run_cli("predict", "--exp", address, "--json", texts[0]).json
+        assert asked["predictions"] == [first]
+        assert (asked["model"]["model"], asked["model"]["version"]) == ("films", 1)
+        assert asked["model"]["sha256"] == registered["sha256"]
+    assert answer["model"] is None
 
     listed = run_cli("runs", "list", "--json").json["runs"]
     assert [r["id"] for r in listed] == [name]

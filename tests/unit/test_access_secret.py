@@ -136,3 +136,18 @@ def test_opened_for_work_everything_is_there_and_fits_at_the_next_start() -> Non
     assert second.audit.verify().ok
     first.close()
     second.close()
+
+
+def test_s45_the_key_of_webhooks_is_one_of_its_own_and_production_needs_it() -> None:
+    given = production(jwt_secret=GOOD, audit_key=ALSO_GOOD)
+    with pytest.raises(SettingsError, match="WEBHOOK_KEY is not set"):
+        secret.webhook_key(given)
+    for taken in (GOOD, ALSO_GOOD):
+        with pytest.raises(SettingsError, match="key of something else") as refusal:
+            secret.webhook_key(given.model_copy(update={"webhook_key": taken}))
+        assert taken not in str(refusal.value)
+
+    made = secret.webhook_key(Settings())
+
+    assert made == secret.webhook_key(Settings())
+    assert made not in (secret.signing_secret(Settings()), secret.audit_key(Settings()))

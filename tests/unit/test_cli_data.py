@@ -265,3 +265,23 @@ def test_several_labels_and_pairs_say_how_to_read_the_copy(data: Cli) -> None:
     assert told in ended.out
     read = data("validate", "new.csv", "--text-pair-column", "also", "--set", "data.label_separator=|", "--json")
     assert read.json["label_counts"] == {"all": 60, "bad": 30, "good": 30}
+
+
+# uploads ----------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_checked_by_its_name(data: Cli, tmp_path: Path) -> None:
+    from finetune30.data.uploads import UploadStore
+
+    store = UploadStore(tmp_path / "data")
+    with store.receive(
+        "ana", "../rows.csv", "csv", purpose="dataset", limit_bytes=0, quota_bytes=0, quota_files=0
+    ) as arriving:
+        arriving.write(Path(write_csv("rows.csv", GOOD)).read_bytes())
+        upload = arriving.finish()
+
+    ended = data("validate", f"upload:{upload.id}")
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == f"upload:{upload.id}: 60 train rows"
+    assert data("validate", "upload:ds-0123456789abcdef").code == 2

@@ -202,6 +202,24 @@ def test_gc_says_what_it_removed(versions: Cli, store: VersionStore) -> None:
     assert listed(store.datasets) == [kept.id]
 
 
+def test_gc_leaves_the_rows_of_an_upload(versions: Cli, store: VersionStore, tmp_path: Path) -> None:
+    from finetune30.data.uploads import UploadStore
+
+    version = frozen(store, plain())
+    uploads = UploadStore(tmp_path / "data")
+    limits = {"limit_bytes": 0, "quota_bytes": 0, "quota_files": 0}
+    with uploads.receive("ana", "a.csv", "csv", purpose="dataset", **limits) as arriving:
+        arriving.write(b"text,label\n")
+        upload = arriving.finish(version=version.id)
+
+    versions("gc")
+    refused = versions("delete", version.id, "--yes")
+
+    assert listed(store.datasets) == [version.id]
+    assert refused.code == 2
+    assert f"upload:{upload.id}" in refused.err
+
+
 def test_deleting_asks_unless_told_not_to(versions: Cli, store: VersionStore) -> None:
     version = frozen(store, plain())
     command = [sys.executable, "-m", "finetune30", "data", "versions", "delete", version.short]

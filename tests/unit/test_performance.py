@@ -180,3 +180,12 @@ def test_the_report_imports_no_heavy_package() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "set()"
+
+
+def test_the_latest_look_has_the_figures_that_could_be_measured() -> None:
+    assert PerformanceMonitor().latest() == {}
+    with PerformanceMonitor(interval_s=0.01) as monitor:
+        pass
+
+    assert monitor.latest()["memory_bytes"] > 0
+    assert None not in monitor.latest().values()

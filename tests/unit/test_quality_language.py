@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.quality_cases import reported, sound, told
 
-from finetune30.data.quality.language import script_of
+from finetune30.scripts import script_of
 
 SENTENCES = {
     "en": "The room was clean and the staff were very friendly to us.",

@@ -1,7 +1,7 @@
-"""The two keys: of tokens and of the audit log.
+"""The keys: of tokens, of the audit log, of webhooks.
 
 Promises: a key that everybody could know is refused before anything is served with it; where none is set, a
-development machine gets a random one of its own, made once and readable for its user only. Two keys, because
+development machine gets a random one of its own, made once and readable for its user only. Several keys, because
 a new key for tokens must not make the log unreadable. No message holds a key. Neighbours: ``settings`` bring them.
 """
 
@@ -52,6 +52,17 @@ def audit_key(settings: Settings, *, create: bool = True) -> bytes:
     if given or create or os.path.lexists(path):
         return given or _kept(path, "AUDIT_KEY")
     return secrets.token_bytes(_SHORTEST)
+
+
+def webhook_key(settings: Settings) -> bytes:
+    """What the secrets of webhooks are derived from: ``WEBHOOK_KEY``, else in development the one this machine made.
+
+    Raises: SettingsError if it is missing in production, weak, or the key of something else; StorageError.
+    """
+    given = _given("WEBHOOK_KEY", settings.webhook_key, settings)
+    if given and settings.webhook_key in (settings.jwt_secret, settings.audit_key):
+        raise SettingsError("WEBHOOK_KEY is the key of something else, expected one of its own", hint=_MAKE_ONE)
+    return given or _kept(folder(settings) / "webhook_key", "WEBHOOK_KEY")
 
 
 def _given(name: str, value: str | None, settings: Settings) -> bytes | None:

@@ -1,6 +1,6 @@
 """The API: what a person may do over HTTP, and a row of the audit for each thing done.
 
-    limits (host, rates, size, headers) ─► deps (who, may they?) ─► routes ─► jobs, experiments, access
+    limits (host, rates, size, headers) ─► deps (who, may they?) ─► routes ─► jobs, experiments, registry, access
                                                                   problems ◄─┘  the only way to an error
 
 Safe as it comes: a route without a rule fails the start, what comes from a client is never echoed in an

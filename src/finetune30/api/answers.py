@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field
 
 from finetune30.access import Role, User
-from finetune30.experiments import Overview, Status
+from finetune30.experiments import Experiment, Overview, Status
 from finetune30.jobs.telling import summary
 
 
@@ -193,6 +193,12 @@ class WholeRun(Run):
     config: dict[str, Any]
     metrics: dict[str, Any] | None
     error: TaskError | None
+    bytes: int = Field(description="Of its folder")
+
+    @classmethod
+    def of_whole(cls, one: Experiment, size_bytes: int) -> WholeRun:
+        """The experiment, and what its folder takes."""
+        return cls(bytes=size_bytes, task_id=one.id, **{name: getattr(one, name) for name in _COLUMNS})
 
 
 class Runs(BaseModel):
@@ -275,6 +281,7 @@ class Readiness(BaseModel):
 
 
 Problem.model_rebuild()
+_COLUMNS = [name for name in WholeRun.model_fields if name not in ("task_id", "bytes")]
 
 
 def task_of(one: Overview, place: Any) -> Task:

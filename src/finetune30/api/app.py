@@ -24,19 +24,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30 import __version__
-from finetune30.api import answers, bodies, deeds, problems, rules
+from finetune30.api import answers, deeds, examples, rules
 from finetune30.api.figures import Figures
-from finetune30.api.limits import Gate
-from finetune30.api.problems import Problem
+from finetune30.api.fine_tuning.answers import OpenAIError
 from finetune30.api.routes import all_routes
 from finetune30.api.services import Services, open_services
 from finetune30.errors import Finetune30Error
 from finetune30.jobs import Keeper
 from finetune30.settings import Settings
+from finetune30.web import bodies, problems
+from finetune30.web.gate import Gate
+from finetune30.web.problems import Problem
+from finetune30.webhooks import Postman
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
+# Without a name in the path: they take one in the query or the body.
 _LOG = logging.getLogger("finetune30.api")
+# Where files are sent to.
+_STREAMS = (("POST", "/datasets"), ("POST", "/v1/files"))
+# Paths without an id that may name a thing nevertheless: in a body, or as the page after which.
+_OF_THINGS = {"/users", "/tasks", "/experiments", "/experiments/compare", "/models", "/models/resolve", "/webhooks"}
+_OF_THINGS |= {"/v1/files", "/v1/fine_tuning/jobs"}
 _ABOUT = """Train LoRA text classifiers. Log in at `POST /login`, send the token as `Authorization: Bearer …`.
 
 Every refusal is `application/problem+json` with a stable `code`. Times are Unix seconds."""
@@ -69,7 +78,7 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
@@ -79,6 +88,8 @@ def create_app(settings: Settings, found: Services | None = None) -> Gate:
         origins=settings.cors_origins,
         rates=found.rates,
         note=app.state.figures.note,
+        streams=_STREAMS,
+        page_key=settings.page_key,
         secure=settings.tls_certfile is not None or settings.environment == "production",
     )
 
@@ -92,8 +103,12 @@ def hosts_of(settings: Settings) -> frozenset[str]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     found: Services = app.state.services
-    keeper = Keeper(found.jobs.queue, found.bell, found.settings, lambda text: _LOG.warning("%s", text))
-    with keeper:
+
+    def say(text: str) -> None:
+        _LOG.warning("%s", text)
+
+    found.checks.start()
+    with Keeper(found.jobs.queue, found.bell, found.settings, say), Postman(found.webhooks, say):
         yield
     await found.rates.close()
     found.close()
@@ -102,6 +117,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer_errors(app: FastAPI) -> None:
     for kind in (Problem, Finetune30Error, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
+    # Without it the framework would answer in its own words, as plain text. It raises again: the gate logs the fault.
+    app.add_exception_handler(Exception, _answer_fault)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -113,7 +130,11 @@ async def _answer(request: Request, error: Exception) -> Response:
     except Finetune30Error as fault:
         # What was refused stays refused; that it could not be noted is said here.
         _LOG.error("a refusal could not be noted: %s", fault.code, extra={"request_id": request.state.request_id})
-    return problem.response(request.state.request_id)
+    return problem.response(request.state.request_id, request.scope["path"])
+
+
+async def _answer_fault(request: Request, error: Exception) -> Response:
+    return problems.of_fault(error).response(request.state.request_id, request.scope["path"])
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:
@@ -151,11 +172,11 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
         problem = answers.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         parts.update(problem.pop("$defs", {}))
         parts["Problem"] = problem
-        told = {
-            "description": "Refused",
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        error = OpenAIError.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.update(error.pop("$defs", {}))
+        parts["OpenAIError"] = error
         for path, methods in schema["paths"].items():
+            told = _refusal(path)
             for operation in methods.values():
                 operation["responses"].pop("422", None)
                 for status in _statuses(path, operation):
@@ -166,14 +187,24 @@ def _describe_problems(app: FastAPI, queues: Sequence[str]) -> None:
                     one["schema"] = {"type": "string", "enum": list(queues)}
         for unused in ("HTTPValidationError", "ValidationError"):
             parts.pop(unused, None)
+        examples.put_into(schema)
         app.openapi_schema = schema
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _refusal(path: str) -> dict[str, Any]:
+    openai = path.startswith(problems.OPENAI)
+    media_type, name = ("application/json", "OpenAIError") if openai else (problems.MEDIA_TYPE, "Problem")
+    return {
+        "description": "Refused",
+        "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+    }
+
+
 def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "422", "429", "503"]
     found += ["401", "403"] if operation.get("security") or path in ("/login", "/token/refresh") else []
-    found += ["404", "409"] if "{" in path or path in ("/users", "/tasks", "/experiments") else []
+    found += ["404", "409"] if "{" in path or path in _OF_THINGS else []
     return found + (["413", "415", "408"] if "requestBody" in operation else [])

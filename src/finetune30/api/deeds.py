@@ -17,8 +17,8 @@ from starlette.requests import Request
 from finetune30 import database
 from finetune30.access import Outcome, User
 from finetune30.api import services
-from finetune30.api.limits import address_of
-from finetune30.api.problems import Problem
+from finetune30.web.gate import address_of
+from finetune30.web.problems import Problem
 
 NOBODY = "anonymous"
 # Refusals that are not noted: a flood of requests must not fill the log, and nothing was asked of a right.

@@ -17,10 +17,10 @@ from starlette.requests import Request
 
 from finetune30.access import User
 from finetune30.api import services
-from finetune30.api.problems import Problem, unauthenticated
 from finetune30.api.queries import Id
 from finetune30.errors import TokenRefused
 from finetune30.experiments import Experiment
+from finetune30.web.problems import Problem, unauthenticated
 
 _LONGEST_TOKEN = 4096
 # For the documentation; the header is read below, more strictly.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from finetune30.access import User
-from finetune30.api.problems import Problem
 from finetune30.api.services import Services
-from finetune30.experiments import Overview
+from finetune30.experiments import Experiment, Overview
+from finetune30.web.problems import Problem
 
 ME = "me"
 
@@ -37,9 +37,25 @@ def page(services: Services, user: User, limit: int, after: str | None, **filter
 
     Raises: Problem 404 for an ``after`` that is none of the user's.
     """
-    store = services.jobs.store
-    last = None if after is None else store.look_up(after)
+    last = _last(services, user, after)
+    found = services.jobs.store.overview(**filters, after=last, limit=limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def whole_page(
+    services: Services, user: User, limit: int, after: str | None, **filters: Any
+) -> tuple[list[Experiment], bool]:
+    """As ``page``, with configurations and figures, for short pages.
+
+    Raises: as ``page``.
+    """
+    last = _last(services, user, after)
+    found = services.jobs.store.find(**filters, after=last, limit=limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def _last(services: Services, user: User, after: str | None) -> Experiment | None:
+    last = None if after is None else services.jobs.store.look_up(after)
     if after is not None and (last is None or not (user.is_admin or last.owner == user.name)):
         raise Problem(404, "not_found", "expected the last id of the page before", where="query.after")
-    found = store.overview(**filters, after=last, limit=limit + 1)
-    return found[:limit], len(found) > limit
+    return last

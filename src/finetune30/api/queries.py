@@ -12,11 +12,11 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
-from finetune30.api.problems import Problem
 from finetune30.errors import FilterError
 from finetune30.experiments.moments import LAST, moment
 from finetune30.experiments.where import Where, parse
 from finetune30.experiments.where.grammar import LONGEST
+from finetune30.web.problems import Problem
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
@@ -27,9 +27,11 @@ def known_once(request: Request) -> None:
 
     Raises: Problem 422.
     """
-    known: frozenset[str] = getattr(request.scope.get("route"), "known_parameters", frozenset())
+    route = request.scope.get("route")
+    known: frozenset[str] = getattr(route, "known_parameters", frozenset())
+    families: tuple[re.Pattern[str], ...] = getattr(route, "known_families", ())
     given = [name for name, _ in request.query_params.multi_items()]
-    if any(name not in known for name in given):
+    if any(name not in known and not any(one.fullmatch(name) for one in families) for name in given):
         told = ", ".join(sorted(known)) or "none"
         raise Problem(422, "query_invalid", f"there is no such parameter; there is: {told}", where="query")
     if len(set(given)) < len(given):

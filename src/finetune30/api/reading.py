@@ -12,8 +12,8 @@ from pathlib import Path
 _MOST_BYTES = 1 << 20
 
 
-def last_lines(path: Path, count: int) -> str:
-    """At most ``count`` lines from the end, and at most a MiB."""
+def last_lines(path: Path, count: int, most_bytes: int = _MOST_BYTES) -> str:
+    """At most ``count`` lines from the end, and at most a MiB unless said otherwise."""
     try:
         # A link or a pipe in a run's folder is nobody's log.
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -23,8 +23,8 @@ def last_lines(path: Path, count: int) -> str:
         found = os.fstat(opened.fileno())
         if not stat.S_ISREG(found.st_mode):
             return ""
-        opened.seek(max(0, found.st_size - _MOST_BYTES))
-        lines = opened.read(_MOST_BYTES).splitlines(keepends=True)
-    if found.st_size > _MOST_BYTES:
+        opened.seek(max(0, found.st_size - most_bytes))
+        lines = opened.read(most_bytes).splitlines(keepends=True)
+    if found.st_size > most_bytes:
         lines = lines[1:]  # it begins somewhere
     return b"".join(lines[-count:]).decode("utf-8", "replace")

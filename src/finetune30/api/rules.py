@@ -48,6 +48,9 @@ def _know_parameters(route: APIRoute) -> None:
     every = (route.dependant, *_all(route.dependant))
     known = frozenset(field.alias for one in every for field in one.query_params)
     route.known_parameters = known  # type: ignore[attr-defined]
+    # A dependency that reads a family of parameters, such as ``metadata[k]``, says so by a pattern.
+    families = tuple(one.call.family for one in every if one.call is not None and hasattr(one.call, "family"))
+    route.known_families = families  # type: ignore[attr-defined]
     # Last: who may not use the route hears that first.
     route.dependant.dependencies.append(get_dependant(path=route.path_format, call=known_once))
 

@@ -7,7 +7,6 @@ Neighbours: the command line calls ``serve``.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import sys
@@ -17,16 +16,16 @@ import uvicorn
 
 from finetune30 import database
 from finetune30.access import Outcome
-from finetune30.api import journal
+from finetune30.access.secret import weakness
 from finetune30.api.app import create_app
 from finetune30.api.deeds import NOBODY
 from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
+from finetune30.web import journal
+from finetune30.web.listening import address_of, allow_files, config_of, is_loopback, listen
 
 _LOG = logging.getLogger("finetune30.api")
-_LAST_S = 30
-_LARGEST_HEADERS = 64 * 1024
 
 
 def serve(settings: Settings) -> int:
@@ -40,53 +39,11 @@ def serve(settings: Settings) -> int:
     listener = _bound(settings)
     _first_admin(found)
     journal.keep()
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.forwarded_allow_ips),
-        forwarded_allow_ips=list(settings.forwarded_allow_ips),
-        ws="none",
-        lifespan="on",
-        http="h11",
-        h11_max_incomplete_event_size=_LARGEST_HEADERS,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=_LAST_S,
-        limit_concurrency=1000,
-        ssl_certfile=settings.tls_certfile,
-        ssl_keyfile=settings.tls_keyfile,
-    )
-    server = _Server(config, found)
+    allow_files()
+    server = _Server(config_of(app, settings), found)
     _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
     server.run(sockets=[listener])
     return 0 if server.started else 1
-
-
-def address_of(listener: socket.socket, *, secure: bool) -> str:
-    """Where the service is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket on which somebody may serve.
-
-    Raises: OSError.
-    """
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    # TCP by name: asyncio sends small packets at once only on sockets that say so, else each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _bound(settings: Settings) -> socket.socket:
@@ -122,22 +79,29 @@ def _refuse_unsafe(settings: Settings) -> None:
     for name, path in (("TLS_CERTFILE", settings.tls_certfile), ("TLS_KEYFILE", settings.tls_keyfile)):
         if path is not None and not path.is_file():
             raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
-    if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
+    if settings.page_key is not None and (fault := weakness(settings.page_key)):
+        raise SettingsError(f"PAGE_KEY {fault}", where="environment or .env")
+    if settings.environment != "production":
         return
-    if not _is_loopback(settings.api_host):
+    if settings.debug:
+        raise SettingsError(
+            "DEBUG is set in production", where="environment or .env", hint="unset it; it is for one's own machine"
+        )
+    if settings.api_replicas > 1 and settings.resolved_database_url.startswith("sqlite:"):
+        raise SettingsError(
+            f"API_REPLICAS is {settings.api_replicas} and the database is SQLite, which one machine alone can use",
+            where="environment or .env",
+            hint="set DATABASE_URL to a PostgreSQL; or API_REPLICAS=1",
+        )
+    if settings.tls_certfile is not None or settings.plain_http:
+        return
+    if not is_loopback(settings.api_host):
         raise SettingsError(
             f"production over plain HTTP on {settings.api_host}: passwords could be read on their way",
             where="environment or .env",
             hint="set TLS_CERTFILE and TLS_KEYFILE; or API_HOST=127.0.0.1 or PLAIN_HTTP=true with a proxy before it "
             "that speaks HTTPS",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _first_admin(found: Services) -> None:

@@ -17,12 +17,15 @@ from starlette.requests import Request
 
 from finetune30 import database
 from finetune30.access import Access
-from finetune30.api.rates import Rates
+from finetune30.api.checking import Checks
 from finetune30.api.watch import Watch
 from finetune30.errors import DiskFull, StorageError
 from finetune30.experiments import Queue
 from finetune30.jobs import Bell, Jobs, open_bell
+from finetune30.registry import Models
 from finetune30.settings import Settings
+from finetune30.web.rates import Rates
+from finetune30.webhooks import Webhooks
 
 _LOGINS_AT_ONCE = 8
 
@@ -65,6 +68,7 @@ class Services:
 
     Attributes:
         bell: The one that ``jobs`` rings.
+        checks: Of what users upload.
         ending: Set when the process is to end: streams that go on for long end then.
         logins: Passwords that are looked at at once; the others wait here, not in the threads that all requests share.
     """
@@ -75,6 +79,8 @@ class Services:
     access: Access
     rates: Rates
     watch: Watch
+    webhooks: Webhooks
+    checks: Checks
     ending: Event = field(default_factory=Event)
     logins: Semaphore = field(default_factory=lambda: Semaphore(_LOGINS_AT_ONCE))
 
@@ -83,8 +89,14 @@ class Services:
         """The database."""
         return self.jobs.store.engine
 
+    @property
+    def models(self) -> Models:
+        """The registry, in the same database."""
+        return Models(self.engine, self.settings.results_dir)
+
     def close(self) -> None:
         """Give all connections back."""
+        self.checks.close()
         self.jobs.close()
 
 
@@ -98,7 +110,8 @@ def open_services(settings: Settings) -> Services:
     access = Access(settings, jobs.store.engine)
     _ = access.tokens, access.audit  # a key that is missing or weak is told now, not at the first login
     watch = Watch(jobs.store.engine, settings.broker_url)
-    return Services(settings, jobs, bell, access, Rates(settings), watch)
+    webhooks = Webhooks(settings, jobs.store.engine)
+    return Services(settings, jobs, bell, access, Rates(settings), watch, webhooks, Checks(settings))
 
 
 def of(request: Request) -> Services:

@@ -1,6 +1,7 @@
 """The command line: verbs for people and scripts.
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl+C (143 by SIGTERM). An
+Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a server could not be reached or not do it,
+130 stopped by Ctrl+C (143 by SIGTERM). An
 error is one clear message on standard error, never a traceback; with ``--json`` the last line
 of standard output is an object with the key ``error``. ``--help`` loads nothing heavier than
 typer. Neighbours: ``ending`` tells errors, ``pipeline`` does the work, ``experiments`` keeps it.
@@ -24,11 +25,16 @@ from finetune30.cli import (
     ending,
     env,
     jobs,
+    models,
     predict,
     runs,
+    serve,
+    server,
+    tasks,
     train,
     up,
     users,
+    webhooks,
     worker,
 )
 
@@ -45,13 +51,22 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("worker")(worker.worker)
 app.command("api")(api.api)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("env")(env.env)
+app.command("login")(server.login)
+app.command("logout")(server.logout)
+app.command("submit")(server.submit)
+app.command("watch")(server.watch)
+app.command("cancel")(server.cancel)
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
 app.add_typer(users.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

@@ -1,6 +1,6 @@
 """``finetune30 data``: is a dataset fit to learn from, what is in it, which versions are kept.
 
-A dataset is named as in a configuration: a file, a folder, a hub id, builtin:reviews, version:ID.
+A dataset is named as in a configuration: a file, a folder, a hub id, builtin:reviews, version:ID, upload:ID.
 Neighbours: ``data`` does the work, ``versions`` beside this file shows what is kept.
 """
 
@@ -28,7 +28,7 @@ Dataset = Annotated[
     str | None,
     typer.Argument(
         metavar="[PATH|NAME]",
-        help="A file, a folder, a hub dataset, builtin:reviews or version:ID; the configuration's if left out.",
+        help="A file, a folder, a hub dataset, builtin:reviews, version:ID, upload:ID; left out, the configuration's.",
     ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML of an experiment: its rules, model and columns.")]

@@ -1,6 +1,6 @@
 """``finetune30 predict``: classify texts, or pairs of texts, with a finished run.
 
-Neighbours: the pipeline opens the run, ``modeling`` answers.
+Neighbours: the registry knows which run a model is, the pipeline opens it, ``modeling`` answers.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from finetune30.errors import BadInput
+from finetune30.errors import BadInput, StateError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from finetune30.modeling import OpenAdapter, Task
+    from finetune30.registry import Resolved
+    from finetune30.settings import Settings
 
 _SHOWN = 200
 
@@ -37,7 +39,11 @@ def predict(
     ] = None,
     exp: Annotated[
         str | None,
-        typer.Option("--exp", metavar="ID", help="The run; the newest successful one if left out."),
+        typer.Option(
+            "--exp",
+            metavar="ID|MODEL",
+            help="The run, or a model: name@alias or name/3; the newest successful run if left out.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Last line of stdout: one JSON object.")] = False,
@@ -56,7 +62,9 @@ def predict(
     from finetune30.settings import get_settings
 
     began = time.perf_counter()
-    experiment, adapter = pipeline.open_run(exp, get_settings(), device)
+    settings = get_settings()
+    model = _registered(exp, settings)
+    experiment, adapter = pipeline.open_run(model.experiment_id if model else exp, settings, device)
     seconds: list[str] | None = pair or None
     if adapter.task.text_pair and not texts and seconds is None:
         given, seconds = _cut_at_tabs(given)
@@ -69,16 +77,36 @@ def predict(
             "label_names": list(adapter.label_names),
             "predictions": answers,
             "latency_ms": round(latency_ms, 1),
+            "model": model and {key: getattr(model, key) for key in ("model", "version", "alias", "sha256")},
         }
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
-    if exp is None:
-        typer.echo(f"# {experiment.id}", err=True)
+    if exp is None or model:
+        typer.echo(f"# {f'{model.model}/{model.version}: ' if model else ''}{experiment.id}", err=True)
     for answer in answers:
         columns = [*_said(answer), _one_line(answer["text"]), *([_one_line(answer["pair"])] if seconds else [])]
         if answer["truncated"]:
             columns.append(f"(read up to {adapter.max_length} tokens)")
         typer.echo("\t".join(columns))
+
+
+def _registered(exp: str | None, settings: Settings) -> Resolved | None:
+    """What a model's address means; None where a run is named, or nothing.
+
+    Raises: BadInput, NotFound; StateError if its files are not those that were registered.
+    """
+    from finetune30.registry import is_of_model, open_models
+
+    if exp is None or not is_of_model(exp):
+        return None
+    found = open_models(settings).resolve(exp)
+    if fault := found.fault():
+        raise StateError(
+            f"{found.model}/{found.version} is not what was registered: {fault}",
+            where=str(found.folder),
+            hint="restore its files from a backup, or roll back to another version",
+        )
+    return found
 
 
 def _cut_at_tabs(lines: Sequence[str]) -> tuple[list[str], list[str]]:

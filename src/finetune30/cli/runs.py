@@ -87,6 +87,40 @@ def show(experiment_id: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def compare(
+    ids: Annotated[list[str], typer.Argument(metavar="A B [C D E]", help="Two to five ids, or how they begin.")],
+    flips: Annotated[str, typer.Option(help="Which flipped rows: gained, lost, changed or any.")] = "any",
+    rows: Annotated[int, typer.Option(min=0, max=1000, help="Show at most so many flipped rows.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side: configuration, figures, and the rows they answer differently from the first."""
+    from typing import cast, get_args
+
+    from finetune30.errors import UsageError
+    from finetune30.reports.compare import compare as side_by_side
+    from finetune30.reports.shapes import Kind
+
+    if flips not in get_args(Kind):
+        raise UsageError(f"--flips is {flips!r}, expected one of {', '.join(get_args(Kind))}")
+    settings, store = _open()
+    found = side_by_side(
+        [store.match(one) for one in ids],
+        settings.results_dir,
+        settings.data_dir,
+        kind=cast("Kind", flips),
+        limit=rows,
+    )
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json(asdict(found))
+        return
+    from finetune30.cli import compared, shown
+
+    compared.show(found, shown.console(), settings.zone)
+
+
+@app.command()
 def logs(
     experiment_id: Annotated[
         str | None,
@@ -119,12 +153,14 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a run: its row and its folder. Refused while it runs."""
+    """Delete a run: its row and its folder. Refused while it runs, or a model is made of it."""
     from finetune30.cli import shown
+    from finetune30.registry import Models
 
     settings, store = _open()
     found = store.match(experiment_id)
     folder = _folder(settings, found.id)
+    Models(store.engine, settings.results_dir).refuse_registered(found.id)  # before anybody is asked
     _confirm(f"Delete {found.id} ({shown.size(folder.size_bytes())})?", yes)
     # The row first: it refuses while somebody runs it, and once it is gone the run is gone for every
     # reader. A kill before the folder follows leaves a folder without a row, a kill while it is

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune30.cli.user import local_user
+from finetune30.cli.operator import audited
 
 if TYPE_CHECKING:
     from finetune30.access import Access, Role, User
@@ -103,25 +103,7 @@ def role(
 
 def _audited(access: Access, action: str, change: Callable[[], User]) -> User:
     """Do it and tell the audit log, both or neither."""
-    from finetune30 import database
-    from finetune30.access import Outcome
-
-    audit = access.audit  # a missing key is told before anything is done
-    with database.write(access.engine) as connection:
-        user = change()
-        audit.record(
-            connection,
-            actor_id=None,
-            actor_name=local_user(),
-            role="operator",
-            action=action,
-            target=user.id,
-            outcome=Outcome.OK,
-            address="local",
-            request_id="",
-            detail={"name": user.name, "role": user.role},
-        )
-    return user
+    return audited(access, action, change, lambda user: (user.id, {"name": user.name, "role": user.role}))
 
 
 def _open(*, create: bool) -> Access:

@@ -163,7 +163,7 @@ def delete(
         )
     if not yes:
         typer.confirm(f"Delete version {version.short} ({version.rows:,} rows)?", abort=True, err=True)
-    store.delete(version.id, _runs(settings))
+    store.delete(version.id, _users(settings))
     if as_json:
         _print_json({"deleted": version.id})
         return
@@ -175,11 +175,11 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove versions that no run uses and no tag names."""
+    """Remove versions that no run and no upload uses and no tag names."""
     from finetune30.cli import shown
 
     settings, store = _open()
-    gone = store.gc(_runs(settings), dry_run=dry_run)
+    gone = store.gc(_users(settings), dry_run=dry_run)
     freed = sum(one.size_bytes for one in gone)
     if as_json:
         _print_json({"dry_run": dry_run, "versions": [one.id for one in gone], "bytes": freed})
@@ -204,6 +204,14 @@ def _runs(settings: Settings) -> Callable[[str], Sequence[str]]:
 
     runs = open_store(settings, create=False)
     return lambda version_id: [one.id for one in runs.overview(dataset_hash=version_id)]
+
+
+def _users(settings: Settings) -> Callable[[str], Sequence[str]]:
+    """Runs that used a version, and uploads whose rows it holds."""
+    from finetune30.data.uploads import UploadStore
+
+    runs, uploads = _runs(settings), UploadStore(settings.data_dir)
+    return lambda version_id: [*runs(version_id), *uploads.of_version(version_id)]
 
 
 def _summary(store: VersionStore, version: DatasetVersion, runs: Sequence[str]) -> dict[str, Any]:

@@ -103,8 +103,8 @@ class Data(Section):
 
     dataset_name: Text = Field(
         "builtin:reviews",
-        description="builtin:reviews, version:ID, a hub dataset, a CSV, TSV, JSONL or Parquet file, a folder or an "
-        "archive of them",
+        description="builtin:reviews, version:ID, upload:ID, a hub dataset, a CSV, TSV, JSONL or Parquet file, "
+        "a folder or an archive of them",
     )
     dataset_config: Text | None = Field(
         None, description="Configuration (subset) of a hub dataset, such as sst2 of glue"

@@ -3,6 +3,7 @@
     sources ──> local ──> reading ────────┐                ┌─> quality: inspect, clean
         │  └──> hub ──────────────────────┼─> table ──> Found ─> prepare ──> rules, labels, splits ──> Splits
         ├────── builtin:reviews ──────────┤                └─> analysis                                  │
+        ├────── upload:ID <── uploads ────┤                                                              │
         └────── version:ID <──────────────┴────────────────────────────────── versions: freeze <─────────┘
 
 Nothing is fetched, unpickled or executed that was not asked for; every row that is dropped,

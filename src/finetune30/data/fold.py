@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from finetune30.data.table import Table
 
+_SHUFFLE = np.uint64(0x9E3779B97F4A7C15)
+
 
 def folded(text: str) -> str:
     """Small letters, single spaces, none around."""
@@ -53,3 +55,15 @@ def keys_of(table: Table, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
     pairs = repeat("") if table.pairs is None else table.pairs.take(rows)
     keys = (key_of(f"{folded(text)}\x1f{folded(pair)}") for text, pair in zip(texts, pairs, strict=False))
     return np.fromiter(keys, np.uint64, len(rows))
+
+
+def numbered(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Keys made distinct: the second of equal keys becomes another, the same on both sides."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    new = np.append(True, ordered[1:] != ordered[:-1])[: len(keys)]
+    starts = np.flatnonzero(new)
+    rank = np.arange(len(keys)) - starts[np.cumsum(new) - 1] if len(keys) else np.zeros(0, np.int64)
+    distinct = np.empty_like(keys)
+    distinct[order] = ordered + rank.astype(np.uint64) * _SHUFFLE
+    return distinct

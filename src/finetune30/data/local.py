@@ -35,22 +35,25 @@ if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
 
 
-def read_local(name: str, config: ExperimentConfig) -> Found:
+def read_local(name: str, config: ExperimentConfig, shown: str | None = None) -> Found:
     """The tables of a file (train alone), or of a folder or an archive with split files.
 
+    Args:
+        shown: What tables and errors call it, where its path is nobody's business.
     Raises: DataError for links, pipes, devices, unreadable formats, and missing or double splits.
     """
     wanted = columns_wanted(config)
-    descriptor = open_entry(Path(name), shown=name)
+    shown = shown or name
+    descriptor = open_entry(Path(name), shown=shown)
     try:
         if is_folder(descriptor):
-            return _folder(descriptor, name, config, wanted)
-        form = check_name(name, shown=name)
+            return _folder(descriptor, shown, config, wanted)
+        form = check_name(name, shown=shown)
         with os.fdopen(descriptor, "rb", closefd=False) as handle:
             if form.ending in ARCHIVES:
-                return _archive(handle, form, name, config, wanted)
-            _refuse_split_names(name, config)
-            return Found(name, {"train": _table(handle, form, name, config, wanted)})
+                return _archive(handle, form, shown, config, wanted)
+            _refuse_split_names(shown, config)
+            return Found(shown, {"train": _table(handle, form, shown, config, wanted)})
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""What the name of a dataset means, told without reading it: a built-in, a stored version, a path, the hub.
+"""What the name of a dataset means, told without reading it: a built-in, a stored version, an upload, a path, the hub.
 
 An existing path always wins, and what looks like a path is never looked up on the hub, so a
 misspelt file name fetches nothing. Neighbours: ``sources`` reads what is named.
@@ -22,8 +22,24 @@ if TYPE_CHECKING:
 
 BUILTIN_PREFIX = "builtin:"
 VERSION_PREFIX = "version:"
+UPLOAD_PREFIX = "upload:"
 BUILTIN = {"reviews": "reviews.tsv", "reviews-zh": "reviews_zh.tsv"}
 _ALIKE = 0.8  # of two names: an ending in common is not enough
+
+
+def upload_ids(name: str) -> list[str]:
+    """The uploads that ``upload:ID`` or ``upload:ID+ID`` names: the second one's rows validate.
+
+    Raises: DataError for more of them.
+    """
+    found = name.removeprefix(UPLOAD_PREFIX).split("+")
+    if len(found) > 2:
+        raise DataError(
+            f"{len(found)} uploads are named, expected one, or two whose second one validates",
+            where="data.dataset_name",
+            hint=f"{UPLOAD_PREFIX}TRAIN+VALIDATION",
+        )
+    return found
 
 
 def glance(config: ExperimentConfig) -> None:
@@ -34,7 +50,7 @@ def glance(config: ExperimentConfig) -> None:
     name = config.data.dataset_name
     if name.startswith(BUILTIN_PREFIX):
         check_builtin(name.removeprefix(BUILTIN_PREFIX))
-    elif name.startswith(VERSION_PREFIX):
+    elif name.startswith((VERSION_PREFIX, UPLOAD_PREFIX)):
         return
     elif os.path.lexists(name):
         check_entry(name)

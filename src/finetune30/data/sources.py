@@ -1,4 +1,4 @@
-"""Where the rows come from: a built-in dataset, a stored version, a path on this machine, or the hub.
+"""Where the rows come from: a built-in dataset, a stored version, an upload, a path on this machine, or the hub.
 
 Neighbours: naming says which of them a name means, local and hub bring tables, prepare makes splits.
 """
@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING
 from finetune30.data.hub import read_hub
 from finetune30.data.labels import told_by
 from finetune30.data.local import read_local
-from finetune30.data.naming import BUILTIN, BUILTIN_PREFIX, VERSION_PREFIX, check_builtin, refuse_missing_path
+from finetune30.data.naming import (
+    BUILTIN,
+    BUILTIN_PREFIX,
+    UPLOAD_PREFIX,
+    VERSION_PREFIX,
+    check_builtin,
+    refuse_missing_path,
+    upload_ids,
+)
 from finetune30.data.prepare import Found, prepare
 from finetune30.data.roles import Candidate, Role, assign
 from finetune30.data.splits import Splits
 from finetune30.data.table import Table, TableWriter, choose_columns, columns_wanted
+from finetune30.data.uploads import Upload, UploadStore, read_as
 from finetune30.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,13 +46,16 @@ def find(config: ExperimentConfig, versions: VersionStore | None = None) -> Foun
     """The tables of ``data.dataset_name`` as found: nothing dropped, cut or sampled yet.
 
     Args:
-        versions: Where ``version:ID`` is looked up; None knows no versions.
-    Raises: DataError; NotFound for a version that is not there.
+        versions: Where ``version:ID`` and, beside it, ``upload:ID`` are looked up; None knows neither.
+    Raises: DataError; NotFound for a version or an upload that is not there.
     """
     name = config.data.dataset_name
     if name.startswith(VERSION_PREFIX):
         _refuse_hub_keys(config, "a stored version")
         return _version(name.removeprefix(VERSION_PREFIX), config, versions)
+    if name.startswith(UPLOAD_PREFIX):
+        _refuse_hub_keys(config, "an upload")
+        return _uploads(name, config, versions)
     if name.startswith(BUILTIN_PREFIX):
         _refuse_hub_keys(config, "a built-in dataset")
         return _builtin(name.removeprefix(BUILTIN_PREFIX), config)
@@ -80,6 +92,33 @@ def _version(reference: str, config: ExperimentConfig, versions: VersionStore | 
     # Labels keep the order they had: a label without rows in train would shift the others.
     tables = {role: replace(table, label_order=version.label_names) for role, table in found.tables.items()}
     return Found(f"{VERSION_PREFIX}{version.short}", tables, (f"made from {version.source}",), as_used=True)
+
+
+def _uploads(name: str, config: ExperimentConfig, versions: VersionStore | None) -> Found:
+    if versions is None:
+        raise DataError("uploads cannot be read here", where="data.dataset_name")
+    store = UploadStore(versions.data_dir)
+    first, *rest = (store.get(one) for one in upload_ids(name))
+    found = _upload(first, config, store)
+    if not rest:
+        return found
+    if set(found.tables) != {"train"}:
+        raise DataError(
+            "the training file brings splits of its own, and another file is to validate",
+            where=found.source,
+            hint="name one of the two",
+        )
+    # The training file has chosen the columns; the other may not choose others.
+    columns = found.tables["train"].columns
+    told = {"text_column": columns.text, "label_column": columns.label, "text_pair_column": columns.pair}
+    second = _upload(rest[0], config.model_copy(update={"data": config.data.model_copy(update=told)}), store)
+    tables: dict[Role, Table] = {"train": found.tables["train"], "validation": second.tables["train"]}
+    return Found(f"{found.source}+{rest[0].id}", tables, (*found.notes, *second.notes))
+
+
+def _upload(upload: Upload, config: ExperimentConfig, store: UploadStore) -> Found:
+    # Where it lies is this machine's business; what is said of it goes to whoever sent it.
+    return read_local(str(store.file(upload)), read_as(config, upload), shown=f"{UPLOAD_PREFIX}{upload.id}")
 
 
 def _builtin(name: str, config: ExperimentConfig) -> Found:

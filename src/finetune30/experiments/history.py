@@ -66,6 +66,15 @@ def events_of(connection: Connection, experiment_id: str, after: int, limit: int
     return [_to_event(dict(line._mapping)) for line in found]
 
 
+def latest_events_of(connection: Connection, experiment_id: str, before: int | None, limit: int) -> list[JobEvent]:
+    """The events before the one with that number, or all; the newest first."""
+    mine = select(events).where(events.c.experiment_id == plain_text(experiment_id))
+    if before is not None:
+        mine = mine.where(events.c.number < before)
+    found = connection.execute(mine.order_by(events.c.number.desc()).limit(limit))
+    return [_to_event(dict(line._mapping)) for line in found]
+
+
 def _insert(
     connection: Connection,
     experiment_id: str,

@@ -90,10 +90,12 @@ def check_quota(connection: Connection, owner: str, quota: int | None) -> None:
 
 def hash_of(config: ExperimentConfig, wish: Wish) -> str:
     """What a submission says, its key left out: equal for equal submissions."""
-    said = {
+    said: dict[str, Any] = {
         "config": portable(config.model_dump(mode="json")),
         "wish": [wish.queue, wish.priority, wish.max_runtime_s, wish.resumed_from, wish.continues],
     }
+    if wish.metadata:  # only then: what was submitted before there were any keeps its hash
+        said["metadata"] = portable(wish.metadata)
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from finetune30 import database
 from finetune30.errors import Lost
-from finetune30.experiments import bells, fairness, history, making, moves, refusals, standing, workers
+from finetune30.experiments import bells, fairness, history, making, metadata, moves, refusals, standing, workers
 from finetune30.experiments.record import Claimed, Experiment, JobEvent, Outcome, Status, Wish, WorkerSeen
 from finetune30.experiments.rows import existing, find
 from finetune30.experiments.standing import Standing
@@ -78,6 +78,7 @@ class Queue:
                 "ring_at": database.now() + ring_in_s,
             }
             made = making.make(connection, config, owner, tz, values)
+            metadata.put(connection, made, wish.metadata)
             history.note_state(connection, made, 0, Status.PENDING, "submitted")
             return existing(connection, made), True
 
@@ -243,6 +244,11 @@ class Queue:
         """What happened to a job after the event with number ``after``, in order."""
         with database.read(self._engine) as connection:
             return history.events_of(connection, experiment_id, after, limit)
+
+    def latest_events(self, experiment_id: str, before: int | None, limit: int) -> list[JobEvent]:
+        """What happened to a job before the event with that number, the newest first."""
+        with database.read(self._engine) as connection:
+            return history.latest_events_of(connection, experiment_id, before, limit)
 
     def seen(self, worker: str, *, host: str, slots: int, busy: int, queues: Sequence[str]) -> None:
         """A worker's sign of life."""

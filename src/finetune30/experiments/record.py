@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from numbers import Integral, Real
@@ -161,6 +161,7 @@ class Wish:
         resumed_from: The ended experiment it continues or runs again.
         continues: Go on from the checkpoints of ``resumed_from``.
         dataset_hash: Of the rows those were trained on: where it continues, no others will do.
+        metadata: What the submitter writes on it, for people and to be found by.
     """
 
     queue: str = "train"
@@ -171,6 +172,7 @@ class Wish:
     resumed_from: str | None = None
     continues: bool = False
     dataset_hash: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

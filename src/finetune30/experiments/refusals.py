@@ -76,6 +76,14 @@ def not_deletable(found: Experiment) -> StateError:
     )
 
 
+def in_use(experiment_id: str) -> StateError:
+    """A delete found that something else stands on it."""
+    return StateError(
+        f"{experiment_id} is registered as a model, expected a run that nothing refers to",
+        hint="unregister it first; see: finetune30 models list",
+    )
+
+
 def lost(experiment_id: str, attempt: int, worker: str, found: Experiment | None) -> LeaseLost:
     """A fenced write found that its attempt no longer holds the row, or that the row is gone."""
     if found is None:

@@ -6,12 +6,13 @@ what this builds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select, tuple_
 
 from finetune30.errors import BadInput
+from finetune30.experiments.metadata import with_note
 from finetune30.experiments.record import Overview, Status, plain_text, search_key
 from finetune30.experiments.tables import experiments, row
 from finetune30.experiments.where import Where, condition
@@ -32,10 +33,13 @@ class Filters(TypedDict, total=False):
         status: Only this state.
         ended: True: only those in a terminal state; False: only the others.
         dataset_hash: Only runs that used this version of data: these rows, or a sample of ``version:ID``.
+        upload: Only runs that train or validate on this upload.
         owner: Only those of exactly this owner.
         after: Only what comes behind this one in the order asked for: the next page.
         resumed_from: Only those that continue this experiment or run it again.
         where: What a filter in words asks for, see ``where``.
+        metadata: Only those on which all of this is written.
+        bare: Only those on which nothing is written.
         sort_by: One of ``SORT_KEYS``, by default ``created_at``; rows without that figure come last.
         desc: Largest, latest, last of the alphabet first; the default.
         limit: At most so many.
@@ -49,10 +53,13 @@ class Filters(TypedDict, total=False):
     status: Status | None
     ended: bool | None
     dataset_hash: str | None
+    upload: str | None
     owner: str | None
     after: Overview | None
     resumed_from: str | None
     where: Where | None
+    metadata: Mapping[str, str] | None
+    bare: bool | None
     sort_by: str
     desc: bool
     limit: int | None
@@ -109,6 +116,12 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         found.append(or_(row.dataset_hash == version, row.dataset == f"version:{version}"))
     if (owner := filters.get("owner")) is not None:
         found.append(row.owner == plain_text(owner))
+    if upload := filters.get("upload"):
+        either = (row.dataset.startswith(f"upload:{upload}+"), row.dataset.like(f"upload:%+{upload}"))
+        found.append(or_(row.dataset == f"upload:{upload}", *either))
+    found += [with_note(written, value) for written, value in (filters.get("metadata") or {}).items()]
+    if filters.get("bare"):
+        found.append(~with_note())
     if name := filters.get("name"):
         found.append(row.name_key.contains(search_key(name), autoescape=True))
     if (where := filters.get("where")) is not None:
@@ -139,3 +152,9 @@ def _along(
         return ids.with_only_columns(*columns).order_by(*in_order)
     page = ids.order_by(*in_order).limit(limit).subquery()
     return select(*columns).join(page, page.c.id == row.id).order_by(*in_order)
+
+
+def versions_used(owner: str) -> Select[Any]:
+    """For each of the owner's experiments the version it used, and the one it named (without a tag)."""
+    named = case((row.dataset.like("version:%"), func.substr(row.dataset, len("version:") + 1)))
+    return select(row.dataset_hash, named).where(row.owner == plain_text(owner)).distinct()

@@ -2,8 +2,7 @@
 
 Promises: a row is never run by two; who lost the lease changes nothing; a terminal state never
 changes; every attempt keeps its line of history. The same behaviour on SQLite and PostgreSQL.
-Neighbours: ``moves`` holds the statements, ``queue`` is the same rows as workers see them, ``lease``
-calls heartbeat, ``pipeline`` the rest. No files here.
+Neighbours: ``moves`` holds the statements, ``queue`` is the rows as workers see them. No files here.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, case, literal, select
+from sqlalchemy.exc import IntegrityError
 
 from finetune30 import database
 from finetune30.errors import StateError
@@ -28,7 +28,7 @@ from finetune30.experiments.record import (
     portable,
 )
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.search import Filters, count_matching, select_matching
+from finetune30.experiments.search import Filters, count_matching, select_matching, versions_used
 from finetune30.experiments.statistics import figures_of
 from finetune30.experiments.tables import OVERVIEW, WHOLE, row, to_experiment, to_overview
 
@@ -150,6 +150,12 @@ class ExperimentStore:
                 if limit is None or len(found) < limit:
                     found += connection.execute(statement)
         return found[:limit]
+
+    def versions_of(self, owner: str) -> set[str]:
+        """Ids of the versions of data that the owner's experiments used."""
+        with database.read(self._engine) as connection:
+            found = connection.execute(versions_used(owner)).all()
+        return {str(one) for pair in found for one in pair if one is not None}
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many pass all filters; ``limit`` does not matter."""
@@ -294,10 +300,14 @@ class ExperimentStore:
     def delete(self, experiment_id: str) -> None:
         """Forget the experiment and its history; its folder is the caller's to remove.
 
-        Raises: StateError while a process runs it; NotFound.
+        Raises: StateError while a process runs it, or a model is made of it; NotFound.
         """
         with database.write(self._engine) as connection:
-            if connection.scalar(moves.forget(experiment_id)) is None:
+            try:
+                gone = connection.scalar(moves.forget(experiment_id)) is not None
+            except IntegrityError as cause:  # a table of another room refers to it
+                raise refusals.in_use(experiment_id) from cause
+            if not gone:
                 raise refusals.not_deletable(existing(connection, experiment_id))
 
     def _change(

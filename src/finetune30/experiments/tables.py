@@ -112,6 +112,16 @@ events = Table(
     sqlite_autoincrement=True,  # a number is never given twice
 )
 
+# What its owner wrote on an experiment; a table of its own, so that any key can be looked for.
+notes = Table(
+    "experiment_metadata",
+    metadata,
+    Column("experiment_id", String(80), ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", String(512), nullable=False),
+    Index("ix_experiment_metadata_key", "key", "value"),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -25,9 +25,23 @@ def lasting(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
     from finetune30.data.naming import glance  # numpy comes with it, and the API starts without
 
     glance(config)
+    config = _read_as_uploaded(config, settings)
     data = config.data.model_copy(update={"dataset_name": _dataset(config.data.dataset_name, settings)})
     model = config.model.model_copy(update={"name": _model(config.model.name, config.model.revision)})
     return config.model_copy(update={"data": data, "model": model})
+
+
+def _read_as_uploaded(config: ExperimentConfig, settings: Settings) -> ExperimentConfig:
+    """How an upload is read stands in the row: its card may say something else tomorrow."""
+    from finetune30.data.naming import UPLOAD_PREFIX, upload_ids
+    from finetune30.data.uploads import UploadStore, read_as
+
+    name = config.data.dataset_name
+    if not name.startswith(UPLOAD_PREFIX):
+        return config
+    store = UploadStore(settings.data_dir)
+    first, *_ = [store.get(one) for one in upload_ids(name)]
+    return read_as(config, first)
 
 
 def _dataset(name: str, settings: Settings) -> str:

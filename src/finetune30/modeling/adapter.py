@@ -9,12 +9,14 @@ reads files without any library.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch import nn
 
 from finetune30.errors import ModelError
 from finetune30.modeling.base import BaseModel, LoadedBase, quiet_transformers
@@ -49,19 +51,26 @@ def load_adapter(loaded: LoadedBase, base: BaseModel, folder: Path) -> PeftModel
 
     Raises: ModelError if anything about the adapter does not fit, by file and tensor.
     """
+    model = attach_untrained(loaded.model, base, folder)
+    load_weights(model, load_file(folder / WEIGHTS), where=str(folder / WEIGHTS))
+    return model.eval()
+
+
+def attach_untrained(model: nn.Module, base: BaseModel, folder: Path) -> PeftModel:
+    """A classifier with an adapter of a folder's settings on it, its weights not yet read.
+
+    Raises: ModelError.
+    """
     check_adapter_folder(folder, base)
-    weights = load_file(folder / WEIGHTS)
     try:
         settings = LoraConfig(**_known_settings(read_json(folder / ADAPTER_CONFIG)))
         settings.inference_mode = True
         with quiet_transformers():
-            model = PeftModel(loaded.model, settings)
+            return PeftModel(model, settings)
     except (ValueError, TypeError, KeyError) as cause:
         raise ModelError(
             f"PEFT refuses the adapter: {str(cause).splitlines()[0]}", where=str(folder / ADAPTER_CONFIG)
         ) from cause
-    load_weights(model, weights, where=str(folder / WEIGHTS))
-    return model.eval()
 
 
 def load_weights(
@@ -75,6 +84,24 @@ def load_weights(
     """
     with quiet_transformers():
         expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    check_weights(weights, expected, where=where, may_be_untrained=may_be_untrained)
+    with quiet_transformers():
+        set_peft_model_state_dict(model, weights)
+
+
+def check_weights(
+    weights: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor],
+    *,
+    where: str,
+    may_be_untrained: bool = False,
+) -> None:
+    """Refuse saved tensors whose names, shapes or values are not what the adapter on its base has.
+
+    Args:
+        expected: Name -> tensor of the right shape; on the meta device, values do not matter.
+    Raises: ModelError.
+    """
     missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or surplus:
         raise ModelError(
@@ -93,8 +120,6 @@ def load_weights(
             raise ModelError(f"{name} holds NaN or infinity", where=where, hint="the training diverged")
     if not may_be_untrained and not any(bool(t.any()) for n, t in weights.items() if "lora_B" in n):
         raise ModelError("the adapter changes nothing: every lora_B is zero", where=where, hint="it was never trained")
-    with quiet_transformers():
-        set_peft_model_state_dict(model, weights)
 
 
 def check_adapter_folder(folder: Path, base: BaseModel) -> None:

@@ -95,6 +95,19 @@ class PerformanceMonitor:
             "duration_s": self._ended_at - self._began_at,
         }
 
+    def latest(self) -> dict[str, float]:
+        """What the last look saw, under the names of ``summary``; without what could not be measured."""
+        if not self._samples:
+            return {}
+        sample = self._samples[-1]
+        seen = {
+            "cpu_percent": sample.cpu_percent,
+            "memory_bytes": sample.memory_bytes,
+            "gpu_memory_bytes": sample.gpu.memory_bytes if sample.gpu else None,
+            "gpu_utilization_percent": sample.gpu.utilization_percent if sample.gpu else None,
+        }
+        return {name: value for name, value in seen.items() if value is not None}
+
     def _watch(self) -> None:
         while not self._stop.wait(self._interval_s):
             self._look()

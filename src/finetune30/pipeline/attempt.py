@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,7 +67,7 @@ class Attempt:
                     self.plan.base,
                     self.plan.splits,
                     self.plan.config,
-                    self._hear,
+                    lambda event: self._hear(event, monitor),
                     artifacts=self.folder.artifacts,
                     compute=self.plan.compute,
                     stop_requested=self._why_stop,
@@ -169,13 +170,16 @@ class Attempt:
             },
         )
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: Event, monitor: PerformanceMonitor | None = None) -> None:
         """Progress goes to the journal, the log, the row (by the hold) and the screen."""
         if event.kind == "saving":
             self._hold_on()
             return
         if event.kind in ("step", "evaluation"):
             values = {k: v for k, v in asdict(event).items() if k != "message" and v not in (None, {})}
+            values["at"] = round(time.time(), 3)
+            if event.kind == "step" and monitor is not None and (seen := monitor.latest()):
+                values["system"] = seen
             self.folder.append_json(self.folder.progress_jsonl, values)
         if event.kind == "step":
             self.hold.update({"step": event.step, "total": event.total, "loss": event.loss, "eta_s": event.eta_s})

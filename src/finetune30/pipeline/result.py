@@ -22,7 +22,7 @@ from finetune30.errors import Diverged
 from finetune30.experiments import ExperimentFolder
 from finetune30.modeling import OpenAdapter, Task, open_adapter, parity, save_description
 from finetune30.pipeline.plan import Plan
-from finetune30.registry import ModelCard, render
+from finetune30.registry import ModelCard, render, seal
 from finetune30.standby import Standby
 from finetune30.training import Scores, score
 
@@ -83,6 +83,7 @@ def publish(
         pairs=None if splits.validation.pairs is None else splits.validation.pairs[:_PARITY_ROWS],
     )
     (staging / "README.md").write_text(render(_card(plan, folder.id, all_scores, versions)), encoding="utf-8")
+    seal(staging)
     still_ours()
     _write_predictions(folder.eval_predictions, splits.validation, probabilities, plan.task)
     put_in_place(staging, folder.final_model)
@@ -121,7 +122,7 @@ def _write_predictions(path: Path, split: Split, probabilities: NDArray[np.float
         }
     ).replace_schema_metadata({"id2label": json.dumps(dict(enumerate(task.label_names)))})
     staging = path.with_name(f".staging-{path.name}")
-    pq.write_table(table, staging)
+    pq.write_table(table, staging, write_page_checksum=True)
     put_in_place(staging, path)
 
 

@@ -4,51 +4,47 @@ Written to a staging folder, flushed, described by a manifest (sha256 of every f
 last, then renamed: a crash at any instant leaves the checkpoints that were. ``newest`` reads
 the manifest back and refuses a damaged one by file. Retention keeps the three that matter,
 best, last and fastest, and deletes only after the new one is in place.
-Neighbours: ``trainer`` fills the folder; no torch here.
+Neighbours: ``trainer`` fills the folder; the room ``checkpoints`` knows what one says, and which is the best.
+No torch here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune30.checkpoints import (
+    CLOCK as CLOCK,
+)
+from finetune30.checkpoints import (
+    MANIFEST as MANIFEST,
+)
+from finetune30.checkpoints import (
+    TRAINER_STATE as TRAINER_STATE,
+)
+from finetune30.checkpoints import (
+    Checkpoint as Checkpoint,
+)
+from finetune30.checkpoints import (
+    best_of,
+    folders,
+    roles_of,
+)
+from finetune30.checkpoints import (
+    read as read,
+)
 from finetune30.durable import put_in_place, remove
 from finetune30.errors import CheckpointRejected
 
-MANIFEST = "manifest.json"
-TRAINER_STATE = "trainer_state.json"
 STAGING = ".staging-"
 REJECTED = ".rejected-"
-CLOCK = "TrainingClock"
 # Names what this process makes.
 _MINE = secrets.token_hex(4)
-_NAME = re.compile(r"^checkpoint-(\d+)$")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint folder and what its ``trainer_state.json`` says.
-
-    Attributes:
-        accuracy: Evaluation accuracy at this very step; None if it was not evaluated.
-        clock: ``train_seconds`` of all sittings up to this step, and what of them counts as throughput.
-        batch_rows: Rows of one forward pass when it was written.
-        accuracies: Of every evaluation up to it.
-    """
-
-    folder: Path
-    step: int
-    accuracy: float | None
-    clock: dict[str, float]
-    batch_rows: int | None = None
-    accuracies: tuple[float, ...] = ()
 
 
 def staging_for(artifacts: Path, name: str) -> Path:
@@ -120,7 +116,7 @@ def newest(artifacts: Path, note: Callable[[str], None]) -> Checkpoint | None:
     """
     whole: list[Path] = []
     refused: dict[Path, str] = {}
-    for folder in _folders(artifacts):
+    for folder in folders(artifacts):
         if fault := verify(folder):
             refused[folder] = fault
             note(f"refused {folder.name}: {fault}")
@@ -141,28 +137,12 @@ def newest(artifacts: Path, note: Callable[[str], None]) -> Checkpoint | None:
     return read(whole[-1]) if whole else None
 
 
-def read(folder: Path) -> Checkpoint:
-    """What a checkpoint's ``trainer_state.json`` says of it."""
-    state = json.loads((folder / TRAINER_STATE).read_text(encoding="utf-8"))
-    step = int(state["global_step"])
-    scored = {e["step"]: float(e["eval_accuracy"]) for e in state["log_history"] if "eval_accuracy" in e}
-    clock = state.get("stateful_callbacks", {}).get(CLOCK, {}).get("attributes", {})
-    return Checkpoint(
-        folder,
-        step,
-        scored.get(step),
-        {name: float(value) for name, value in clock.items()},
-        state.get("train_batch_size"),
-        tuple(scored[s] for s in sorted(scored)),
-    )
-
-
 def best(artifacts: Path) -> Checkpoint:
     """The checkpoint with the highest evaluation accuracy, the earliest of equals; else the last.
 
     Raises: CheckpointRejected if that one was damaged since it was written.
     """
-    chosen = _best([read(folder) for folder in _folders(artifacts)])
+    chosen = best_of([read(folder) for folder in folders(artifacts)])
     if fault := verify(chosen.folder):
         raise CheckpointRejected(
             f"the best checkpoint, {chosen.folder.name}, is damaged: {fault}",
@@ -174,7 +154,7 @@ def best(artifacts: Path) -> Checkpoint:
 
 def last(artifacts: Path) -> Path:
     """The folder of the last checkpoint; training always ends with one."""
-    return _folders(artifacts)[-1]
+    return folders(artifacts)[-1]
 
 
 def retain(artifacts: Path, fastest_within: float | None) -> list[int]:
@@ -185,11 +165,9 @@ def retain(artifacts: Path, fastest_within: float | None) -> list[int]:
             among those whose accuracy is at most this far below the best.
     Returns: The steps that were deleted.
     """
-    checkpoints = [read(folder) for folder in _folders(artifacts)]
-    if not checkpoints:
-        return []
-    keep = {c.step for c in (_best(checkpoints), checkpoints[-1], _fastest(checkpoints, fastest_within))}
-    gone = [c for c in checkpoints if c.step not in keep]
+    checkpoints = [read(folder) for folder in folders(artifacts)]
+    roles = roles_of(checkpoints, fastest_within)
+    gone = [c for c in checkpoints if not roles[c.step]]
     for checkpoint in gone:
         # Out of sight first: a crash while deleting must not leave half a checkpoint under its name.
         doomed = artifacts / f"{STAGING}deleted-{checkpoint.step}"
@@ -210,38 +188,18 @@ def copy_checkpoints(source: Path, target: Path) -> list[str]:
     Returns: Names of those copied; none if the target has checkpoints already.
     Raises: CheckpointRejected if the source has checkpoints but none is whole.
     """
-    if _folders(target):
+    if folders(target):
         return []
     clear_staging(target)
     newest(source, lambda _: None)
     copied = []
     # The newest first: a copy that is cut short still goes on from the right place.
-    for folder in reversed(_folders(source)):
+    for folder in reversed(folders(source)):
         staging = target / f"{STAGING}{folder.name}"
         shutil.copytree(folder, staging)
         put_in_place(staging, target / folder.name)
         copied.append(folder.name)
     return copied
-
-
-def _best(checkpoints: list[Checkpoint]) -> Checkpoint:
-    scored = [c for c in checkpoints if c.accuracy is not None]
-    return max(scored, key=lambda c: (c.accuracy or 0.0, -c.step)) if scored else checkpoints[-1]
-
-
-def _fastest(checkpoints: list[Checkpoint], within: float | None) -> Checkpoint:
-    # A checkpoint written only to resume from, without an evaluation, is nobody's quick experiment.
-    candidates = [c for c in checkpoints if c.accuracy is not None] or checkpoints
-    top = _best(checkpoints).accuracy
-    if within is not None and top is not None:
-        candidates = [c for c in candidates if (c.accuracy or 0.0) >= top - within]
-    # Steps only break ties between clocks that read the same.
-    return min(candidates, key=lambda c: (c.clock.get("train_seconds", 0.0), c.step))
-
-
-def _folders(artifacts: Path) -> list[Path]:
-    found = [(int(m.group(1)), p) for p in artifacts.glob("checkpoint-*") if (m := _NAME.match(p.name))]
-    return [path for _, path in sorted(found)]
 
 
 def _seal(staging: Path, step: int) -> None:

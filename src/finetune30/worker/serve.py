@@ -25,6 +25,7 @@ from finetune30.experiments import ExperimentStore, Queue, open_both
 from finetune30.jobs.bell import open_bell
 from finetune30.jobs.keeper import Keeper
 from finetune30.settings import Settings
+from finetune30.webhooks import Postman, Webhooks
 from finetune30.worker.limits import make_room
 from finetune30.worker.office import Office, Orders
 from finetune30.worker.polling import poll
@@ -78,6 +79,7 @@ def serve(
         with ExitStack() as stack:
             stack.callback(store.close)
             stack.enter_context(Keeper(queue, bell, settings, say, sign))
+            stack.enter_context(Postman(Webhooks(settings, store.engine), say))
             with _hearing(settings, mine, shop, say):
                 # With a broker, too, a worker looks by itself now and then: messages are only hints.
                 poll(shop, orders, settings.poll_s if settings.broker_url is None else settings.ring_again_s)

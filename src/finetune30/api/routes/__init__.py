@@ -4,10 +4,51 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from finetune30.api.routes import audit, config, events, experiments, login, operations, tasks, users
+from finetune30.api.routes import (
+    aliases,
+    artifacts,
+    audit,
+    checkpoints,
+    config,
+    datasets,
+    events,
+    experiments,
+    files,
+    fine_tuning,
+    login,
+    models,
+    operations,
+    reports,
+    tasks,
+    users,
+    v1_models,
+    versions,
+    webhooks,
+)
+
+_PARTS = (
+    operations,
+    login,
+    tasks,
+    events,
+    reports,
+    artifacts,
+    checkpoints,
+    experiments,
+    versions,
+    datasets,
+    models,
+    aliases,
+    webhooks,
+    audit,
+    users,
+    config,
+    files,
+    fine_tuning,
+    v1_models,
+)
 
 
 def all_routes() -> list[BaseRoute]:
     """Every route of ours."""
-    parts = (operations, login, tasks, events, experiments, audit, users, config)
-    return [route for part in parts for route in part.router().routes]
+    return [route for part in _PARTS for route in part.router().routes]

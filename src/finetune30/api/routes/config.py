@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter
 
 from finetune30.api.deps import CurrentUser
-from finetune30.api.problems import Problem
 from finetune30.config import defaults as of_the_server
 from finetune30.config import json_schema
 from finetune30.errors import ConfigError
+from finetune30.web.problems import Problem
 
 
 def router() -> APIRouter:

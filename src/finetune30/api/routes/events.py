@@ -21,10 +21,10 @@ from starlette.responses import StreamingResponse
 from finetune30.api import services
 from finetune30.api.answers import Event, Events
 from finetune30.api.deps import CurrentUser, OwnTask, bearer_of, user_of
-from finetune30.api.problems import Problem, too_many
 from finetune30.api.queries import Limit, Number
 from finetune30.errors import Finetune30Error
 from finetune30.experiments import Experiment, JobEvent
+from finetune30.web.problems import Problem, too_many
 
 STREAM = "text/event-stream"
 _LOOK_S = 1.0

@@ -12,11 +12,11 @@ from finetune30.api import deeds, services
 from finetune30.api.answers import Run, Runs, Statistics, WholeRun
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, End, Filter, Limit, Search, Seconds, Share, Start, in_order, where_of
 from finetune30.errors import StateError
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.experiments.search import SortKey
+from finetune30.web.problems import Problem
 
 Owner = Annotated[Search, Query(description="me, or (admins) a user's name")]
 
@@ -78,21 +78,26 @@ def statistics(request: Request, user: CurrentUser, owner: Search | None = None)
     return Statistics.model_validate(services.of(request).jobs.store.statistics(_whose(user, owner)))
 
 
-def experiment(task: OwnTask) -> WholeRun:
-    """One experiment with its configuration and figures."""
-    return WholeRun.of(task)
+def experiment(request: Request, task: OwnTask) -> WholeRun:
+    """One experiment with its configuration and figures; ``POST /train`` takes the configuration as it is."""
+    folder = ExperimentFolder(services.of(request).settings.results_dir, task.id)
+    return WholeRun.of_whole(task, folder.size_bytes())
 
 
 def delete(request: Request, task: OwnTask, user: CurrentUser) -> Response:
-    """Forget an experiment and remove its folder; one that runs must be cancelled first."""
+    """Forget an experiment and remove its folder. It must not run, and no model may be made of it."""
     found = services.of(request)
-    try:
-        with deeds.deed(request, user, task.id):
+    folder = ExperimentFolder(found.settings.results_dir, task.id)
+    size = folder.size_bytes()  # before the transaction: others wait for it
+    with deeds.deed(request, user, task.id) as deed:
+        found.models.refuse_registered(task.id)
+        deed.detail["bytes"] = size
+        try:
             found.jobs.store.delete(task.id)
-    except StateError:
-        raise Problem(409, "state_conflict", "it is running", hint="POST /task/{task_id}/cancel first") from None
+        except StateError:
+            raise Problem(409, "state_conflict", "it is running", hint="POST /task/{task_id}/cancel first") from None
     # Should this fail, `finetune30 runs gc` finds the folder: it belongs to no row.
-    ExperimentFolder(found.settings.results_dir, task.id).delete()
+    folder.delete()
     return Response(status_code=204)
 
 

@@ -17,11 +17,11 @@ from finetune30.access import Outcome, Pair, User
 from finetune30.access.passwords import LONGEST, SHORTEST
 from finetune30.api import deeds, services
 from finetune30.api.answers import Person, Session
-from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import CurrentUser, bearer_of
-from finetune30.api.limits import address_of
-from finetune30.api.problems import Problem, unauthenticated
 from finetune30.errors import Busy, LoginRefused, TokenRefused
+from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.gate import address_of
+from finetune30.web.problems import Problem, unauthenticated
 
 _PATIENCE_S = 5.0
 _NO_NUL = r"^[^\x00]*$"
@@ -143,13 +143,17 @@ async def _verified(request: Request, name: str, password: str) -> User:
         async with asyncio.timeout(_PATIENCE_S):
             await found.logins.acquire()
         try:
+            # Again: those before it in this line may have been wrong. A burst must not get more tries than a row.
+            await found.rates.check_login(name, address)
             user = await run_in_threadpool(found.access.users.verify, name, password)
+        except LoginRefused:
+            await found.rates.login_failed(name, address)
+            raise
         finally:
             found.logins.release()
     except TimeoutError:
         raise Busy("too many log in just now") from None
     except LoginRefused:
-        await found.rates.login_failed(name, address)
         # Known or not, the name is looked for: both take the same time. An unknown one is not written down,
         # for people type passwords into the wrong field.
         request.state.user = await run_in_threadpool(found.access.users.find, name)

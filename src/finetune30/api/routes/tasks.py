@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -12,16 +13,15 @@ from starlette.responses import Response
 from finetune30.access import User
 from finetune30.api import deeds, reading, services
 from finetune30.api.answers import Submitted, Task, Tasks, WholeTask, task_of
-from finetune30.api.bodies import described, json_object
 from finetune30.api.deps import CurrentUser, OwnTask
 from finetune30.api.pages import owner_of, page
-from finetune30.api.problems import Problem
 from finetune30.api.queries import Cursor, Filter, Limit, Search, digits, figures, where_of
-from finetune30.api.wanted import wanted
-from finetune30.config import json_schema
+from finetune30.api.wanted import schema, wanted
 from finetune30.errors import StateError
 from finetune30.experiments import Experiment, ExperimentFolder, Status, Wish
 from finetune30.jobs.telling import everything
+from finetune30.web.bodies import config_object, described
+from finetune30.web.problems import Problem
 
 Priority = Annotated[
     int, Field(ge=-100, le=100), BeforeValidator(digits), Query(description="The highest of one's own first")
@@ -39,16 +39,13 @@ def router() -> APIRouter:
     """``/train``, ``/tasks`` and ``/task/{task_id}``."""
     found = APIRouter(tags=["tasks"])
     add = found.add_api_route
-    schema = {**json_schema(), "additionalProperties": False}
-    schema.pop("$schema", None)
-    schema["properties"] = {name: part for name, part in schema["properties"].items() if name != "extends"}
     add(
         "/train",
         train,
         methods=["POST"],
         name="task.submit",
         status_code=202,
-        openapi_extra=described(schema, _EXAMPLE),
+        openapi_extra=described(schema(), _EXAMPLE),
     )
     add("/tasks", tasks, methods=["GET"], name="task.list")
     add("/task/{task_id}", task, methods=["GET"], name="task.show")
@@ -63,7 +60,7 @@ def train(
     request: Request,
     response: Response,
     user: CurrentUser,
-    values: Annotated[dict[str, Any], Depends(json_object)],
+    values: Annotated[dict[str, Any], Depends(config_object)],
     queue: Search | None = None,
     priority: Priority = 0,
     max_runtime_s: Longest | None = None,
@@ -159,17 +156,25 @@ def retry(
     return made
 
 
-def _changed(request: Request, user: User, task: Experiment, change: Any) -> Task:
+def changed(request: Request, user: User, task: Experiment, change: Callable[[str], Experiment]) -> Experiment:
+    """The task after a change of its state, with a row of the audit log.
+
+    Raises: Problem 409.
+    """
     try:
         with deeds.deed(request, user, task.id) as deed:
-            changed: Experiment = change(task.id)
-            if changed.id != task.id:
-                deed.detail["made"] = changed.id
+            found = change(task.id)
+            if found.id != task.id:
+                deed.detail["made"] = found.id
     except StateError:
         now = services.of(request).jobs.store.look_up(task.id) or task
         state = "paused" if now.paused else str(now.status)
         raise Problem(409, "state_conflict", f"the task is {state}, which does not allow this") from None
-    return _told(request, changed)
+    return found
+
+
+def _changed(request: Request, user: User, task: Experiment, change: Callable[[str], Experiment]) -> Task:
+    return _told(request, changed(request, user, task, change))
 
 
 def _told(request: Request, task: Experiment) -> Task:

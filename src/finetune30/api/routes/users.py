@@ -12,10 +12,10 @@ from finetune30.access import Role, User
 from finetune30.access.passwords import LONGEST, SHORTEST
 from finetune30.api import deeds, services
 from finetune30.api.answers import People, Person
-from finetune30.api.bodies import Body, body_of, described_as
 from finetune30.api.deps import Admin
-from finetune30.api.problems import Problem
 from finetune30.errors import StateError
+from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.problems import Problem
 
 UserId = Annotated[str, Path(pattern=r"^u_[0-9a-f]{16}$")]
 RoleName = Annotated[Role, Field(strict=False)]

@@ -19,36 +19,13 @@ import numpy as np
 
 from finetune30.data.quality.report import Check, check
 from finetune30.data.quality.rows import Dataset
+from finetune30.scripts import LATIN, LATIN_LETTER, NAMES, script_of, scripts_of
 
-NAMES = {
-    "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "fr": "French", "de": "German",
-    "es": "Spanish", "it": "Italian", "pt": "Portuguese", "nl": "Dutch", "id": "Indonesian", "vi": "Vietnamese",
-    "tr": "Turkish", "pl": "Polish", "sv": "Swedish", "ru": "Cyrillic", "ar": "Arabic", "th": "Thai",
-    "hi": "Devanagari", "el": "Greek", "he": "Hebrew",
-}  # fmt: skip
-"""Languages told apart; where one script is told and not the language, the script."""
-
-_LATIN = ("en", "fr", "de", "es", "it", "pt", "nl", "id", "vi", "tr", "pl", "sv")
-_SCRIPTS = {
-    "ja": "\u3041-\u3096\u30a1-\u30fa", "ko": "\u1100-\u11ff\uac00-\ud7af",
-    "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff", "ru": "\u0400-\u04ff", "ar": "\u0600-\u06ff",
-    "th": "\u0e01-\u0e3a\u0e40-\u0e7f", "hi": "\u0900-\u0963\u0966-\u097f", "el": "\u0370-\u03ff",
-    "he": "\u0590-\u05ff",
-}  # fmt: skip
-_WRITTEN_LIKE = {
-    code: script
-    for script, codes in (("ru", "uk be bg mk sr kk ky mn tg"), ("ar", "fa ur ps ug sd"), ("hi", "mr ne"), ("he", "yi"))
-    for code in codes.split()
-}
-_OF_SCRIPT = {code: re.compile(f"[{letters}]") for code, letters in _SCRIPTS.items()}
-_LATIN_LETTER = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _WORD = re.compile(r"[^\W\d_]+")
 _NOISE = re.compile(r"https?://\S+|www\.\S+|[@#]\w+|&\w+;|\d+")
 _CODES = ("latin", *NAMES)
-_DENSE_WORTH = 2.5  # a Chinese character says as much as so many Latin letters
 _KANJI_ALONE = 10  # so many characters of Japanese may do without kana
 _LETTERS = 20
-_SOME_LATIN = re.compile(r"(?:[A-Za-z\u00c0-\u024f][^A-Za-z\u00c0-\u024f]*){12}")
 _UNLIKELY, _IMPOSSIBLE = 0.2, 0.01
 _AT_ONCE = 1_000
 _READ, _JUDGED = 300, 160  # characters of a text: enough to tell, and a book takes no longer than a sentence
@@ -65,7 +42,7 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
             then the most frequent language of a sample of the texts is expected.
     """
     expected = set(spoken) if spoken is not None else _majority(data)
-    familiar, known = _familiar(expected), [code for code in _LATIN if code in expected]
+    familiar, known = scripts_of(expected), [code for code in LATIN if code in expected]
     if "latin" in familiar:
         known = []
     rows, codes = array("q"), array("b")
@@ -97,20 +74,13 @@ def check_language(data: Dataset, spoken: Collection[str] | None) -> Check:
     )  # fmt: skip
 
 
-def _familiar(expected: Collection[str]) -> set[str]:
-    """The answers of ``script_of`` that these languages may give."""
-    scripts = {_WRITTEN_LIKE.get(code, code) for code in expected}
-    # A language that is not told apart may be any in Latin letters.
-    return scripts if scripts <= NAMES.keys() else scripts | {"latin"}
-
-
 def _looks_foreign(text: str, known: Sequence[str]) -> bool:
     """Whether a text in Latin letters holds more function words of another language than of the known ones."""
     counts = _function_words(text)
     own, most = max(counts[code] for code in known), max(counts.values(), default=0)
     if most <= own or most < _SHARE * (text.count(" ") + 1):
         return False
-    return len(_LATIN_LETTER.findall(_NOISE.sub(" ", text))) >= _LETTERS
+    return len(LATIN_LETTER.findall(_NOISE.sub(" ", text))) >= _LETTERS
 
 
 def _judge(doubtful: dict[int, str], known: Sequence[str], rows: array[int], codes: array[int]) -> None:
@@ -124,21 +94,6 @@ def _judge(doubtful: dict[int, str], known: Sequence[str], rows: array[int], cod
             rows.append(row)
             codes.append(_CODES.index(guess))
     doubtful.clear()
-
-
-def script_of(text: str) -> str | None:
-    """``latin``, the language that a script stands for, or None where there are too few letters to tell."""
-    if text.isascii():
-        return "latin" if _SOME_LATIN.search(text) else None
-    latin = len(_LATIN_LETTER.findall(text))
-    counts = {code: _DENSE_WORTH * len(pattern.findall(text)) for code, pattern in _OF_SCRIPT.items()}
-    # Japanese mixes kana into Han; a single の decorates Chinese.
-    if counts["ja"] > max(_DENSE_WORTH, 0.1 * counts["zh"]):
-        counts["ja"] += counts.pop("zh")
-    best = max(counts, key=counts.__getitem__)
-    if counts[best] > latin:
-        return best
-    return "latin" if _SOME_LATIN.search(text) else None
 
 
 def _majority(data: Dataset) -> set[str]:
@@ -185,7 +140,7 @@ def _confidences(texts: Sequence[str]) -> list[dict[str, float]]:
 
     if not texts:
         return []
-    isos = [getattr(IsoCode639_1, code.upper()) for code in _LATIN]
+    isos = [getattr(IsoCode639_1, code.upper()) for code in LATIN]
     detector = LanguageDetectorBuilder.from_iso_codes_639_1(*isos).with_low_accuracy_mode().build()
     values = detector.compute_language_confidence_values_in_parallel(list(texts))
     return [{value.language.iso_code_639_1.name.lower(): value.value for value in one} for one in values]

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from finetune30.data.reading import tar
 from finetune30.data.reading.opening import PACKED
 from finetune30.data.reading.unpacking import MOST_BYTES, STEP_BYTES, Meter, Stream
-from finetune30.errors import DataError
+from finetune30.errors import DataError, DataTooLarge
 
 MOST_MEMBERS = 1000
 _DIRECTORY_BYTES = 1 << 20
@@ -69,7 +69,7 @@ def members(file: BinaryIO, ending: str, where: str) -> list[Member]:
             raise DataError(f"{name!r} is in it twice", where=where, hint="pack it again, each file once")
         size += member.size
         if size > MOST_BYTES:
-            raise DataError(f"it unpacks to more than {MOST_BYTES >> 30} GiB", where=where, hint="keep fewer rows")
+            raise DataTooLarge(f"it unpacks to more than {MOST_BYTES >> 30} GiB", where=where, hint="keep fewer rows")
         files[name] = Member(name, member.size, member.open)
     return list(files.values())
 

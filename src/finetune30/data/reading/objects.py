@@ -2,7 +2,7 @@
 
 A text must be a string; a label may be whatever ``labels`` takes for one, lists included. Nesting,
 numbers and characters that Python's reader or a database could not bear are errors with their line.
-Neighbours: lines gives the lines, table chooses the columns and takes the rows.
+Neighbours: conversations reads rows that are some, lines gives the lines, table chooses the columns and takes the rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 
 from finetune30.data.labels import flagged, label_of, told_by
+from finetune30.data.reading.conversations import plain
 from finetune30.data.reading.decoding import TextFile
 from finetune30.data.reading.lines import Lines
 from finetune30.data.table import Cell, Columns, Table, TableWriter, choose_columns
@@ -31,7 +32,7 @@ def read_objects(file: TextFile, *, wanted: Columns) -> Table:
             if not line.strip():
                 lines.skip()
                 continue
-            row = _object(line, lines)
+            row = plain(_object(line, lines), wanted, lines)
             if writer is None:
                 columns, notes = choose_columns(list(row), wanted, file.where)
                 writer = TableWriter(file.where, columns, has_lines=True)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from finetune30.errors import DataError
+from finetune30.errors import DataError, DataTooLarge
 
 MOST_BYTES = 16 << 30
 MOST_TIMES = 100
@@ -46,17 +46,17 @@ class Meter:
     def add(self, count: int) -> None:
         """So many more bytes came out.
 
-        Raises: DataError when that is too much, or too much for what went in.
+        Raises: DataTooLarge when that is too much, or too much for what went in.
         """
         self.unpacked += count
         if self.unpacked > MOST_BYTES:
-            raise DataError(
+            raise DataTooLarge(
                 f"it unpacks to more than {MOST_BYTES >> 30} GiB",
                 where=self.where,
                 hint="keep the rows that are needed",
             )
         if self.unpacked > self._free and self.unpacked > MOST_TIMES * self.packed:
-            raise DataError(
+            raise DataTooLarge(
                 f"it unpacks to more than {MOST_TIMES} times its size, as files made to do harm do",
                 where=self.where,
                 hint=self._way_out,

@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune30.data.fold import key_of
+from finetune30.data.fold import key_of, numbered
 from finetune30.errors import StorageError
-
-_SHUFFLE = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -70,23 +68,11 @@ def _matched(
     keys_before: NDArray[np.uint64], keys_after: NDArray[np.uint64], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Match rows by key, equal keys one by one in order; returns the pairs and what is left on both sides."""
-    first, second = _numbered(keys_before[left]), _numbered(keys_after[right])
+    first, second = numbered(keys_before[left]), numbered(keys_after[right])
     _, at_first, at_second = np.intersect1d(first, second, assume_unique=True, return_indices=True)
     pairs = np.stack([left[at_first], right[at_second]], axis=1)
     pairs = pairs[pairs[:, 0].argsort()]
     return pairs, np.delete(left, at_first), np.delete(right, at_second)
-
-
-def _numbered(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Keys made distinct: the second of equal keys becomes another, the same on both sides."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    new = np.append(True, ordered[1:] != ordered[:-1])[: len(keys)]
-    starts = np.flatnonzero(new)
-    rank = np.arange(len(keys)) - starts[np.cumsum(new) - 1] if len(keys) else np.zeros(0, np.int64)
-    numbered = np.empty_like(keys)
-    numbered[order] = ordered + rank.astype(np.uint64) * _SHUFFLE
-    return numbered
 
 
 class _Rows:

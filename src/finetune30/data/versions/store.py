@@ -31,6 +31,7 @@ class VersionStore:
     """The versions below a data folder, which need not exist yet."""
 
     def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
         self.datasets = data_dir / "datasets"
         self.metadata = data_dir / "metadata"
 

@@ -7,10 +7,12 @@ Neighbours: ``encoder`` asks; ``layer`` and ``linear`` hold what is found.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from torch import nn
@@ -105,15 +107,20 @@ class Parts:
     layers: tuple[Layer, ...]
 
 
-def take_apart(model: nn.Module, dtype: torch.dtype, *, trains: bool) -> Parts:
-    """The encoder of a classifier with an adapter on it, its frozen weights copied in ``dtype``.
+# Linear layers with one input, under their adapters if they have any -> what multiplies by them.
+MakeStack = Callable[[Sequence[nn.Module]], Stack]
+
+
+def take_apart(model: nn.Module, dtype: torch.dtype, *, trains: bool, make: MakeStack | None = None) -> Parts:
+    """The encoder of a classifier, its frozen weights copied in ``dtype``.
 
     Args:
-        model: A PEFT model around a classifier of transformers; it is only read.
+        model: A classifier of transformers, or a PEFT model around one; it is only read.
         trains: Whether there will be backward passes.
+        make: Makes the stacks; None multiplies by each layer and the adapter on it.
     Raises: NotKnown.
     """
-    classifier: Any = model.get_base_model()  # type: ignore[operator]
+    classifier: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     config = classifier.config
     names = _KNOWN.get(config.model_type)
     if names is None:
@@ -131,7 +138,8 @@ def take_apart(model: nn.Module, dtype: torch.dtype, *, trains: bool) -> Parts:
             raise NotKnown("there is dropout inside the base model (model.dropout)")
 
     def stack(module: nn.Module, *parts: str) -> Stack:
-        return Stack([module.get_submodule(part) for part in parts], dtype, trains=trains)
+        layers = [module.get_submodule(part) for part in parts]
+        return Stack(layers, dtype, trains=trains) if make is None else make(layers)
 
     def layer(module: nn.Module, attention: tuple[Stack, ...]) -> Layer:
         return Layer(

@@ -1,26 +1,30 @@
 """The gate before the routes, as plain ASGI: whose host, how often, how large, and how answers look.
 
 In this order: a name for the request, the host, the rate of the address, the size of the body. So nothing
-of a request is read or believed before these have passed, whoever sends it.
+of a request is read or believed before these have passed, whoever sends it. A file that is sent goes through
+unread: ``receiving`` takes it in once its sender is known, and weighs it while it comes.
 Neighbours: ``rates`` counts, ``problems`` words the refusals, ``journal`` keeps a line of each request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import ipaddress
 import logging
 import re
 import secrets
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from finetune30.api import problems
-from finetune30.api.problems import Problem
-from finetune30.api.rates import Rates
+from finetune30.web import problems
+from finetune30.web.problems import Problem
+from finetune30.web.rates import Rates
 
 MOST_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
@@ -31,6 +35,7 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-
 _ALWAYS = frozenset({"/health", "/ready"})
 _LOG = logging.getLogger("finetune30.api")
 _DOCS = frozenset({"/docs"})
+PAGE_CLIENT, PAGE_KEY = "x-finetune30-client", "x-finetune30-key"
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY = (
     "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data: "
@@ -46,6 +51,8 @@ class Gate:
         hosts: Names this service answers to, in lower case.
         origins: Pages elsewhere that browsers may call from.
         note: Told method, route, status and seconds of each request.
+        streams: Methods and paths whose bodies are streams; every other body is read here, and small.
+        page_key: Who knows it may name the address of its client.
         secure: Answers say that HTTPS is to be kept to.
     """
 
@@ -57,6 +64,8 @@ class Gate:
         origins: Collection[str],
         rates: Rates,
         note: Callable[[str, str | None, int, float], None],
+        streams: Collection[tuple[str, str]] = (),
+        page_key: str | None = None,
         secure: bool = False,
     ) -> None:
         self._app = app
@@ -64,6 +73,8 @@ class Gate:
         self._origins = frozenset(origins)
         self._rates = rates
         self._note = note
+        self._streams = frozenset(streams)
+        self._page_key = page_key.encode() if page_key else None
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +89,8 @@ class Gate:
         request_id, began, status = secrets.token_hex(16), time.monotonic(), 0
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        if self._page_key is not None:
+            _believe(self._page_key, scope)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -89,17 +102,22 @@ class Gate:
         try:
             try:
                 await self._admit(scope)
-                body = await _whole(scope, receive)
-                await self._app(scope, body, answer)
+                if (scope["method"], scope["path"]) in self._streams:
+                    stream = _Stream(scope, receive, answer)
+                    await self._app(scope, stream.receive, stream.send)
+                else:
+                    await self._app(scope, await _whole(scope, receive), answer)
             except Problem as problem:
                 if not status:
-                    await problem.response(request_id)(scope, receive, answer)
-        except (ClientDisconnect, asyncio.CancelledError, OSError):
+                    await problem.response(request_id, scope["path"])(scope, receive, answer)
+        except ClientDisconnect:
+            return  # there is nobody to answer
+        except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001 - the last resort
+        except Exception as fault:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
-                await problems.unexpected().response(request_id)(scope, receive, answer)
+                await problems.of_fault(fault).response(request_id, scope["path"])(scope, receive, answer)
         finally:
             took_s = time.monotonic() - began
             self._note(scope["method"], getattr(scope.get("route"), "path", None), status, took_s)
@@ -123,10 +141,21 @@ class Gate:
         headers["X-Request-ID"] = request_id
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Cache-Control"] = "no-store"
-        headers["Content-Security-Policy"] = _DOCS_POLICY if path in _DOCS else _POLICY
+        # A page of ours (the report of a dataset) brings a policy of its own.
+        headers.setdefault("Content-Security-Policy", _DOCS_POLICY if path in _DOCS else _POLICY)
         headers["Referrer-Policy"] = "no-referrer"
         if self._secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def _believe(key: bytes, scope: Scope) -> None:
+    """Take the address that the page names for its client; with a key that is not ours nothing is changed."""
+    headers = Headers(scope=scope)
+    keys, named = headers.getlist(PAGE_KEY), headers.getlist(PAGE_CLIENT)
+    if len(keys) != 1 or len(named) != 1 or not hmac.compare_digest(keys[0].encode("utf-8"), key):
+        return
+    with suppress(ValueError):
+        scope["client"] = (str(ipaddress.ip_address(named[0])), 0)
 
 
 def address_of(scope: Scope) -> str:
@@ -135,21 +164,56 @@ def address_of(scope: Scope) -> str:
     return client[0] if client else "unknown"
 
 
+class _Stream:
+    """A body that its route reads as it comes; who is refused before its end can still read why."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._headers = Headers(scope=scope)
+        self._receive, self._send = receive, send
+        self._ended = length_of(self._headers) == 0
+        self._asked = False
+
+    async def receive(self) -> Message:
+        """The next part."""
+        self._asked = True
+        message = await self._receive()
+        self._ended = self._ended or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer."""
+        if message["type"] == "http.response.start" and not self._ended:
+            self._ended = True
+            MutableHeaders(scope=message)["Connection"] = "close"
+            await _let_go(Headers() if self._asked else self._headers, self._receive)
+        await self._send(message)
+
+
+def length_of(headers: Headers) -> int | None:
+    """Bytes of the body as the sender says; 0 where there is none, None where it does not say.
+
+    Raises: Problem 400.
+    """
+    length = headers.get("content-length")
+    if length is None:
+        return None if "transfer-encoding" in headers else 0
+    if not re.fullmatch(r"[0-9]{1,18}", length):
+        raise problems.of_status(400)
+    return int(length)
+
+
 async def _whole(scope: Scope, receive: Receive) -> Receive:
     """``receive`` for a body that is not too large; it is read here, for who reads it later has no limit.
 
     Raises: Problem 400, 408, 413.
     """
     headers = Headers(scope=scope)
-    length = headers.get("content-length")
-    if length is None and "transfer-encoding" not in headers:
+    length = length_of(headers)
+    if length == 0 and "content-length" not in headers:
         return receive
-    if length is not None:
-        if not re.fullmatch(r"[0-9]{1,18}", length):
-            raise problems.of_status(400)
-        if int(length) > MOST_BYTES:
-            await _let_go(headers, receive)
-            raise problems.of_status(413, {"Connection": "close"})
+    if length is not None and length > MOST_BYTES:
+        await _let_go(headers, receive)
+        raise problems.of_status(413, {"Connection": "close"})
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             body = await _read(receive)

@@ -2,11 +2,13 @@
 
 Every refusal is a problem by RFC 9457 (``application/problem+json``) with a stable ``code``, the place of
 the fault, the next step and the request's id. No value a client sent, no path, no SQL comes back in one.
+Below ``/v1`` the same problem is told in the shape that OpenAI's clients read.
 Neighbours: ``limits`` sends those that arise before the routes, ``handlers`` ties the rest to the app.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,10 @@ from finetune30 import errors
 
 MEDIA_TYPE = "application/problem+json"
 AGAIN_S = 5
+OPENAI = "/v1/"
+# What OpenAI's clients would send again by themselves, though it cannot help.
+_NOT_AGAIN = frozenset({"quota_exceeded", "state_conflict"})
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _CHALLENGE = 'Bearer realm="finetune30", error="invalid_token"'
 
 
@@ -74,10 +80,21 @@ class Problem(Exception):
             found["errors"] = [{"where": one.where, "detail": one.detail} for one in self.faults]
         return found
 
-    def response(self, request_id: str) -> Response:
-        """The answer."""
-        body = json.dumps(self.body(request_id), ensure_ascii=False, allow_nan=False).encode()
-        return Response(body, self.status, self.headers, MEDIA_TYPE)
+    def openai_body(self) -> dict[str, Any]:
+        """The object of the answer as OpenAI words errors; each fault is in its one message."""
+        told = [f"{parameter_of(one.where)}: {one.detail}" for one in self.faults] or [self.detail]
+        message = "; ".join([*told, self.hint] if self.hint else told)
+        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        param = None if self.where is None else parameter_of(self.where)
+        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
+
+    def response(self, request_id: str, path: str = "") -> Response:
+        """The answer to a request of this path."""
+        openai = path.startswith(OPENAI)
+        found, media_type = (self.openai_body(), "application/json") if openai else (self.body(request_id), MEDIA_TYPE)
+        headers = {**self.headers, "X-Should-Retry": "false"} if openai and self.code in _NOT_AGAIN else self.headers
+        body = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        return Response(body, self.status, headers, media_type)
 
 
 # Most special first. What the message of an error says is for the terminal of the machine: here it is said anew.
@@ -85,8 +102,11 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
     ("LoginRefused", 401, "name and password do not belong together", None),
     ("TokenRefused", 401, "the token is not valid, or no longer", "log in: POST /login"),
     ("Forbidden", 403, "you may not do this", None),
+    ("ModelMissing", 404, "there is no such model", "GET /models lists those you may use"),
     ("NotFound", 404, "there is nothing by this id", "GET /tasks lists your tasks"),
+    ("RegistryConflict", 409, "the registry does not allow this", None),
     ("StateError", 409, "its state does not allow this", "GET /task/{task_id} tells its state"),
+    ("UploadCount", 429, "you have as many uploads as one may have (UPLOADS_PER_USER)", "DELETE /datasets/{id}"),
     (
         "QuotaExceeded",
         429,
@@ -94,6 +114,14 @@ _OF_ERRORS: tuple[tuple[str, int, str, str | None], ...] = (
         "wait until some end, or cancel some",
     ),
     ("Busy", 503, "too much of this at once", "try again in some seconds"),
+    (
+        "UploadSpace",
+        413,
+        "your uploads would take more than one may have (UPLOADS_MB_PER_USER)",
+        "DELETE /datasets/{id}",
+    ),
+    ("TooLarge", 413, "the file is larger than is taken (UPLOAD_MAX_MB)", None),
+    ("DataTooLarge", 413, "it unpacks to far more than it should", None),
     (
         "IdempotencyConflict",
         422,
@@ -117,9 +145,16 @@ def of_error(error: errors.Finetune30Error) -> Problem:
     """The problem that one of our errors is to a client."""
     for name, status, detail, hint in _OF_ERRORS:
         if any(kind.__name__ == name for kind in type(error).__mro__):
+            detail = getattr(error, "told", detail)  # words that were made for strangers
             where = "Idempotency-Key" if name == "IdempotencyConflict" else None
             return Problem(status, error.code, detail, where=where, hint=hint, headers=_headers(status))
     return Problem(500, error.code, "the server could not do this", hint="tell its operator the request_id")
+
+
+def parameter_of(where: str) -> str:
+    """The name of what was wrong, without where it stood: ``training_file`` of ``body.training_file``."""
+    place, _, name = where.partition(".")
+    return name if name and place in ("body", "form", "query", "path", "header") else where
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
@@ -145,6 +180,18 @@ def too_many(retry_after_s: float, detail: str = "too many requests") -> Problem
     """Come back later."""
     seconds = max(1, min(900, int(retry_after_s) + 1))
     return Problem(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)})
+
+
+def unavailable(code: str, detail: str, hint: str) -> Problem:
+    """Something of the server's cannot be used just now."""
+    return Problem(503, code, detail, hint=hint, headers=_headers(503))
+
+
+def of_fault(fault: Exception) -> Problem:
+    """The problem of what no room of ours words; a disk that is full is no fault of the program."""
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return of_error(errors.DiskFull(""))
+    return unexpected()
 
 
 def unexpected() -> Problem:

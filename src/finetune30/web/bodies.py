@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from finetune30.api.problems import Fault, Problem, of_status
+from finetune30.web.problems import Fault, Problem, of_status
 
+MOST_OF_A_CONFIG = 256 * 1024
 _DEEPEST = 32
 _MOST_FAULTS = 30
 _LARGEST = 2**63
@@ -47,11 +48,25 @@ async def json_object(request: Request) -> dict[str, Any]:
     return found
 
 
-def body_of(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
-    """A dependency that reads a body of this model; name it after the one that finds the user."""
+async def config_object(request: Request) -> dict[str, Any]:
+    """``json_object`` of a configuration, which nobody writes by the hundred kilobyte.
+
+    Raises: Problem 413, and those of ``json_object``.
+    """
+    if len(await request.body()) > MOST_OF_A_CONFIG:
+        raise of_status(413)
+    return await json_object(request)
+
+
+def body_of(model: type[M], *, optional: bool = False) -> Callable[[Request], Coroutine[Any, Any, M]]:
+    """A dependency that reads a body of this model; name it after the one that finds the user.
+
+    Args:
+        optional: No body at all means an empty object.
+    """
 
     async def read(request: Request) -> M:
-        values = await json_object(request)
+        values = {} if optional and not await request.body() else await json_object(request)
         try:
             return model.model_validate(values)
         except ValidationError as refusal:
@@ -60,15 +75,24 @@ def body_of(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
     return read
 
 
-def described(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+def described(schema: dict[str, Any], example: Any, *, required: bool = True) -> dict[str, Any]:
     """What OpenAPI says of a body that is read by ``json_object``."""
     content = {"application/json": {"schema": _inline(schema), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
-def described_as(model: type[Body], example: Any) -> dict[str, Any]:
+def described_as(model: type[Body], example: Any, *, required: bool = True) -> dict[str, Any]:
     """``described`` for a model without models in it."""
-    return described(model.model_json_schema(), example)
+    return described(model.model_json_schema(), example, required=required)
+
+
+def file_body(form: str, types: Sequence[str], fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What OpenAPI says of a body that is a file: itself, or the field ``file`` of a form."""
+    file = {"type": "string", "format": "binary"}
+    properties = {"file": file, **(fields or {})}
+    whole = {"type": "object", "required": [*(fields or {}), "file"], "properties": properties}
+    content = {kind: {"schema": whole if kind == form else file} for kind in types}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def refused(errors: Sequence[ErrorDetails], before: tuple[str, ...] = ()) -> Problem:

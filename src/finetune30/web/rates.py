@@ -8,14 +8,15 @@ Neighbours: ``limits`` asks for addresses, ``deps`` for users, the login route f
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from finetune30.api.problems import Problem, too_many
 from finetune30.settings import Settings
+from finetune30.web.problems import Problem, too_many
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FAILURE_WINDOW_S = 15 * 60
@@ -30,10 +31,15 @@ T = TypeVar("T")
 
 
 class Rates:
-    """Counters that let a request pass or raise a 429."""
+    """Counters that let a request pass or raise a 429.
 
-    def __init__(self, settings: Settings) -> None:
-        self._reads, self._writes = settings.reads_per_minute, settings.writes_per_minute
+    Args:
+        reads, writes: A minute; those of the settings if left out, 0 for any number.
+    """
+
+    def __init__(self, settings: Settings, reads: int | None = None, writes: int | None = None) -> None:
+        self._reads = settings.reads_per_minute if reads is None else reads
+        self._writes = settings.writes_per_minute if writes is None else writes
         self._most_failures = settings.login_failures
         from limits.aio.storage import MemoryStorage
 
@@ -54,6 +60,7 @@ class Rates:
         from limits import RateLimitItemPerMinute
         from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+        who = _network(who) if kind == "address" else who
         limit, key = RateLimitItemPerMinute(most, namespace="finetune30"), (kind, name, _hashed(who))
 
         async def hit(storage: Any) -> float | None:
@@ -124,7 +131,18 @@ class Rates:
 
 
 def _failure_keys(name: str, address: str) -> tuple[str, str]:
-    return f"finetune30/login/name/{_hashed(name)}", f"finetune30/login/address/{_hashed(address)}"
+    return f"finetune30/login/name/{_hashed(name)}", f"finetune30/login/address/{_hashed(_network(address))}"
+
+
+def _network(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, all of which one machine may call its own."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def _slow_down(wait_s: float) -> Problem:

@@ -1,0 +1,136 @@
+"""The head of one adapter: from what the encoder says of the first token to the labels.
+
+A head is the classifier of transformers with its body cut out. Where it is a chain of linear layers, as
+all of the engine's architectures have it, the chain alone is kept, after a look that it answers the same.
+Neighbours: ``deltas`` brings the tensors, ``body`` calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForSequenceClassification
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from finetune30.errors import ModelError
+from finetune30.modeling.base import BaseModel, classifier_config, quiet_transformers
+from finetune30.modeling.shared.deltas import Deltas
+
+# Of the hidden states of rows, shape (rows, tokens or 1, size) in float32, and of what the body read of these
+# rows, the logits, shape (rows, labels).
+Head = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+_CLOSE = 1e-4
+
+
+def head_of(base: BaseModel, own: Mapping[str, Tensor], deltas: Deltas, device: str) -> Head:
+    """The head of an adapter.
+
+    Args:
+        own: The base's own tensors outside its layers, by name: a pooler, or a head it came with.
+    Raises: ModelError if a tensor of the head is neither the adapter's nor the base's.
+    """
+    shell = _Shell(_cut_out(base, {**own, **deltas.new}, deltas, device), base)
+    chain = _chain(shell)
+    if chain is None:
+        return shell
+    probe = torch.randn(3, 1, shell.size, generator=torch.Generator().manual_seed(0)).to(device)
+    read = {"input_ids": torch.zeros(3, 1, dtype=torch.long, device=device)}
+    with torch.inference_mode():
+        same = torch.allclose(chain(probe, read), shell(probe, read), atol=_CLOSE, rtol=_CLOSE)
+    return chain if same else shell
+
+
+class _Given(nn.Module):
+    """Stands where the body was and says what it is told."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__()
+        self.pooler = getattr(body, "pooler", None)
+        # ALBERT keeps its activation beside the pooler; it has no tensors.
+        self.pooler_activation = getattr(body, "pooler_activation", None)
+        self.hidden: Tensor | None = None
+
+    def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPooling:
+        return BaseModelOutputWithPooling(last_hidden_state=self.hidden, pooler_output=self._pooled(self.hidden))
+
+    def _pooled(self, hidden: Any) -> Tensor | None:
+        if self.pooler is None:
+            return None
+        pooled: Tensor = (
+            self.pooler(hidden) if self.pooler_activation is None else self.pooler_activation(self.pooler(hidden[:, 0]))
+        )
+        return pooled
+
+
+class _Shell:
+    """A classifier without its body."""
+
+    def __init__(self, classifier: Any, base: BaseModel) -> None:
+        self.classifier = classifier
+        self.body: _Given = getattr(classifier, classifier.base_model_prefix)
+        self.model_type = base.model_type
+        self.size = int(classifier.config.hidden_size)
+
+    def __call__(self, hidden: Tensor, read: Mapping[str, Tensor]) -> Tensor:
+        self.body.hidden = hidden
+        logits: Tensor = self.classifier(**read).logits
+        self.body.hidden = None
+        return logits
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Linear layers, each with what comes after it."""
+
+    links: tuple[tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor] | None], ...]
+
+    def __call__(self, hidden: Tensor, _: Mapping[str, Tensor]) -> Tensor:
+        values = hidden[:, 0]
+        for weight, bias, activation in self.links:
+            values = functional.linear(values, weight, bias)
+            values = values if activation is None else activation(values)
+        return values
+
+
+def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, device: str) -> Any:
+    with torch.device("meta"), quiet_transformers():
+        config = classifier_config(base, deltas.task)
+        classifier: Any = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+        body = getattr(classifier, classifier.base_model_prefix)
+        setattr(classifier, classifier.base_model_prefix, _Given(body))
+    wanted = {name: tensors[name] for name, _ in classifier.named_parameters() if name in tensors}
+    missing = sorted({name for name, _ in classifier.named_parameters()} - wanted.keys())
+    if missing:
+        raise ModelError(f"{missing[0]} is neither in the adapter nor in the base model", where=base.source.name)
+    classifier.load_state_dict({name: tensor.to(device) for name, tensor in wanted.items()}, strict=False, assign=True)
+    if any(buffer.is_meta for buffer in classifier.buffers()):
+        raise ModelError(f"the head of {base.model_type!r} has buffers of its own", where=base.source.name)
+    return classifier.eval()
+
+
+def _chain(shell: _Shell) -> Head | None:
+    model: Any = shell.classifier
+    body: Any = shell.body
+    links: list[tuple[Any, Callable[[Tensor], Tensor] | None]]
+    try:
+        match shell.model_type:
+            case "bert":
+                links = [(body.pooler.dense, torch.tanh), (model.classifier, None)]
+            case "albert":
+                links = [(body.pooler, torch.tanh), (model.classifier, None)]
+            case "distilbert":
+                links = [(model.pre_classifier, torch.relu), (model.classifier, None)]
+            case "roberta" | "xlm-roberta" | "camembert":
+                links = [(model.classifier.dense, torch.tanh), (model.classifier.out_proj, None)]
+            case "electra":
+                links = [(model.classifier.dense, functional.gelu), (model.classifier.out_proj, None)]
+            case _:
+                return None
+        return _Chain(tuple((one.weight.detach(), one.bias.detach(), after) for one, after in links))
+    except AttributeError:
+        return None

@@ -1,0 +1,59 @@
+"""What an address means: a run's id, ``name/3``, ``name@champion``, or the newest successful run.
+
+Neighbours: the registry knows models and aliases, experiments the runs; ``following`` asks again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+def _no_fault() -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an address means now.
+
+    Attributes:
+        address: As it was asked for.
+        base_model, base_revision: As the run's configuration names its base.
+        owner: Whose it is.
+        sha256: Of all its files, as they were registered.
+        fault: What is not as it was registered, naming the file; None if every byte is.
+        everybodys: Every user may ask it.
+        model, version, alias: Where it stands in the registry, if it was found there.
+    """
+
+    address: str
+    experiment_id: str
+    folder: Path
+    base_model: str
+    base_revision: str | None
+    max_length: int
+    owner: str
+    everybodys: bool = False
+    sha256: str = ""
+    fault: Callable[[], str | None] = field(default=_no_fault, compare=False)
+    model: str | None = None
+    version: int | None = None
+    alias: str | None = None
+
+
+class Catalog(Protocol):
+    """Where addresses are looked up."""
+
+    def find(self, address: str | None) -> Found:
+        """What an address means; None means the newest successful run.
+
+        Raises: NotFound, StateError, StorageError.
+        """
+        ...
+
+    def moved(self) -> object:
+        """Something that differs when an address may have come to mean another run."""
+        ...

@@ -1,0 +1,245 @@
+"""The one thread that touches models: what waits is computed in batches, whoever asked.
+
+Requests take turns row by row, so a thousand texts of one do not keep one text of another waiting. Of what
+has its turn, rows of one engine and of similar length make a batch. A request that was given up frees its
+place. Neighbours: ``host`` asks; ``modeling.shared`` computes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune30.errors import Busy, Finetune30Error
+from finetune30.modeling.memory import is_out_of_memory
+from finetune30.modeling.shared import Row
+
+Logits = list[NDArray[np.float32]]
+_LOG = logging.getLogger("finetune30.serving")
+
+
+class Engine(Protocol):
+    """Computes batches; only the lane calls it."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether rows of different adapters may stand in one batch."""
+        ...
+
+    def logits(self, rows: Sequence[Row]) -> Logits:
+        """Of each row; rows of one adapter stand together."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large batches are, and how much may wait.
+
+    Attributes:
+        batch_tokens: Tokens of a batch, padding included.
+        waiting_rows: More than this many waiting rows are refused.
+    """
+
+    batch_rows: int = 32
+    batch_tokens: int = 4096
+    waiting_rows: int = 2048
+
+
+@dataclass
+class Figures:
+    """What the lane did so far, for metrics; written by it alone."""
+
+    batches: int = 0
+    rows: int = 0
+    tokens: int = 0
+    padded: int = 0
+    last_rows: int = 0
+    busy_s: float = 0.0
+
+
+@dataclass(eq=False)
+class _Asked:
+    engine: Engine
+    rows: Sequence[Row]
+    future: Future[Logits]
+    asked_at: float
+    found: list[Any] = field(default_factory=list)
+    next: int = 0
+    left: int = 0
+    began_at: float | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    asked: _Asked
+    at: int
+
+    @property
+    def row(self) -> Row:
+        return self.asked.rows[self.at]
+
+
+class Lane:
+    """A thread with a bounded queue before it.
+
+    Args:
+        waited: Told the seconds each request waited until its first row was computed.
+    """
+
+    def __init__(self, limits: Limits | None = None, waited: Callable[[float], None] = lambda _: None) -> None:
+        self.limits = limits or Limits()
+        self.figures = Figures()
+        self._waited = waited
+        self._turns: deque[_Asked] = deque()
+        self._waiting = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait."""
+        return self._waiting
+
+    def ask(self, engine: Engine, rows: Sequence[Row]) -> Future[Logits]:
+        """Logits of each row, in the order of the rows; cancel the future to give the request up.
+
+        Raises: Busy when too many rows wait.
+        """
+        asked = _Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows))
+        if not rows:
+            asked.future.set_result([])
+            return asked.future
+        with self._changed:
+            if self._closed:
+                raise Busy("the service is ending", hint="ask again in some seconds")
+            if self._waiting + len(rows) > self.limits.waiting_rows:
+                raise Busy(
+                    f"{self._waiting} texts wait already, at most {self.limits.waiting_rows} may",
+                    hint="ask again in some seconds, or with fewer texts",
+                )
+            self._waiting += len(rows)
+            self._turns.append(asked)
+            self._changed.notify()
+        asked.future.add_done_callback(lambda future: self._forget(asked) if future.cancelled() else None)
+        return asked.future
+
+    def close(self) -> None:
+        """Compute what waits, then end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _forget(self, asked: _Asked) -> None:
+        with self._changed:
+            if asked in self._turns:
+                self._turns.remove(asked)
+                self._waiting -= len(asked.rows) - asked.next
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._turns and not self._closed:
+                    self._changed.wait()
+                if not self._turns:
+                    return
+                places = self._take()
+            for batch in _batches(places, self.limits):
+                self._compute(batch)
+
+    def _take(self) -> list[_Place]:
+        """The rows whose turn it is, one of each request after the other."""
+        places: list[_Place] = []
+        while self._turns and len(places) < self.limits.batch_rows:
+            asked = self._turns.popleft()
+            places.append(_Place(asked, asked.next))
+            asked.next += 1
+            if asked.next < len(asked.rows):
+                self._turns.append(asked)
+        self._waiting -= len(places)
+        return places
+
+    def _compute(self, batch: list[_Place]) -> None:
+        batch = [place for place in batch if not place.asked.future.done()]
+        if not batch:
+            return
+        began = time.monotonic()
+        for asked in dict.fromkeys(place.asked for place in batch):
+            if asked.began_at is None:
+                asked.began_at = began
+                self._waited(began - asked.asked_at)
+        try:
+            answers = _answers(batch[0].asked.engine, [place.row for place in batch])
+        except Exception as fault:  # noqa: BLE001 - the lane must go on
+            _LOG.error("a batch failed: %s", type(fault).__name__, exc_info=not isinstance(fault, Finetune30Error))
+            for place in batch:
+                _settle(place.asked.future, fault)
+            return
+        self._note(batch, time.monotonic() - began)
+        for place, answer in zip(batch, answers, strict=True):
+            place.asked.found[place.at] = answer
+            place.asked.left -= 1
+            if place.asked.left == 0:
+                _settle(place.asked.future, place.asked.found)
+
+    def _note(self, batch: Sequence[_Place], took_s: float) -> None:
+        lengths = [len(place.row.ids) for place in batch]
+        figures = self.figures
+        figures.batches += 1
+        figures.rows += len(batch)
+        figures.last_rows = len(batch)
+        figures.tokens += sum(lengths)
+        figures.padded += max(lengths) * len(lengths)
+        figures.busy_s += took_s
+
+
+def _batches(places: Sequence[_Place], limits: Limits) -> Iterator[list[_Place]]:
+    """Cut into batches of one engine and similar length, rows of one adapter together."""
+    kinds: dict[object, list[_Place]] = {}
+    for place in places:
+        engine = place.asked.engine
+        kinds.setdefault((id(engine), None if engine.mixes else id(place.row.adapter)), []).append(place)
+    for some in kinds.values():
+        some.sort(key=lambda place: len(place.row.ids))
+        batch: list[_Place] = []
+        for place in some:
+            if (len(batch) + 1) * len(place.row.ids) > limits.batch_tokens and batch:
+                yield _by_adapter(batch)
+                batch = []
+            batch.append(place)
+        yield _by_adapter(batch)
+
+
+def _by_adapter(batch: list[_Place]) -> list[_Place]:
+    return sorted(batch, key=lambda place: id(place.row.adapter))
+
+
+def _answers(engine: Engine, rows: Sequence[Row]) -> Logits:
+    """A batch that does not fit into memory is halved."""
+    try:
+        return engine.logits(rows)
+    except (RuntimeError, MemoryError) as fault:
+        if len(rows) == 1 or not is_out_of_memory(fault):
+            raise
+    half = len(rows) // 2
+    return [*_answers(engine, rows[:half]), *_answers(engine, rows[half:])]
+
+
+def _settle(future: Future[Logits], found: Any) -> None:
+    if future.done() or not future.set_running_or_notify_cancel():
+        return
+    if isinstance(found, BaseException):
+        future.set_exception(found)
+    else:
+        future.set_result(found)

@@ -1,0 +1,152 @@
+"""The service as a process: uvicorn, on one port, until a signal comes.
+
+Promises: without a broker, on loopback, it needs no token; anywhere else it does, and in production nothing is
+served over plain HTTP to other machines unless somebody said so. What is being computed when the signal comes is
+answered. Neighbours: the command line calls ``serve``.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass
+
+import uvicorn
+
+from finetune30.access import Access
+from finetune30.errors import Finetune30Error, NotFound, SettingsError
+from finetune30.experiments import open_store
+from finetune30.modeling.device import Compute, choose
+from finetune30.registry import Models
+from finetune30.serving.app import Doors, create_app
+from finetune30.serving.books import Books
+from finetune30.serving.following import Following
+from finetune30.serving.guests import Guests
+from finetune30.serving.host import AdapterHost
+from finetune30.serving.lane import Lane, Limits
+from finetune30.serving.measures import Measures
+from finetune30.settings import Settings
+from finetune30.web import journal
+from finetune30.web.gate import Gate
+from finetune30.web.listening import address_of, allow_files, config_of, is_loopback, listen
+from finetune30.web.rates import Rates
+
+_LOG = logging.getLogger("finetune30.serving")
+_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - listening everywhere is no name to be called by
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts, opened: what tests and the process share."""
+
+    gate: Gate
+    following: Following
+    measures: Measures
+
+    def close(self) -> None:
+        """End the threads; what waits is computed first."""
+        self.following.close()
+        self.following.host.lane.close()
+
+
+def open_service(settings: Settings, address: str | None = None) -> Service:
+    """Everything the settings ask for; nothing is loaded yet.
+
+    Args:
+        address: What requests ask that name no adapter; None is the newest successful run.
+    Raises: StorageError, SettingsError, ConfigError.
+    """
+    store = open_store(settings)
+    measures = Measures()
+    limits = Limits(batch_tokens=settings.serving_batch_tokens, waiting_rows=settings.serving_queue)
+    lane = Lane(limits, measures.queued.observe)
+    host = AdapterHost(_compute(settings), lane, settings.serving_memory_mb << 20)
+    books = Books(store, Models(store.engine, settings.results_dir))
+    following = Following(books, host, address, settings.serving_poll_s)
+    needs_none = settings.broker_url is None and is_loopback(settings.serving_host)
+    access = None if needs_none and settings.environment == "development" else Access(settings, store.engine)
+    if access is not None:
+        _ = access.tokens  # a key that is missing or weak is told now
+    doors = Doors(following, Guests(access), measures, settings.metrics_token)
+    gate = Gate(
+        create_app(doors),
+        hosts=_hosts(settings),
+        origins=settings.cors_origins,
+        rates=Rates(settings, reads=0, writes=settings.predictions_per_minute),
+        note=lambda *_: None,
+        secure=settings.tls_certfile is not None or settings.environment == "production",
+    )
+    return Service(gate, following, measures)
+
+
+def serve(settings: Settings, address: str | None = None) -> int:
+    """Serve until a signal comes; returns the exit code.
+
+    Raises: SettingsError, StorageError, NotFound, ModelError before anything is served.
+    """
+    _refuse_unsafe(settings)
+    listener = _bound(settings)
+    service = open_service(settings, address)
+    journal.keep()
+    allow_files()
+    try:
+        _load_first(service.following, address)
+        service.following.start()
+        _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
+        server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))
+        server.run(sockets=[listener])
+    finally:
+        service.close()
+    return 0 if server.started else 1
+
+
+def _load_first(following: Following, address: str | None) -> None:
+    """Have the default adapter ready before the first request; no run yet is no fault."""
+    try:
+        live = following.live(None)
+    except NotFound:
+        if address is not None:
+            raise
+        _LOG.info("there is no successful run yet; the first one will answer as soon as it is there")
+        return
+    except Finetune30Error as fault:
+        if address is not None:
+            raise
+        _LOG.error("the newest run cannot answer: %s", fault.message)
+        return
+    _LOG.info("%s answers (%s)", live.found.experiment_id, following.host.compute.reason)
+
+
+def _compute(settings: Settings) -> Compute:
+    asked: dict[str, bool | str] = {"auto": "auto", "float32": False, "bfloat16": True}
+    return choose(settings.serving_device, asked[settings.serving_precision])
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    own = settings.serving_host if settings.serving_host not in _ANY else "localhost"
+    return _LOCAL | {f"[{own}]" if ":" in own else own.lower(), *settings.allowed_hosts}
+
+
+def _bound(settings: Settings) -> socket.socket:
+    host, port = settings.serving_host, settings.serving_port
+    try:
+        return listen(host, port)
+    except OSError as cause:
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {(cause.strerror or str(cause)).lower()}",
+            where="SERVING_HOST, SERVING_PORT",
+            hint="is another one running? finetune30 serve --port 8003 takes another port",
+        ) from cause
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
+        return
+    if not is_loopback(settings.serving_host):
+        raise SettingsError(
+            f"production over plain HTTP on {settings.serving_host}: tokens could be read on their way",
+            where="environment or .env",
+            hint="set TLS_CERTFILE and TLS_KEYFILE; or SERVING_HOST=127.0.0.1 or PLAIN_HTTP=true with a proxy before "
+            "it that speaks HTTPS",
+        )
