@@ -41,6 +41,7 @@ SHORT = {
     "MAX_ATTEMPTS": 3,
     "MAX_JOBS_PER_USER": 0,
     "API_PORT": 0,  # any that is free
+    "SERVING_PORT": 0,
 }
 # A test of a seeded bug need not be patient.
 PATIENCE_S = float(os.environ.get("FINETUNE30_PATIENCE_S", "40"))

@@ -44,7 +44,7 @@ class Up:
         return self.log.read_text(encoding="utf-8")
 
     def _serving(self) -> list[str]:
-        return re.findall(r"^worker \| .*queue.*$", self.text, re.MULTILINE)
+        return re.findall(r"^worker +\| .*queue.*$", self.text, re.MULTILINE)
 
 
 @pytest.fixture
@@ -66,8 +66,9 @@ def test_a_signal_ends_every_part_in_order_and_that_is_no_error(up: Up, number: 
     assert up.ends() == 0
     assert gone(worker)
     lines = up.text.splitlines()
-    assert all(line.startswith(("up     | ", "worker | ")) for line in lines)
-    assert lines[-1] == "up     | worker ended"
+    assert all(re.match(r"(up|api|worker|serving) +\| ", line) for line in lines)
+    assert "up      | worker ended" in lines
+    assert any(line.startswith("up      | api ended") for line in lines)
     assert up.plant.queue.workers() == []
 
 
@@ -119,7 +120,7 @@ def test_a_second_signal_ends_at_once_what_does_not_end(up: Up) -> None:
     up.plant.until(lambda: "stopping; " in up.text, "up is stopping")
 
     def heard() -> bool:
-        if "up     | stopping at once" in up.text:
+        if "up      | stopping at once" in up.text:
             return True
         up.process.send_signal(signal.SIGINT)
         return False
@@ -127,6 +128,31 @@ def test_a_second_signal_ends_at_once_what_does_not_end(up: Up) -> None:
     up.plant.until(heard, "up hears the second signal")
     assert up.ends() == 130
     up.plant.until(lambda: gone(worker), "the worker ends")
+
+
+def test_predictions_are_served_as_well_and_the_first_run_is_waited_for(up: Up) -> None:
+    up.plant.until(lambda: re.search(r"^serving \| .*serving on http", up.text, re.MULTILINE), "it serves", 120)
+
+    assert "there is no successful run yet" in up.text
+    up.process.terminate()
+    assert up.ends() == 0
+    assert "up      | serving ended" in up.text
+    assert "unexpectedly" not in up.text
+
+
+def test_without_torch_the_others_run_and_that_is_said_once(make_plant: Callable[..., Plant]) -> None:
+    plant = make_plant("E")
+    code = "import sys; sys.modules.update(torch=None); sys.argv = ['finetune30', 'up']; "
+    log = plant.home / "up.log"
+    process = plant.run(["-c", f"{code}from finetune30.cli import main; main()"], log)
+    plant.until(lambda: "worker runs" in log.read_text(), "the worker runs", PATIENCE_S)
+    process.terminate()
+
+    assert process.wait(PATIENCE_S) == 0
+    told = log.read_text()
+    assert told.count("torch is not installed") == 1
+    assert "finetune30[serving]" in told
+    assert "serving runs" not in told
 
 
 def test_a_part_that_refuses_its_input_is_not_started_again(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _error_codes() -> set[str]:
 
 def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    verbs = ["train", "predict", "env", "bench training", "worker", "api", "up", "db upgrade", "db status"]
+    verbs = ["train", "predict", "env", "bench training", "worker", "api", "serve", "up", "db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
     verbs += [f"runs {v}" for v in ("list", "show", "compare", "logs", "cancel", "delete", "gc")]
     verbs += [f"models {v}" for v in ("list", "show", "register", "change", "alias")]
@@ -109,6 +109,11 @@ def test_make_help_lists_every_target() -> None:
         "up",
         "worker",
         "api",
+        "serve",
+        "predict-health",
+        "predict-text",
+        "predict-positive",
+        "predict-negative",
         "jobs",
         "data-validate",
         "data-analyze",
@@ -121,6 +126,7 @@ def test_make_help_lists_every_target() -> None:
         "mutants",
         "bench",
         "bench-quick",
+        "bench-serving",
     ]
     assert [t for t in wanted if f"make {t} " not in listed] == []
 

@@ -23,7 +23,7 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
 from finetune30.web import journal
-from finetune30.web.listening import address_of, allow_files, config_of, is_loopback, listen
+from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
 
 _LOG = logging.getLogger("finetune30.api")
 
@@ -72,13 +72,7 @@ class _Server(uvicorn.Server):
 
 
 def _refuse_unsafe(settings: Settings) -> None:
-    if (settings.tls_certfile is None) != (settings.tls_keyfile is None):
-        raise SettingsError(
-            "one of TLS_CERTFILE and TLS_KEYFILE is set, expected both or none", where="environment or .env"
-        )
-    for name, path in (("TLS_CERTFILE", settings.tls_certfile), ("TLS_KEYFILE", settings.tls_keyfile)):
-        if path is not None and not path.is_file():
-            raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
+    check_certificate(settings)
     if settings.page_key is not None and (fault := weakness(settings.page_key)):
         raise SettingsError(f"PAGE_KEY {fault}", where="environment or .env")
     if settings.environment != "production":

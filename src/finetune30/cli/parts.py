@@ -31,10 +31,15 @@ _EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 @dataclass(frozen=True)
 class Part:
-    """A verb that is run as a process of its own."""
+    """A verb that is run as a process of its own.
+
+    Attributes:
+        wait_s: Started so much later than the others, that these have the machine for themselves at first.
+    """
 
     name: str
     verb: tuple[str, ...]
+    wait_s: float = 0.0
 
 
 class _Log:
@@ -66,7 +71,7 @@ class _Running:
         self.part = part
         self.process: subprocess.Popen[bytes] | None = None
         self.delay_s = _FIRST_DELAY_S
-        self.due = 0.0
+        self.due = time.monotonic() + part.wait_s
         self._log = log
         self._began = 0.0
         self._leash = -1

@@ -39,6 +39,6 @@ def serve(
     except ModuleNotFoundError as cause:
         raise SettingsError(
             f"the package {cause.name} is not installed",
-            hint='install it with: pip install "finetune30[serving,server]"',
+            hint='install it with: pip install "finetune30[serving]"',
         ) from cause
     raise typer.Exit(run(settings, exp))

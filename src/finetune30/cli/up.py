@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 # Longer than DRAIN_S by what a part needs to see to its own end.
 _MARGIN_S = 30.0
+# What predictions need and the other parts do not; to load it takes seconds.
+_SERVING = ("torch", "transformers", "peft", "orjson")
+_LATER_S = 2.0
 
 
 def up(
@@ -28,4 +32,10 @@ def up(
         Part("api", ("api",)),
         Part("worker", ("worker", *(["--concurrency", str(concurrency)] if concurrency else []))),
     ]
+    missing = [name for name in _SERVING if find_spec(name) is None]
+    if missing:
+        hint = "for predictions: pip install 'finetune30[serving]'"
+        typer.echo(f"serving is not started, {', '.join(missing)} is not installed; {hint}", err=True)
+    else:
+        parts.append(Part("serving", ("serve",), _LATER_S))
     raise typer.Exit(run_together(parts, settings.drain_s + _MARGIN_S))

@@ -9,6 +9,7 @@ Neighbours: ``serve`` runs it; tests call ``create_app`` with parts of theirs.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from finetune30 import __version__
-from finetune30.errors import Busy, Finetune30Error, Forbidden, NotFound
+from finetune30.errors import Busy, Finetune30Error, Forbidden, ModelError, NotFound, StorageError
 from finetune30.serving import answering, asking, refusing
 from finetune30.serving.asking import Question
 from finetune30.serving.following import Following
@@ -33,6 +34,7 @@ from finetune30.web import problems
 from finetune30.web.bodies import json_object
 from finetune30.web.problems import Problem
 
+_LOG = logging.getLogger("finetune30.serving")
 _HEALTHY_S = 5.0
 _ERROR_TYPES = {401: "unauthorized", 422: "validation", 429: "overloaded", 503: "unhealthy"}
 
@@ -186,6 +188,9 @@ def create_app(doors: Doors) -> Starlette:
 
     async def answer(request: Request, error: Exception) -> Response:
         problem = _problem_of(error)
+        if isinstance(error, ModelError | StorageError):  # the answer does not say why, the operator must know
+            extra = {"request_id": request.state.request_id}
+            _LOG.warning("refused, %s: %s", error.code, error.message, extra=extra)
         doors.measures.failures.labels(_ERROR_TYPES.get(problem.status, "other")).inc()
         return problem.response(request.state.request_id)
 

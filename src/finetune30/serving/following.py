@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from finetune30.errors import Finetune30Error
+from finetune30.errors import Finetune30Error, ModelError, NotFound
 from finetune30.serving.catalog import Catalog, Found
 from finetune30.serving.host import AdapterHost, Live
 
@@ -130,6 +130,19 @@ class Following:
         _LOG.info("%s is %s now, it was %s", name or "newest", found.experiment_id, before.found.experiment_id)
         return True
 
+    def _begin(self) -> None:
+        """The first run that succeeds after the start answers from then on, before anybody asks."""
+        if self.default in self._names:
+            return
+        try:
+            live = self.live(None)
+        except NotFound:
+            return
+        except ModelError as fault:
+            _LOG.error("the newest run cannot answer: %s", fault.message)
+            return
+        _LOG.info("%s answers", live.found.experiment_id)
+
     def _pin(self) -> None:
         pinned = {self.default, *(name for name in self._names if name and "@" in name)}
         self.host.pin(frozenset(live.found.experiment_id for name, live in self._names.items() if name in pinned))
@@ -140,6 +153,7 @@ class Following:
                 moved = self.catalog.moved()
                 if moved != self._seen:
                     self.refresh()
+                    self._begin()
                     self._seen = moved
             except Finetune30Error as fault:  # the database is away: what answers goes on answering
                 _LOG.warning("cannot look for changes: %s", fault.message)

@@ -8,7 +8,9 @@ Neighbours: ``catalog`` says what an address means, ``lane`` computes, ``modelin
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -27,6 +29,8 @@ from finetune30.modeling.shared.reading import Read, Reader
 from finetune30.modeling.task import Task
 from finetune30.serving.catalog import Found
 from finetune30.serving.lane import Engine, Lane, Logits
+
+_LOG = logging.getLogger("finetune30.serving")
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,10 @@ class AdapterHost:
             known = self._known(found)
             if known is not None:
                 return known
+            began = time.monotonic()
             loaded = self._load(found)
+            took_ms, size = 1000 * (time.monotonic() - began), loaded.adapter.nbytes >> 10
+            _LOG.info("%s is in memory: %d KiB, loaded in %d ms", found.experiment_id, size, took_ms)
             with self._lock:
                 self.loads += 1
                 self._live[found.experiment_id] = loaded
@@ -153,6 +160,7 @@ class AdapterHost:
             if name not in self._pinned and name != newest:
                 total -= self._live.pop(name).adapter.nbytes
                 self.evictions += 1
+                _LOG.info("%s was let go: SERVING_MEMORY_MB", name)
 
     def _load(self, found: Found) -> Live:
         fault = found.fault()

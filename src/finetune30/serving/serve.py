@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from finetune30.access import Access
-from finetune30.errors import Finetune30Error, NotFound, SettingsError
+from finetune30.errors import ConfigError, Finetune30Error, NotFound, SettingsError
 from finetune30.experiments import open_store
 from finetune30.modeling.device import Compute, choose
 from finetune30.registry import Models
@@ -28,7 +28,7 @@ from finetune30.serving.measures import Measures
 from finetune30.settings import Settings
 from finetune30.web import journal
 from finetune30.web.gate import Gate
-from finetune30.web.listening import address_of, allow_files, config_of, is_loopback, listen
+from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
 from finetune30.web.rates import Rates
 
 _LOG = logging.getLogger("finetune30.serving")
@@ -120,7 +120,12 @@ def _load_first(following: Following, address: str | None) -> None:
 
 def _compute(settings: Settings) -> Compute:
     asked: dict[str, bool | str] = {"auto": "auto", "float32": False, "bfloat16": True}
-    return choose(settings.serving_device, asked[settings.serving_precision])
+    try:
+        return choose(settings.serving_device, asked[settings.serving_precision])
+    except ConfigError as cause:
+        raise SettingsError(
+            cause.message, where="SERVING_DEVICE", hint="expected auto, cpu, cuda, cuda:N or mps"
+        ) from cause
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
@@ -141,6 +146,7 @@ def _bound(settings: Settings) -> socket.socket:
 
 
 def _refuse_unsafe(settings: Settings) -> None:
+    check_certificate(settings)
     if settings.environment != "production" or settings.tls_certfile is not None or settings.plain_http:
         return
     if not is_loopback(settings.serving_host):

@@ -14,6 +14,7 @@ from typing import Literal
 import uvicorn
 from starlette.types import ASGIApp
 
+from finetune30.errors import SettingsError
 from finetune30.settings import Settings
 from finetune30.web.guard import Guarded
 
@@ -46,6 +47,20 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def check_certificate(settings: Settings) -> None:
+    """Refuse half of what HTTPS needs.
+
+    Raises: SettingsError.
+    """
+    if (settings.tls_certfile is None) != (settings.tls_keyfile is None):
+        raise SettingsError(
+            "one of TLS_CERTFILE and TLS_KEYFILE is set, expected both or none", where="environment or .env"
+        )
+    for name, path in (("TLS_CERTFILE", settings.tls_certfile), ("TLS_KEYFILE", settings.tls_keyfile)):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
 
 
 def is_loopback(host: str) -> bool:
