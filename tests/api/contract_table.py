@@ -29,6 +29,7 @@ _WHOLE = "1.0 is an integer to JSON schema; here only 1 is (S54)"
 _TEXT = "patterns of JSON schema know no Unicode categories: control characters, letters of every script"
 EXPLAINED = (
     Explained("query_invalid", r"^the span ends before it begins$", "JSON schema cannot compare two parameters"),
+    Explained("query_invalid", r"^character [0-9]+: ", "q= is a language, which no pattern of JSON schema describes"),
     Explained("too_large", "", "what is limited is the bytes of a body; JSON schema counts members and characters"),
     Explained("body_invalid", r"^the body holds half a character or a NUL$", "to JSON schema both are text (S52, S85)"),
     Explained("request_invalid", r"expected text$", _TEXT),
