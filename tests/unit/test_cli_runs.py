@@ -127,12 +127,21 @@ def test_filters_and_order_reach_the_store(store: ExperimentStore, results: Path
     assert names("--max-runtime", "20") == ["alpha"]
     assert names("--status", "pending") == ["gamma"]
     assert names("--name", "ET") == ["beta"]
+    assert names("-q", "accuracy < 0.8 OR NOT status = SUCCESS") == ["gamma", "beta"]
+    assert names("--where", "runtime > 5", "--max-runtime", "20") == ["alpha"]
 
 
 @pytest.mark.parametrize("wrong", [["--status", "DONE"], ["--sort-by", "size"], ["--limit", "0"]])
 def test_a_wrong_filter_says_what_was_expected(wrong: list[str]) -> None:
     with pytest.raises(BadInput, match="expected"):
         runs("list", *wrong)
+
+
+def test_a_filter_in_words_says_where_it_went_wrong(results: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"character 1 of the filter: there is no such field(.|\n)*did you mean accuracy"
+    ):
+        runs("list", "-q", "acuracy > 1")
 
 
 def test_show_tells_everything_also_how_it_failed(store: ExperimentStore, results: Path) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from finetune30.access import Role, User
+from finetune30.api.shape import Shape
 from finetune30.experiments import Experiment, Overview, Status
 from finetune30.jobs.telling import summary
 
 
-class Problem(BaseModel):
+class Problem(Shape):
     """A refusal (RFC 9457)."""
 
     type: str
@@ -28,14 +29,14 @@ class Problem(BaseModel):
     errors: list[ProblemFault] | None = None
 
 
-class ProblemFault(BaseModel):
+class ProblemFault(Shape):
     """One of several faults."""
 
     where: str
     detail: str
 
 
-class Session(BaseModel):
+class Session(Shape):
     """What a login answers."""
 
     token: str = Field(description="For the header Authorization: Bearer …")
@@ -46,7 +47,7 @@ class Session(BaseModel):
     role: Role
 
 
-class Person(BaseModel):
+class Person(Shape):
     """A user."""
 
     user_id: str
@@ -61,13 +62,13 @@ class Person(BaseModel):
         return cls(user_id=user.id, name=user.name, role=user.role, disabled=user.disabled, created_at=user.created_at)
 
 
-class People(BaseModel):
+class People(Shape):
     """All users."""
 
     users: list[Person]
 
 
-class Progress(BaseModel):
+class Progress(Shape):
     """How far a running task is."""
 
     step: int | None
@@ -76,7 +77,7 @@ class Progress(BaseModel):
     eta_s: float | None
 
 
-class TaskError(BaseModel):
+class TaskError(Shape):
     """Why a task failed."""
 
     code: str | None
@@ -85,7 +86,7 @@ class TaskError(BaseModel):
     hint: str | None
 
 
-class Task(BaseModel):
+class Task(Shape):
     """A task in a list."""
 
     task_id: str
@@ -131,7 +132,7 @@ class WholeTask(Task):
     metrics: dict[str, Any] | None
 
 
-class Tasks(BaseModel):
+class Tasks(Shape):
     """A page of tasks, the newest first."""
 
     tasks: list[Task]
@@ -139,7 +140,7 @@ class Tasks(BaseModel):
     next: str | None = Field(description="For after=, where there is more")
 
 
-class Event(BaseModel):
+class Event(Shape):
     """One thing that happened to a task."""
 
     number: int
@@ -152,7 +153,7 @@ class Event(BaseModel):
     step: int | None
 
 
-class Events(BaseModel):
+class Events(Shape):
     """What happened, in order."""
 
     events: list[Event]
@@ -160,7 +161,7 @@ class Events(BaseModel):
     next: int | None = Field(description="For after=, where there is more")
 
 
-class Run(BaseModel):
+class Run(Shape):
     """An experiment in a list."""
 
     id: str
@@ -201,7 +202,7 @@ class WholeRun(Run):
         return cls(bytes=size_bytes, task_id=one.id, **{name: getattr(one, name) for name in _COLUMNS})
 
 
-class Runs(BaseModel):
+class Runs(Shape):
     """A page of experiments."""
 
     experiments: list[Run]
@@ -209,7 +210,7 @@ class Runs(BaseModel):
     next: str | None = Field(description="For after=, where there is more")
 
 
-class Span(BaseModel):
+class Span(Shape):
     """Figures of the experiments that have one."""
 
     mean: float | None
@@ -223,7 +224,7 @@ class Runtimes(Span):
     total: float | None
 
 
-class OfModel(BaseModel):
+class OfModel(Shape):
     """Figures of one base model."""
 
     base_model: str
@@ -232,7 +233,7 @@ class OfModel(BaseModel):
     best_accuracy: float | None
 
 
-class Statistics(BaseModel):
+class Statistics(Shape):
     """Figures over experiments."""
 
     total: int
@@ -242,7 +243,7 @@ class Statistics(BaseModel):
     by_base_model: list[OfModel]
 
 
-class AuditEntry(BaseModel):
+class AuditEntry(Shape):
     """One row of the audit log."""
 
     seq: int
@@ -258,7 +259,7 @@ class AuditEntry(BaseModel):
     detail: dict[str, Any] | None
 
 
-class AuditLog(BaseModel):
+class AuditLog(Shape):
     """Rows of the audit log, the newest first."""
 
     logs: list[AuditEntry]
@@ -266,13 +267,13 @@ class AuditLog(BaseModel):
     next: int | None = Field(description="For before=, where there is more")
 
 
-class Health(BaseModel):
+class Health(Shape):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Readiness(BaseModel):
+class Readiness(Shape):
     """What the service stands on. ``degraded``: requests are served, some things come later."""
 
     status: Literal["ready", "degraded", "unavailable"]

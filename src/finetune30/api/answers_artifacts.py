@@ -5,14 +5,15 @@ Neighbours: ``answers`` has those of everything else, ``reports`` the values of 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from finetune30.api.shape import Shape
 from finetune30.experiments import Status
 from finetune30.reports.curves import Series
 from finetune30.reports.shapes import Answer
 
 
-class StoredFile(BaseModel):
+class StoredFile(Shape):
     """A file inside an archive."""
 
     name: str
@@ -27,14 +28,14 @@ class Artifact(StoredFile):
     files: list[StoredFile] = Field(description="Of an archive, what is in it")
 
 
-class Artifacts(BaseModel):
+class Artifacts(Shape):
     """What there is to fetch."""
 
     experiment_id: str
     artifacts: list[Artifact]
 
 
-class KeptCheckpoint(BaseModel):
+class KeptCheckpoint(Shape):
     """A checkpoint."""
 
     step: int
@@ -46,14 +47,14 @@ class KeptCheckpoint(BaseModel):
     files: list[StoredFile]
 
 
-class Checkpoints(BaseModel):
+class Checkpoints(Shape):
     """The checkpoints of a run, by step."""
 
     experiment_id: str
     checkpoints: list[KeptCheckpoint]
 
 
-class Curves(BaseModel):
+class Curves(Shape):
     """A run's curves, thinned out; more points come while it runs."""
 
     experiment_id: str
@@ -63,7 +64,7 @@ class Curves(BaseModel):
     whole: bool = Field(description="False where the journal was so long that only its end was read")
 
 
-class Predictions(BaseModel):
+class Predictions(Shape):
     """What a run answered on its validation split."""
 
     experiment_id: str

@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from finetune30.api.shape import Shape
 
 if TYPE_CHECKING:
     from finetune30.data.uploads import Upload
     from finetune30.data.versions import DatasetVersion
 
 
-class Refusal(BaseModel):
+class Refusal(Shape):
     """Why a file was refused."""
 
     code: str
@@ -26,7 +28,7 @@ class Refusal(BaseModel):
     status: int = Field(description="422, or 413 where it unpacks to far too much")
 
 
-class CheckResult(BaseModel):
+class CheckResult(Shape):
     """What one check found."""
 
     name: str
@@ -37,7 +39,7 @@ class CheckResult(BaseModel):
     rows: list[str] = Field(description="The first of them; GET /datasets/{dataset_id}/report names all")
 
 
-class Report(BaseModel):
+class Report(Shape):
     """What the checks say of a dataset."""
 
     status: Literal["PASS", "WARN", "FAIL"]
@@ -50,7 +52,7 @@ class Report(BaseModel):
     checks: list[CheckResult]
 
 
-class Dataset(BaseModel):
+class Dataset(Shape):
     """A file somebody sent."""
 
     dataset_id: str
@@ -84,7 +86,7 @@ class Dataset(BaseModel):
         )
 
 
-class Datasets(BaseModel):
+class Datasets(Shape):
     """Files, the newest first."""
 
     datasets: list[Dataset]
@@ -92,7 +94,7 @@ class Datasets(BaseModel):
     next: str | None = Field(description="For after=, where there is more")
 
 
-class PreviewRow(BaseModel):
+class PreviewRow(Shape):
     """A row as a training sees it."""
 
     split: str
@@ -102,13 +104,13 @@ class PreviewRow(BaseModel):
     label: str | list[str]
 
 
-class Preview(BaseModel):
+class Preview(Shape):
     """The first rows."""
 
     rows: list[PreviewRow]
 
 
-class Version(BaseModel):
+class Version(Shape):
     """A version of data: exact rows, stored once."""
 
     version: str
@@ -160,7 +162,7 @@ class WholeVersion(Version):
         return cls(**told, labels=labels, **more)
 
 
-class Versions(BaseModel):
+class Versions(Shape):
     """Versions, the newest first."""
 
     versions: list[Version]
@@ -168,7 +170,7 @@ class Versions(BaseModel):
     next: str | None = Field(description="For after=, where there is more")
 
 
-class DiffRow(BaseModel):
+class DiffRow(Shape):
     """A row of a version; ``place`` such as train:17."""
 
     place: str
@@ -177,7 +179,7 @@ class DiffRow(BaseModel):
     label: str
 
 
-class Difference(BaseModel):
+class Difference(Shape):
     """What changed from one version to another: how many rows, and the first of them."""
 
     before: str

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from finetune30 import registry
+from finetune30.api.shape import Shape
 from finetune30.registry import Kind, Visibility
 
 
-class Model(BaseModel):
+class Model(Shape):
     """A name under which versions are kept."""
 
     name: str
@@ -31,7 +32,7 @@ class Model(BaseModel):
         return cls.model_validate(one, from_attributes=True)
 
 
-class Models(BaseModel):
+class Models(Shape):
     """A page of models, by name."""
 
     models: list[Model]
@@ -39,7 +40,7 @@ class Models(BaseModel):
     next: str | None = Field(description="For after=, where there is more")
 
 
-class Version(BaseModel):
+class Version(Shape):
     """One experiment's adapter under a number of its own; neither ever changes."""
 
     model: str
@@ -63,7 +64,7 @@ class Version(BaseModel):
         return cls(version=one.number, **{k: v for k, v in _fields(one).items() if k != "number"}, address=one.address)
 
 
-class File(BaseModel):
+class File(Shape):
     """One file of an adapter."""
 
     name: str
@@ -71,14 +72,14 @@ class File(BaseModel):
     sha256: str
 
 
-class WholeVersion(BaseModel):
+class WholeVersion(Shape):
     """A version and the files it consists of."""
 
     version: Version
     files: list[File]
 
 
-class Versions(BaseModel):
+class Versions(Shape):
     """A page of versions, the newest first."""
 
     versions: list[Version]
@@ -86,7 +87,7 @@ class Versions(BaseModel):
     next: int | None = Field(description="For before=, where there is more")
 
 
-class Alias(BaseModel):
+class Alias(Shape):
     """Where an alias points."""
 
     model: str
@@ -102,7 +103,7 @@ class Alias(BaseModel):
         return cls(version=one.number, **{k: v for k, v in _fields(one).items() if k != "number"})
 
 
-class Move(BaseModel):
+class Move(Shape):
     """One move of an alias."""
 
     seq: int
@@ -122,7 +123,7 @@ class Move(BaseModel):
         return cls(from_version=one.from_number, to_version=one.to_number, **told)
 
 
-class Moves(BaseModel):
+class Moves(Shape):
     """What happened to aliases, the newest first."""
 
     moves: list[Move]
@@ -130,7 +131,7 @@ class Moves(BaseModel):
     next: int | None = Field(description="For before=, where there is more")
 
 
-class Resolved(BaseModel):
+class Resolved(Shape):
     """What an address means just now."""
 
     model: str | None = Field(description="null for an experiment that was named by its id")
@@ -148,7 +149,7 @@ class Resolved(BaseModel):
     eval_accuracy: float | None
 
 
-class OfModel(BaseModel):
+class OfModel(Shape):
     """The model's end of a lineage."""
 
     name: str
@@ -160,7 +161,7 @@ class OfModel(BaseModel):
     registered_by: str
 
 
-class OfRun(BaseModel):
+class OfRun(Shape):
     """The run's part of a lineage."""
 
     id: str
@@ -173,7 +174,7 @@ class OfRun(BaseModel):
     eval_accuracy: float | None
 
 
-class OfData(BaseModel):
+class OfData(Shape):
     """The data's end of a lineage."""
 
     name: str
@@ -181,14 +182,14 @@ class OfData(BaseModel):
     also_trained: list[str] = Field(description="Other versions that were trained on these rows")
 
 
-class OfBase(BaseModel):
+class OfBase(Shape):
     """What was adapted."""
 
     name: str
     revision: str | None
 
 
-class Lineage(BaseModel):
+class Lineage(Shape):
     """Run ↔ data ↔ model."""
 
     model: OfModel

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from finetune30.api.shape import Shape
 from finetune30.webhooks import Delivery, Kind, State, Webhook
 
 
-class Hook(BaseModel):
+class Hook(Shape):
     """A webhook, without its secret."""
 
     webhook_id: str
@@ -37,13 +38,13 @@ class NewHook(Hook):
     secret: str = Field(description="Told only now; with it a receiver checks the signature")
 
 
-class Hooks(BaseModel):
+class Hooks(Shape):
     """Webhooks, the oldest first."""
 
     webhooks: list[Hook]
 
 
-class Sent(BaseModel):
+class Sent(Shape):
     """A message, sent or to be sent."""
 
     number: int
@@ -68,7 +69,7 @@ class Sent(BaseModel):
         return cls.model_validate({**asdict(one), "message_id": one.message_id, "next_at": next_at})
 
 
-class Sendings(BaseModel):
+class Sendings(Shape):
     """Messages, the newest first."""
 
     deliveries: list[Sent]

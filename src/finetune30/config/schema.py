@@ -28,7 +28,7 @@ Modules = Annotated[list[ModuleName], Field(min_length=1, max_length=1000)]
 class Section(BaseModel):
     """A group of keys: frozen, strict, and closed to keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Model(Section):

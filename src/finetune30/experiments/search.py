@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, or_, select, tuple_
 
 from finetune30.errors import BadInput
 from finetune30.experiments.metadata import with_note
@@ -63,6 +63,19 @@ class Filters(TypedDict, total=False):
     sort_by: str
     desc: bool
     limit: int | None
+
+
+def matching(connection: Connection, filters: Filters, columns: Sequence[ColumnElement[Any]]) -> list[Row[Any]]:
+    """The rows that pass all filters, in order.
+
+    Raises: BadInput for an unknown ``sort_by`` or a ``limit`` below 1.
+    """
+    found: list[Row[Any]] = []
+    limit = filters.get("limit")
+    for statement in select_matching(filters, columns):
+        if limit is None or len(found) < limit:
+            found += connection.execute(statement)
+    return found[:limit]
 
 
 def select_matching(filters: Filters, columns: Sequence[ColumnElement[Any]]) -> list[Select[Any]]:

@@ -42,11 +42,12 @@ _left = func.coalesce(row.not_before - now(), 0.0).label("left")
 
 def line(connection: Connection) -> list[Standing]:
     """All that wait, in the order they will start: those that may not yet come last."""
-    jobs = connection.execute(
-        select(row.id, row.owner, row.queue, row.devices, _left).where(waiting).order_by(*IN_ORDER)
-    ).all()
+    columns = (row.id, row.owner, row.queue, row.devices, _left)
+    jobs = connection.execute(select(*columns).where(waiting).order_by(*IN_ORDER)).all()
     by_id = {job.id: job for job in jobs}
-    turns = in_turn([(job.id, job.owner) for job in jobs], _shares(connection))
+    owners = connection.execute(shares_of(select(row.owner).where(waiting).distinct()))
+    shares = {one.owner: (one.running, one.last_start) for one in owners}
+    turns = in_turn([(job.id, job.owner) for job in jobs], shares)
     found, counts = [], defaultdict[str, int](int)
     for job in sorted((by_id[one] for one in turns), key=_delay_s):  # else as it is
         found.append(Standing(job.id, job.queue, job.devices, counts[job.queue], _delay_s(job)))
@@ -68,10 +69,12 @@ def standing(connection: Connection, experiment_id: str) -> Standing | None:
 
 def _ahead(connection: Connection, job: Any) -> int:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
-    waits = select(row.owner, row.queue, func.count().label("jobs")).where(waiting).group_by(row.queue, row.owner)
-    for one in connection.execute(waits):
-        counts[one.owner][one.queue] = one.jobs
-    shares = _shares(connection)
+    shares: dict[str, tuple[int, float]] = {}
+    waits = select(row.owner, row.queue, func.count().label("jobs")).where(waiting).group_by(row.queue, row.owner).cte()
+    theirs = shares_of(select(waits.c.owner).distinct()).subquery()
+    whole = select(waits, theirs.c.running, theirs.c.last_start).join(theirs, theirs.c.owner == waits.c.owner)
+    for one in connection.execute(whole):
+        counts[one.owner][one.queue], shares[one.owner] = one.jobs, (one.running, one.last_start)
     mine, before = shares[job.owner], _sooner(job)
     own = select(func.count()).where(waiting, row.owner == job.owner, before)
     turn = mine[0] + connection.execute(own).scalar_one()
@@ -83,11 +86,6 @@ def _ahead(connection: Connection, job: Any) -> int:
         begun = turn - running + (1 if first and owner != job.owner else 0)
         ahead += _begun(connection, owner, counts[owner], job.queue, begun)
     return ahead
-
-
-def _shares(connection: Connection) -> Mapping[str, tuple[int, float]]:
-    found = connection.execute(shares_of(select(row.owner).where(waiting).distinct()))
-    return {one.owner: (one.running, one.last_start) for one in found}
 
 
 def _owners_sooner(connection: Connection, owner: str) -> set[str]:

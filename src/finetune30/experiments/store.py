@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, case, literal, select
+from sqlalchemy import Connection, Engine, case, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from finetune30 import database
@@ -28,7 +28,7 @@ from finetune30.experiments.record import (
     portable,
 )
 from finetune30.experiments.rows import existing, find
-from finetune30.experiments.search import Filters, count_matching, select_matching, versions_used
+from finetune30.experiments.search import Filters, count_matching, matching, versions_used
 from finetune30.experiments.statistics import figures_of
 from finetune30.experiments.tables import OVERVIEW, WHOLE, row, to_experiment, to_overview
 
@@ -133,24 +133,16 @@ class ExperimentStore:
 
         Raises: BadInput for an unknown ``sort_by`` or a ``limit`` below 1.
         """
-        return [to_experiment(found) for found in self._matching(filters, WHOLE)]
+        with database.read(self._engine) as connection:
+            return [to_experiment(found) for found in matching(connection, filters, WHOLE)]
 
     def overview(self, **filters: Unpack[Filters]) -> list[Overview]:
         """As ``find``, without configurations and figures: several times faster where there are many.
 
         Raises: BadInput for an unknown ``sort_by`` or a ``limit`` below 1.
         """
-        return [to_overview(found) for found in self._matching(filters, OVERVIEW)]
-
-    def _matching(self, filters: Filters, columns: Sequence[ColumnElement[Any]]) -> list[Row[Any]]:
-        found: list[Row[Any]] = []
-        limit = filters.get("limit")
-        statements = select_matching(filters, columns)
         with database.read(self._engine) as connection:
-            for statement in statements:
-                if limit is None or len(found) < limit:
-                    found += connection.execute(statement)
-        return found[:limit]
+            return [to_overview(found) for found in matching(connection, filters, OVERVIEW)]
 
     def versions_of(self, owner: str) -> set[str]:
         """Ids of the versions of data that the owner's experiments used."""

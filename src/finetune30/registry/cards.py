@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -66,6 +64,8 @@ def _head(card: ModelCard) -> str:
         "metrics": ["accuracy", "f1"],
         "model-index": [{"name": card.experiment_id, "results": results}],
     }
+    import yaml
+
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
 
 

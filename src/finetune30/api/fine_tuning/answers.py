@@ -9,12 +9,14 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from finetune30.api.shape import Shape
+
 T = TypeVar("T")
 Auto = Literal["auto"]
 JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
-class OpenAIFault(BaseModel):
+class OpenAIFault(Shape):
     """What was refused, and why."""
 
     message: str
@@ -23,7 +25,7 @@ class OpenAIFault(BaseModel):
     code: str | None
 
 
-class OpenAIError(BaseModel):
+class OpenAIError(Shape):
     """A refusal."""
 
     error: OpenAIFault
@@ -39,7 +41,7 @@ class Page(BaseModel, Generic[T]):
     last_id: str | None = None
 
 
-class Hyperparameters(BaseModel):
+class Hyperparameters(Shape):
     """What the job trains with; null where it was told otherwise than in these words."""
 
     n_epochs: int | Auto | None
@@ -47,20 +49,20 @@ class Hyperparameters(BaseModel):
     learning_rate_multiplier: float | Auto | None = Field(description="1 is a learning rate of 5e-4")
 
 
-class Supervised(BaseModel):
+class Supervised(Shape):
     """How the method is set."""
 
     hyperparameters: Hyperparameters
 
 
-class Method(BaseModel):
+class Method(Shape):
     """How it is trained."""
 
     type: Literal["supervised"] = "supervised"
     supervised: Supervised
 
 
-class JobError(BaseModel):
+class JobError(Shape):
     """Why a job failed."""
 
     code: str
@@ -68,7 +70,7 @@ class JobError(BaseModel):
     param: str | None
 
 
-class FineTuningJob(BaseModel):
+class FineTuningJob(Shape):
     """An experiment as a fine-tuning job."""
 
     id: str
@@ -88,11 +90,11 @@ class FineTuningJob(BaseModel):
     hyperparameters: Hyperparameters
     method: Method
     seed: int
-    integrations: list[Any] = []
+    integrations: list[Any] = []  # noqa: RUF012 - pydantic copies it
     metadata: dict[str, str] | None
 
 
-class JobEvent(BaseModel):
+class JobEvent(Shape):
     """One thing that happened to a job."""
 
     id: str
@@ -104,7 +106,7 @@ class JobEvent(BaseModel):
     data: dict[str, Any]
 
 
-class CheckpointMetrics(BaseModel):
+class CheckpointMetrics(Shape):
     """Figures at the step of a checkpoint; accuracies are of labels, losses of the whole validation split."""
 
     step: float
@@ -115,7 +117,7 @@ class CheckpointMetrics(BaseModel):
     full_valid_mean_token_accuracy: float | None = None
 
 
-class JobCheckpoint(BaseModel):
+class JobCheckpoint(Shape):
     """A checkpoint that was kept."""
 
     id: str
@@ -127,7 +129,7 @@ class JobCheckpoint(BaseModel):
     metrics: CheckpointMetrics
 
 
-class FileObject(BaseModel):
+class FileObject(Shape):
     """An upload, or the figures of a run."""
 
     id: str
@@ -140,7 +142,7 @@ class FileObject(BaseModel):
     status_details: str | None = None
 
 
-class FileDeleted(BaseModel):
+class FileDeleted(Shape):
     """A file that is gone."""
 
     id: str
@@ -148,7 +150,7 @@ class FileDeleted(BaseModel):
     deleted: bool = True
 
 
-class Model(BaseModel):
+class Model(Shape):
     """A base model, or one of one's own."""
 
     id: str
@@ -157,7 +159,7 @@ class Model(BaseModel):
     owned_by: str
 
 
-class Models(BaseModel):
+class Models(Shape):
     """All that one may use."""
 
     object: Literal["list"] = "list"
