@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ def a_day(corpus: Corpus, canaries: Canaries, words: dict[str, str]) -> list[str
     ask("POST", "/token/refresh", json={"refresh_token": new("a bad refresh token")})
     token = ask("POST", "/token/refresh", json={"refresh_token": both["refresh_token"]}).json()["token"]
 
-    tasks = [ask("POST", "/train", token=token, json=body).json()["task_id"] for body in (SHORT, _FAILS, SHORT)]
+    taken = [ask("POST", "/train", token=token, json=body) for body in (SHORT, _FAILS, SHORT)]
+    assert [answer.status_code for answer in taken] == [202] * 3, [answer.text for answer in taken]
+    tasks = [answer.json()["task_id"] for answer in taken]
     ask("POST", f"/task/{tasks[2]}/cancel", token=token)
     ask("POST", "/train", token=token, json={"training": {"learning_rate": new("a wrong value")}})
     ask("POST", f"/train?queue={new('a wrong queue')}", token=token, json={})
@@ -141,8 +144,7 @@ def test_g29_s109_no_secret_is_left_anywhere(site: Plant, canaries: Canaries, tm
     words = {name: canaries.new(f"password {name}") for name in ("root", "ana", "ana 2", "ana 3")}
     told = [command(site, "user", "add", "root", "--role", "admin", typed=f"{words['root']}\n")]
     site.worker(real=True)
-    with api(site) as asked:
-        corpus = Corpus(asked, canaries)
+    with api(site) as asked, closing(Corpus(asked, canaries)) as corpus:
         tasks = a_day(corpus, canaries, words)
         ends = site.settle(tasks, 240)
         assert sorted(str(row.status) for row in ends.values()) == ["FAILURE", "REVOKED", "SUCCESS"]
@@ -175,7 +177,6 @@ def test_g29_s109_no_secret_is_left_anywhere(site: Plant, canaries: Canaries, tm
         ]
         assert len(rows) > 20
 
-    corpus.close()
     places = [*corpus.said, *told, *kept, *rows, *files_below(site.home), *rows_of(str(site.env["DATABASE_URL"]))]
     places += [("a command line", line) for line in lines.seen]
     assert len(places) > 100

@@ -131,19 +131,20 @@ def test_s112_g27_a_change_that_cannot_be_noted_is_not_made(
     url = request.getfixturevalue("postgres_server").database("s112") if kind == "postgresql" else None
     with serving(tmp_path, values_of(url)) as service:
         ana, admin = service.person(), service.person(Role.ADMIN)
-        task = ana.post("/train", {}).json()["task_id"]
+        task, ended = (ana.post("/train", {}).json()["task_id"] for _ in "ab")
+        assert ana.post(f"/task/{ended}/cancel").json()["status"] == "REVOKED"
         with database.write(service.services.engine) as connection:
             connection.execute(text("ALTER TABLE audit RENAME TO audit_away"))
         before = service.services.jobs.store.get(task)
 
         refused(ana.post("/train", {}), 503)
         refused(ana.post(f"/task/{task}/cancel"), 503)
-        refused(ana.delete(f"/experiments/{task}"), 503)
+        refused(ana.delete(f"/experiments/{ended}"), 503)
         refused(admin.post("/users", {"name": "new", "password": PASSWORD}), 503)
         refused(service.client.post("/login", json={"username": ana.name, "password": PASSWORD}), 503)
         refused(service.client.post("/token/refresh", json={"refresh_token": ana.refresh_token}), 503)
 
-        assert service.count() == 1
+        assert service.count() == 2
         assert service.services.jobs.store.get(task) == before
         assert service.services.access.users.find("new") is None
         with database.write(service.services.engine) as connection:

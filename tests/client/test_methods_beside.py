@@ -183,6 +183,26 @@ def test_webhooks_are_made_tried_and_taken_away(tmp_path: Path) -> None:
         assert client.webhooks() == []
 
 
+@_needs("/keys")
+def test_keys_are_made_told_once_and_revoked(ana: Person, connect: Connect) -> None:
+    client = connect(ana)
+    made, other = client.add_key("shop", expires_days=90), client.add_key("till")
+    assert made.key
+    assert made.key not in repr(made)
+    assert made.expires_at
+    assert other.expires_at is None
+    assert {one.key_id: (one.name, one.key) for one in client.api_keys()} == {
+        made.key_id: ("shop", None),
+        other.key_id: ("till", None),
+    }
+    assert client.revoke_key(made.key_id).revoked_at
+    assert {one.key_id for one in client.api_keys() if one.revoked_at} == {made.key_id}
+    with pytest.raises(errors.Missing):
+        client.revoke_key("k_0123456789abcdef")
+    with pytest.raises(errors.Refused, match="expected the id of a key"):
+        client.revoke_key("shop")
+
+
 def test_a_download_that_breaks_leaves_nothing(service: Service, ana: Person, connect: Connect, tmp_path: Path) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 5000000\r\n\r\nPK"
     with Canned(cut) as server, Client(server.url, token="t") as client:

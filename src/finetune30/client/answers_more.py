@@ -209,3 +209,19 @@ class Delivery(Shape):
     last_status: int | None = None
     last_error: str | None = None
     delivered_at: float | None = None
+
+
+class Key(Shape):
+    """A key for predictions. ``key`` itself stands only in the answer that made it."""
+
+    key_id: str
+    name: str
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+    key: str | None = None
+
+    def __repr_args__(self) -> Any:
+        """Without the key."""
+        return [(name, value) for name, value in super().__repr_args__() if name != "key"]

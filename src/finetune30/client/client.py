@@ -18,6 +18,7 @@ from finetune30.client.asking import refresher
 from finetune30.client.credentials import CredentialsFile, last_server
 from finetune30.client.datasets import Datasets
 from finetune30.client.experiments import Experiments
+from finetune30.client.keys import Keys
 from finetune30.client.logins import Logins
 from finetune30.client.models import Models
 from finetune30.client.people import Operations, People
@@ -33,7 +34,7 @@ FORWARDED_FOR = "X-Finetune30-Client"
 TRUSTED_KEY = "X-Finetune30-Key"
 
 
-class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, People, Operations, Logins):
+class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, Keys, People, Operations, Logins):
     """One user at one server. Threads may share it; close it, or use it in a ``with`` block.
 
     Args:

@@ -19,7 +19,7 @@ UPLOAD = "upload:"
 _JOB, _FILE, _RESULTS, _EVENT, _CHECKPOINT = "ftjob-", "file-", "file-results-", "ftevent-", "ftckpt-"
 _DAY_AND_TIME = re.compile(r"_\d{8}_\d{6}(_\d+)?$")
 _UPLOAD_ID = re.compile(r"ds-[0-9a-f]{16}")
-FILE_ID = re.compile(r"^file-[0-9a-f]{16}$")
+FILE_ID = re.compile(expects(r"^file-[0-9a-f]{16}$", "the id of a file that was sent: file- and 16 of 0-9 and a-f"))
 
 _EVENT_PATTERN = expects(r"^ftevent-[0-9]{1,9}$", "the id of an event: ftevent-…")
 _CHECKPOINT_PATTERN = expects(r"^ftckpt-[a-z0-9_-]{1,80}-[0-9]{1,12}$", "the id of a checkpoint: ftckpt-…")

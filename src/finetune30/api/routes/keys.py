@@ -14,10 +14,12 @@ from finetune30.api.answers_keys import KeysTold, KeyTold, NewKeyTold
 from finetune30.api.deps import CurrentUser
 from finetune30.errors import BadInput, StateError
 from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.faults import expects
 from finetune30.web.problems import Problem
 
 _DAY_S = 86_400.0
-KeyId = Annotated[str, Path(pattern=r"^k_[0-9a-f]{16}$")]
+KEY_ID = expects(r"^k_[0-9a-f]{16}$", "the id of a key: k_ and 16 of 0-9 and a-f")
+KeyId = Annotated[str, Path(pattern=KEY_ID)]
 
 
 class NewKey(Body):

@@ -20,6 +20,7 @@ from finetune30.api.pages import owner_of
 from finetune30.api.queries import Id, Limit, Number, Search, digits
 from finetune30.errors import NotFound, QuotaExceeded, StateError, WebhookInvalid
 from finetune30.web.bodies import Body, body_of, described_as
+from finetune30.web.faults import expects
 from finetune30.web.problems import Problem
 from finetune30.webhooks import Kind, Webhook
 from finetune30.webhooks.places import LONGEST_URL
@@ -28,7 +29,9 @@ DeliveryNumber = Annotated[int, Path(ge=1, le=2**31 - 1), BeforeValidator(digits
 # A ping is not waited for.
 KindName = Literal["run.succeeded", "run.failed", "run.cancelled", "run.started", "run.paused"]
 # What ``places`` takes has this form; that it leads to somebody is looked at there.
-_ADDRESS = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-\[\]-~]+$"
+_ADDRESS = expects(
+    r"^[Hh][Tt][Tt][Pp][Ss]?://[!-\[\]-~]+$", "an address: http:// or https:// and ASCII without spaces and backslashes"
+)
 _FULL = "you have as many webhooks as one may have"
 
 
