@@ -139,17 +139,25 @@ def test_ctrl_c_leaves_the_task_running_and_says_how_to_come_back(
 ) -> None:
     login(service, ana)
     task_id = cli("submit", "--json").json["task_id"]
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "finetune30", "watch", task_id],
+    # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from finetune30.cli import main; sys.exit(main())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "watch", task_id],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert watching.stdout is not None
-    watching.stdout.readline()
-    watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=30)
+    ) as watching:
+        try:
+            assert watching.stdout is not None
+            watching.stdout.readline()
+            watching.send_signal(signal.SIGINT)
+            _, err = watching.communicate(timeout=30)
+        finally:
+            watching.kill()  # a fault here must not leave a process to the tests that follow
 
     assert watching.returncode == 130
     assert f"finetune30 watch {task_id}" in err

@@ -184,13 +184,13 @@ def test_it_waits_for_the_first_run_follows_it_and_says_what_it_does(place: Plac
         bad = place.run(seed=3)
         config = place.home / "results" / bad / "artifacts" / "final_model" / "adapter_config.json"
         config.write_text("{}")
-        waited(lambda: any("stays" in line for line in service.messages()))
+        waited(lambda: any(line.startswith(f"{bad} does not answer as newest: ") for line in service.messages()))
+        assert client.post("/predict", json={"text": SECRET_TEXT}).json()["adapter"]["id"] == second
         assert client.post("/predict", json={"text": SECRET_TEXT, "adapter": bad}).status_code == 409
 
         said = service.messages()
         assert "there is no successful run yet; the first one will answer as soon as it is there" in said
         assert f"newest is {second} now, it was {first}" in said
-        assert any(line.startswith(f"newest stays {second}: ") for line in said)
         assert any(line.startswith("refused, model_invalid: ") for line in said)
         assert any(line.startswith(f"{second} is in memory: ") for line in said)
         assert SECRET_TEXT not in service.text

@@ -177,12 +177,12 @@ def follow(client: Client, task_id: str, as_json: bool) -> None:
 
     Raises: Interrupted, which says how to come back.
     """
-    from finetune30.cli import tasks_shown
+    from finetune30.cli import heard, tasks_shown
     from finetune30.errors import Interrupted
 
     screen = tasks_shown.Screen(quiet=as_json)
     try:
-        for news in client.watch(task_id):
+        for news in heard.interruptible(client.watch(task_id)):
             screen.show(news)
         screen.close()
         task = client.task(task_id)
