@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
@@ -31,21 +32,34 @@ def _until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@contextmanager
+def _whole_again(wire: Proxy, done: Callable[[], bool]) -> Iterator[None]:
+    """Mute until the server has done it; then the connection that lost its answer breaks.
+
+    Whole in the end in any case, and what was waited for in vain fails the test, not a thread.
+    """
+
+    def mend() -> None:
+        try:
+            _until(done)
+        finally:
+            wire.become("pass")
+
+    wire.become("mute")
+    with ThreadPoolExecutor(1) as pool:
+        mending = pool.submit(mend)
+        yield
+        mending.result()
+
+
 def test_g9_a_training_whose_answer_was_lost_is_one_task(
     service: Service, ana: Person, connect: Connect, wire: Proxy
 ) -> None:
     client = connect(ana, url_of(wire))
     before = service.count()
-    wire.become("mute")
 
-    def mend() -> None:
-        _until(lambda: service.count() > before)
-        wire.become("pass")  # breaks the connection that lost its answer
-
-    mending = threading.Thread(target=mend)
-    mending.start()
-    task = client.train(CONFIG)
-    mending.join()
+    with _whole_again(wire, lambda: service.count() > before):
+        task = client.train(CONFIG)
 
     assert service.count() == before + 1
     assert [one.task_id for one in client.tasks()] == [task.task_id]
@@ -71,31 +85,18 @@ def test_a_cancellation_whose_answer_was_lost_is_done_and_said_to_be(
 ) -> None:
     client = connect(ana, url_of(wire))
     task = client.train(CONFIG)
-    wire.become("mute")
 
-    def mend() -> None:
-        _until(lambda: service.services.jobs.store.get(task.task_id).status == "REVOKED")
-        wire.become("pass")
-
-    mending = threading.Thread(target=mend)
-    mending.start()
-    assert client.cancel(task.task_id).status == "REVOKED"
-    mending.join()
+    with _whole_again(wire, lambda: service.services.jobs.store.get(task.task_id).status == "REVOKED"):
+        assert client.cancel(task.task_id).status == "REVOKED"
 
 
 def test_a_deletion_whose_answer_was_lost_is_done(service: Service, ana: Person, connect: Connect, wire: Proxy) -> None:
     client = connect(ana, url_of(wire))
     task = client.train(CONFIG)
-    wire.become("mute")
+    client.cancel(task.task_id)  # what has not ended is not deleted
 
-    def mend() -> None:
-        _until(lambda: service.services.jobs.store.look_up(task.task_id) is None)
-        wire.become("pass")
-
-    mending = threading.Thread(target=mend)
-    mending.start()
-    client.delete(task.task_id)
-    mending.join()
+    with _whole_again(wire, lambda: service.services.jobs.store.look_up(task.task_id) is None):
+        client.delete(task.task_id)
 
 
 def test_a_server_that_is_down_is_said_in_one_sentence(free_port: int) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from finetune30 import database
 from finetune30.config import ExperimentConfig
@@ -515,3 +515,24 @@ def test_workers_are_known_while_they_give_signs_of_life(queue: Queue) -> None:
     assert [worker.alive for worker in queue.workers()] == [True, False]
     queue.gone(W1)
     assert [worker.name for worker in queue.workers()] == [W2]
+
+
+@pytest.mark.parametrize("ask", ["standing", "line"])
+def test_where_a_job_stands_is_told_while_a_worker_takes_it(queue: Queue, ask: str) -> None:
+    id, taken = submit(queue), []
+
+    def take_it(*call: object) -> None:  # between the first statement of who asks and its second
+        if not taken and str(call[2]).startswith("SELECT"):
+            taken.append(None)
+            taken[0] = take(queue).experiment.id
+
+    event.listen(queue._engine, "after_cursor_execute", take_it)
+    try:
+        found = queue.standing(id) if ask == "standing" else queue.line()[0]
+    finally:
+        event.remove(queue._engine, "after_cursor_execute", take_it)
+
+    assert taken == [id]
+    assert found is not None
+    assert (found.id, found.ahead) == (id, 0)
+    assert queue.standing(id) is None

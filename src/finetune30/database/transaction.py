@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, Engine, exc
 
@@ -30,16 +31,21 @@ _open: ContextVar[tuple[_Open, ...]] = ContextVar("open transactions", default=(
 
 
 @contextmanager
-def read(engine: Engine) -> Iterator[Connection]:
+def read(engine: Engine, *, still: bool = False) -> Iterator[Connection]:
     """A view of the database that makes no writer wait; within ``write`` it sees what that wrote.
 
+    Args:
+        still: All statements see the same moment, as they always do with SQLite; not within ``write``.
     Raises: StorageError if the database cannot be used.
     """
     with _faults_explained(engine):
         if outer := _open_on(engine):
             yield outer.connection
             return
-        with engine.connect().execution_options(reading=True) as connection, connection.begin():
+        options: dict[str, Any] = {"reading": True}
+        if still and engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        with engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
 

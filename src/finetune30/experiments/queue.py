@@ -225,12 +225,12 @@ class Queue:
 
     def line(self) -> list[Standing]:
         """The jobs that wait for a worker, in the order they will start: those that may not yet come last."""
-        with database.read(self._engine) as connection:
+        with database.read(self._engine, still=True) as connection:
             return standing.line(connection)
 
     def standing(self, experiment_id: str) -> Standing | None:
         """Where a job stands in ``line``, found without lining up all; None where it does not wait."""
-        with database.read(self._engine) as connection:
+        with database.read(self._engine, still=True) as connection:
             return standing.standing(connection, experiment_id)
 
     def running(self) -> list[tuple[str, Mapping[str, Any] | None]]:

@@ -3,6 +3,7 @@
 The order of ``fairness.in_turn`` is that of a key. An owner with ``r`` jobs running, ``k`` of whose waiting jobs come
 before this one, has it started in round ``r + k``. Within a round the owners with more running jobs come first, then
 whose last start is longest ago, then whose first job is first. So what starts before a job is counted owner by owner.
+Both need all they read to be of one moment (``database.read(still=True)``): workers take jobs meanwhile.
 Neighbours: ``queue`` asks, ``jobs.place`` estimates when.
 """
 
