@@ -1,0 +1,39 @@
+"""What the page is told when it starts.
+
+Neighbours: ``cli.ui`` reads the settings and says it; ``serve``, ``door`` and ``shell`` read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the page is, whom it asks.
+
+    Attributes:
+        hosts: Names in the ``Host`` header it answers to, lower case, without port.
+        page_key: The key that makes the API believe whom the page asks for; None: it does not say.
+        tz: IANA name of the zone in which times are shown.
+        upload_mb: Larger files are refused by the page, as by the API.
+        configs: Folder of templates (``config/``); files there are offered in the form.
+    """
+
+    api_url: str = "http://127.0.0.1:8000"
+    serving_url: str = "http://127.0.0.1:8002"
+    host: str = "127.0.0.1"
+    port: int = 8501
+    hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "[::1]"})
+    page_key: str | None = None
+    tz: str = "UTC"
+    upload_mb: int = 200
+    configs: Path | None = None
+    tls_certfile: Path | None = None
+    tls_keyfile: Path | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach it by HTTPS."""
+        return self.tls_certfile is not None

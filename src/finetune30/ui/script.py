@@ -1,0 +1,5 @@
+"""What Streamlit runs at each look and each click."""
+
+from finetune30.ui.shell import main
+
+main()
