@@ -47,20 +47,29 @@ def serve(options: Options) -> int:
     """
     listener = _bound(options)
     allow_files()
-    config = uvicorn.Config(
+    server = uvicorn.Server(_config_of(options))
+    _LOG.info("the page is at %s", address_of(listener, secure=options.tls_certfile is not None))
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _config_of(options: Options) -> uvicorn.Config:
+    return uvicorn.Config(
         app_of(options),
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(options.proxies),
+        forwarded_allow_ips=list(options.proxies),
+        loop="finetune30.web.guard:Loop",
+        http="finetune30.web.guard:Guarded",
         ws="websockets-sansio",
+        timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
+        limit_concurrency=4000,
         ssl_certfile=options.tls_certfile,
         ssl_keyfile=options.tls_keyfile,
     )
-    server = uvicorn.Server(config)
-    _LOG.info("the page is at %s", address_of(listener, secure=options.secure))
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
 
 
 def _bound(options: Options) -> socket.socket:
@@ -78,11 +87,21 @@ _SAFE: dict[str, Any] = {
     "server.headless": True,
     "server.enableXsrfProtection": True,
     "server.enableCORS": True,
+    "server.corsAllowedOrigins": [],
+    "server.enableStaticServing": False,
+    "server.enableAgentApi": False,
+    "server.scriptHealthCheckEnabled": False,
+    "server.baseUrlPath": "",
     "server.fileWatcherType": "none",
     "server.runOnSave": False,
-    "server.enableStaticServing": False,
+    "server.allowRunOnSave": False,
+    "server.trustedUserHeaders": "{}",
     "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
     "client.toolbarMode": "minimal",
+    "client.allowedOrigins": [],
+    "client.showSidebarNavigation": True,
+    "runner.magicEnabled": False,
     "browser.gatherUsageStats": False,
     "global.developmentMode": False,
 }
