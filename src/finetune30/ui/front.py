@@ -21,7 +21,8 @@ from finetune30.ui.options import Options
 from finetune30.ui.seats import SEATS, Seat
 
 LANGUAGE = "finetune30_language"
-ICON = Path(__file__).with_name("images") / "icon.png"
+_IMAGES = Path(__file__).with_name("images")
+_FILES = {"/favicon.png": _IMAGES / "icon.png", "/place.js": _IMAGES / "place.js"}
 _DOOR = frozenset({"/login", "/logout"})
 _OPEN = ("/static/", "/_stcore/health")
 _STREAMLIT = ("/static/", "/media/", "/_stcore/", "/component/")
@@ -71,8 +72,8 @@ class Front:
             return PlainTextResponse("this page does not answer to this host; see ALLOWED_HOSTS\n", 400)
         if path.startswith(_CLOSED):
             return _nothing()
-        if path == "/favicon.png":
-            return FileResponse(ICON, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
+        if path in _FILES:
+            return FileResponse(_FILES[path], headers={"Cache-Control": "max-age=3600"})
         if path in _DOOR or path.startswith(_OPEN):
             return None
         seat = SEATS.find(asked.cookies.get(self._options.cookie))

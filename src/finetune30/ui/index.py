@@ -1,7 +1,7 @@
 """The document in which Streamlit's page lives: its scripts and styles, in a frame of ours.
 
-Streamlit's own says it is in English whatever is shown in it, and has a script inside, which our policy need not allow
-without it. Neighbours: ``front`` sends it to who is logged in.
+Streamlit's own says it is in English whatever is shown in it, and has a script inside, for which our policy would have to
+allow all such. ``place.js`` says where the server is, which Streamlit else finds out by asking for what is not there. Neighbours: ``front`` sends it to who is logged in.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def document(language: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>finetune30</title>
 <link rel="icon" href="/favicon.png">
+<script src="/place.js"></script>
 {_parts()}
 </head>
 <body><noscript><p>{told}</p></noscript><div id="root"></div></body>

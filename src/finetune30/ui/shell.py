@@ -101,11 +101,12 @@ def main() -> None:
     """A script run: the frame, and the page that was asked for."""
     from finetune30.ui.pages import navigation
 
-    st.set_page_config(page_title="finetune30", page_icon=_IMAGES / "icon.png", layout="wide")
+    st.set_page_config(page_icon=_IMAGES / "icon.png", layout="wide")
     st.logo(_IMAGES / "wide.svg", size="large", icon_image=_IMAGES / "logo.svg")
     seat = here()
     _mine(seat)
     page = st.navigation(navigation(seat), position="sidebar")
+    st.set_page_config(page_title=f"{page.title} · finetune30")
     with st.sidebar:
         _foot(seat)
     page.run()
