@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from finetune30.client import Client
-from finetune30.errors import Finetune30Error, LoginNeeded, Limited
+from finetune30.errors import Finetune30Error, Limited, LoginNeeded
 from finetune30.ui import porch
 from finetune30.ui.front import LANGUAGE, is_from_here
 from finetune30.ui.options import Options
@@ -106,8 +106,15 @@ class Door:
 
     def _open(self, name: str, password: str, language: str, request: Request) -> Seat:
         options, address = self._options, request.client.host if request.client else "127.0.0.1"
-        behind = {"forwarded_for": address, "trusted_key": options.page_key} if options.page_key else {}
-        client = Client(options.api_url, options.serving_url, timeout_s=15, tries=2, patience_s=8, **behind)
+        client = Client(
+            options.api_url,
+            options.serving_url,
+            timeout_s=15,
+            tries=2,
+            patience_s=8,
+            forwarded_for=address if options.page_key else None,
+            trusted_key=options.page_key,
+        )
         try:
             client.login(name, password)
             return SEATS.open(client, client.me(), language)

@@ -114,7 +114,8 @@ class Front:
 def is_from_here(headers: Headers) -> bool:
     """Whether it was a page of ours that sent this, as far as browsers say; programs say nothing."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    return (origin is None or urlsplit(origin).netloc == headers.get("host")) and site not in {"cross-site", "same-site"}
+    said_so = origin is None or urlsplit(origin).netloc == headers.get("host")
+    return said_so and site not in {"cross-site", "same-site"}
 
 
 def _is_for_us(headers: Headers, hosts: frozenset[str]) -> bool:

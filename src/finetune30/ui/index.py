@@ -1,7 +1,8 @@
 """The document in which Streamlit's page lives: its scripts and styles, in a frame of ours.
 
-Streamlit's own says it is in English whatever is shown in it, and has a script inside, for which our policy would have to
-allow all such. ``place.js`` says where the server is, which Streamlit else finds out by asking for what is not there. Neighbours: ``front`` sends it to who is logged in.
+Streamlit's own says it is in English whatever is shown in it, and has a script inside, for which our policy would have
+to allow all such. ``place.js`` says where the server is, which Streamlit else finds out by asking for what is not
+there. Neighbours: ``front`` sends it to who is logged in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from streamlit import file_util
 
 from finetune30.ui.words import words
 
-_PARTS = re.compile(r'<link\s[^>]*rel="(?:modulepreload|stylesheet|preload)"[^>]*>|<script\s[^>]*src="[^"]*"[^>]*></script>')
+_PARTS = re.compile(
+    r'<link\s[^>]*rel="(?:modulepreload|stylesheet|preload)"[^>]*>|<script\s[^>]*src="[^"]*"[^>]*></script>'
+)
 
 
 def document(language: str) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-_SIGNS = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-!|$~:=."} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+_SIGNS = str.maketrans(
+    {sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-!|$~:=."} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
 _FOUND_LATER = re.compile(r"(?<=:)(?=\S)|(?<=www)(?=\.)|(?=@)|(?<=-)(?=[->])|(?<=<)(?=[-=])|(?<=>)(?==)", re.IGNORECASE)
 
 

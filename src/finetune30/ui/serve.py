@@ -6,8 +6,8 @@ safe. Neighbours: ``cli.ui`` calls ``serve``.
 
 from __future__ import annotations
 
-import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,8 @@ from finetune30.ui.options import Options
 from finetune30.ui.theme import THEME
 from finetune30.web.listening import address_of, allow_files, listen
 
-_LOG = logging.getLogger("finetune30.ui")
 SCRIPT = Path(__file__).with_name("entry") / "script.py"
-"""In a folder of its own: Streamlit would take files of a folder ``pages`` beside it for pages, and run them unguarded."""
+"""In a folder of its own: files of a folder ``pages`` beside it Streamlit takes for pages, and runs them unguarded."""
 
 
 def app_of(options: Options) -> Any:
@@ -40,23 +39,40 @@ def app_of(options: Options) -> Any:
     )
 
 
-def serve(options: Options) -> int:
+def serve(options: Options, told: Callable[[str], object] = lambda _: None) -> int:
     """Serve until a signal comes; returns the exit code.
 
+    Args:
+        told: Called with the page's address, as soon as it answers there.
     Raises: SettingsError where the port cannot be had.
     """
     listener = _bound(options)
     allow_files()
-    server = uvicorn.Server(_config_of(options))
-    _LOG.info("the page is at %s", address_of(listener, secure=options.tls_certfile is not None))
+    address = address_of(listener, secure=options.tls_certfile is not None).replace("127.0.0.1", "localhost")
+    server = _Server(_config_of(options), lambda: told(address))
     server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._told()
 
 
 def _config_of(options: Options) -> uvicorn.Config:
     return uvicorn.Config(
         app_of(options),
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=bool(options.proxies),

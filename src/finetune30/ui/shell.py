@@ -15,6 +15,7 @@ from functools import wraps
 from pathlib import Path
 
 import streamlit as st
+from streamlit import config
 from streamlit.errors import StreamlitDuplicateElementKey
 
 from finetune30.errors import Finetune30Error, LoginNeeded, ServerFault, Unreachable
@@ -47,7 +48,7 @@ def here() -> Seat:
 
 def found() -> Seat | None:
     """The seat, None without one. Tests name theirs in the session's state."""
-    named = st.session_state.get("seat") if st.get_option("global.appTest") else None
+    named = st.session_state.get("seat") if config.get_option("global.appTest") else None
     return SEATS.find(named or st.context.cookies.get(OPTIONS.cookie))
 
 
