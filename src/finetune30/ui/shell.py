@@ -121,17 +121,18 @@ def _mine(seat: Seat) -> None:
 
 
 def _foot(seat: Seat) -> None:
-    codes = list(LANGUAGES)
-    chosen = st.selectbox(
+    # What the seat has is what is shown: another tab may have changed it.
+    st.session_state["language"] = seat.language
+    st.segmented_control(
         words("shell.language", seat.language),
-        codes,
-        codes.index(seat.language),
+        list(LANGUAGES),
         format_func=LANGUAGES.__getitem__,
+        required=True,
         key="language",
+        on_change=_speak,
+        args=(seat,),
+        width="stretch",
     )
-    if chosen != seat.language:
-        seat.language = chosen
-        st.rerun()
     role = say("shell.is_admin") if seat.is_admin else say("shell.is_user")
     st.caption(f":material/person: {inert(seat.person.name)} · {role}")
     if st.button(say("shell.logout"), icon=":material/logout:", key="logout", width="stretch"):
@@ -140,6 +141,10 @@ def _foot(seat: Seat) -> None:
         threading.Thread(target=leave, args=(seat,), name="logout", daemon=True).start()
         away.go(f"/logout?said=left&language={seat.language}")
         st.stop()
+
+
+def _speak(seat: Seat) -> None:
+    seat.language = st.session_state["language"] or seat.language
 
 
 def _ended(language: str | None) -> None:
