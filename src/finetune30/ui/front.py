@@ -15,14 +15,16 @@ from starlette.requests import HTTPConnection
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from finetune30.ui import porch
 from finetune30.ui.away import message
 from finetune30.ui.index import document
 from finetune30.ui.options import Options
+from finetune30.ui.pages import PATHS
 from finetune30.ui.seats import SEATS, Seat
 
 LANGUAGE = "finetune30_language"
 _IMAGES = Path(__file__).with_name("images")
-_FILES = {"/favicon.png": _IMAGES / "icon.png", "/place.js": _IMAGES / "place.js"}
+_FILES = {"/favicon.png": _IMAGES / "icon.png", "/frame.js": _IMAGES / "frame.js"}
 _DOOR = frozenset({"/login", "/logout"})
 _OPEN = ("/static/", "/_stcore/health")
 _STREAMLIT = ("/static/", "/media/", "/_stcore/", "/component/")
@@ -129,9 +131,8 @@ def _nothing() -> Response:
 
 
 def _page(path: str, seat: Seat) -> Response:
-    if "/" in path.strip("/"):
-        # Not the page: Streamlit's scripts ask /run/_stcore/health to find out below which path the server is.
-        return _nothing()
+    if path.strip("/") not in PATHS:
+        return porch.nowhere(seat.language)
     answer = HTMLResponse(document(seat.language))
     answer.set_cookie(LANGUAGE, seat.language, max_age=365 * 86_400, samesite="lax")
     return answer

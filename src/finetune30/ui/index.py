@@ -1,8 +1,7 @@
 """The document in which Streamlit's page lives: its scripts and styles, in a frame of ours.
 
 Streamlit's own says it is in English whatever is shown in it, and has a script inside, for which our policy would have
-to allow all such. ``place.js`` says where the server is, which Streamlit else finds out by asking for what is not
-there. Neighbours: ``front`` sends it to who is logged in.
+to allow all such. ``frame.js`` runs before its scripts. Neighbours: ``front`` sends it to who is logged in.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _PARTS = re.compile(
 
 def document(language: str) -> str:
     """The page, empty, in this language."""
-    told = html.escape(words("shell.script", language))
+    told, lost = (html.escape(words(f"shell.{key}", language)) for key in ("script", "lost"))
     return f"""<!doctype html>
 <html lang="{language}">
 <head>
@@ -32,7 +31,8 @@ def document(language: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>finetune30</title>
 <link rel="icon" href="/favicon.png">
-<script src="/place.js"></script>
+<meta name="finetune30-lost" content="{lost}">
+<script src="/frame.js"></script>
 {_parts()}
 </head>
 <body><noscript><p>{told}</p></noscript><div id="root"></div></body>

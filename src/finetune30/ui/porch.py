@@ -67,6 +67,16 @@ def logout(language: str) -> HTMLResponse:
     )
 
 
+def nowhere(language: str) -> HTMLResponse:
+    """For an address that no page has."""
+    return _page(
+        language,
+        f"""<p class="told">{_say("nowhere", language)}</p><p><a href="/">{_say("home", language)}</a></p>""",
+        lambda code: f"/?language={code}",
+        404,
+    )
+
+
 def _page(language: str, inner: str, here: Callable[[str], str], status: int) -> HTMLResponse:
     nonce = secrets.token_urlsafe(16)
     others = "".join(

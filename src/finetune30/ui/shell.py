@@ -134,7 +134,7 @@ def _foot(seat: Seat) -> None:
         width="stretch",
     )
     role = say("shell.is_admin") if seat.is_admin else say("shell.is_user")
-    st.caption(f":material/person: {inert(seat.person.name)} · {role}")
+    st.markdown(f":material/person: {inert(seat.person.name)} · {role}")
     if st.button(say("shell.logout"), icon=":material/logout:", key="logout", width="stretch"):
         SEATS.close(seat.id)
         # The API may be away, and who leaves does not wait for it.

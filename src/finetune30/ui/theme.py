@@ -37,6 +37,7 @@ _BOTH = {
     "headingFontWeights": [700, 650, 650, 600, 600, 600],
     "metricValueFontSize": "1.75rem",
     "baseRadius": "0.5rem",
+    "paddingTop": "1rem",
     "showWidgetBorder": True,
     "linkUnderline": True,
     "chartCategoricalColors": list(COLOURS[:-1]),

@@ -31,6 +31,10 @@ WORDS = {
         "此頁面發生錯誤，詳情請見伺服器紀錄：{number}。",
     ),
     "hint": ("What to do next", "建議"),
+    "lost": (
+        "The connection to the page is lost just now. It comes back by itself; trainings go on.",
+        "目前與頁面的連線中斷，恢復後會自動重新連線，訓練會繼續進行。",
+    ),
     "script": (
         "This page needs JavaScript. The same can be done with the command line and the API.",
         "此頁面需要啟用 JavaScript。您也可以改用命令列或 API。",

@@ -1,1 +1,0 @@
-window.__streamlit = { BACKEND_BASE_URL: window.location.origin + "/" };
