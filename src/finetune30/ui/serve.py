@@ -25,6 +25,8 @@ from finetune30.ui.theme import THEME
 from finetune30.web.listening import address_of, allow_files, listen
 
 _LOG = logging.getLogger("finetune30.ui")
+SCRIPT = Path(__file__).with_name("entry") / "script.py"
+"""In a folder of its own: Streamlit would take files of a folder ``pages`` beside it for pages, and run them unguarded."""
 
 
 def app_of(options: Options) -> Any:
@@ -32,7 +34,7 @@ def app_of(options: Options) -> Any:
     bootstrap.load_config_options({**_SAFE, **THEME, "server.maxUploadSize": options.upload_mb})
     shell.configure(options)
     return st.App(
-        Path(__file__).with_name("script.py"),
+        SCRIPT,
         routes=Door(options).routes(),
         middleware=[Middleware(Front, options=options)],
     )

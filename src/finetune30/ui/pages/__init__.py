@@ -45,6 +45,11 @@ def page_of(name: str) -> Any:
     return next(_page(*one) for some in _SECTIONS.values() for one in some if one[0] == name)
 
 
+def path_of(name: str) -> str:
+    """Its path in the address, as it is known in the menu."""
+    return next(path for some in _SECTIONS.values() for one, path, *_ in some if one == name)
+
+
 def _page(name: str, path: str, icon: str, listed: bool) -> Any:
     def run() -> None:
         import_module(f"finetune30.ui.pages.{_MODULES.get(name, name)}").page()

@@ -1,0 +1,1 @@
+"""The one script that Streamlit runs, alone in its folder."""
