@@ -44,7 +44,7 @@ _KINDS: Mapping[str, Kind] = {
     "f1_micro": _SCORE,
     "precision_macro": _SCORE,
     "recall_macro": _SCORE,
-    "roc_auc": _SCORE,
+    "roc_auc": Kind(shown.number, 1, depends=True),
     "hamming_accuracy": _SCORE,
     "loss": _LOSS,
     "rows": _COUNT,
@@ -93,12 +93,12 @@ def name_of(figure: str) -> str:
 
 
 def best(values: Sequence[Value], kind: Kind) -> set[int]:
-    """Which are the best; none where all are alike, or neither way is better."""
+    """Which are the best, as far as can be seen; none where all look alike, or neither way is better."""
     known = [value for value in values if value is not None]
-    if not kind.better or len(known) < 2 or len(set(known)) == 1:
+    if not kind.better or len({kind.show(value) for value in known}) < 2:
         return set()
-    most = max(value * kind.better for value in known)
-    return {at for at, value in enumerate(values) if value is not None and value * kind.better == most}
+    most = kind.show(max(known, key=lambda value: value * kind.better))
+    return {at for at, value in enumerate(values) if value is not None and kind.show(value) == most}
 
 
 def difference(values: Sequence[Value], kind: Kind) -> str:

@@ -44,7 +44,7 @@ def counts(comparison: Mapping[str, Any], sides: Sequence[Side]) -> bool:
         {
             "run": [named[one["to"]].title for one in told],
             **{part: [one[part] for one in told] for part in parts},
-            "luck": [shown.share(one["p_value"]) for one in told],
+            "luck": [_luck(one["p_value"]) for one in told],
         },
         key="compare_flips",
         hide_index=True,
@@ -104,6 +104,10 @@ def _sentence(told: Mapping[str, Any], first: Side, second: Side) -> str:
     return say("compare.told", better=better.letter, worse=worse.letter, more=more, fewer=fewer) + " " + sure
 
 
+def _luck(value: float) -> str:
+    return "< 0.01 %" if value < 0.0001 else shown.share(value)
+
+
 def _table(some: Sequence[Mapping[str, Any]], sides: Sequence[Side], key: str) -> None:
     column = st.column_config
     cells: dict[str, list[Any]] = {
@@ -122,8 +126,8 @@ def _table(some: Sequence[Mapping[str, Any]], sides: Sequence[Side], key: str) -
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "row": column.NumberColumn(say("compare.row"), width="small", help=say("compare.row_help")),
-            "text": column.TextColumn(say("compare.text"), width="large"),
+            "row": column.NumberColumn(say("compare.row"), width=64, help=say("compare.row_help")),
+            "text": column.TextColumn(say("compare.text"), width=320),
             "label": column.TextColumn(say("compare.right")),
             **{side.letter: column.TextColumn(side.title) for side in sides},
         },

@@ -53,7 +53,7 @@ def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -
         "open": [":material/open_in_full:"] * len(rows),
         "state": [[shown.state(one.status, paused=_is_paused(tasks.get(one.id))).cell] for one in rows],
         "name": [one.name for one in rows],
-        "accuracy": [one.eval_accuracy for one in rows],
+        "accuracy": [None if one.eval_accuracy is None else 100 * one.eval_accuracy for one in rows],
         "now": [_now(one, tasks.get(one.id)) for one in rows],
         "owner": [one.owner for one in rows],
         "model": [one.base_model for one in rows],
@@ -68,26 +68,30 @@ def _columns(unit: str) -> dict[str, Any]:
     column = st.column_config
     states = [shown.state(one).cell for one in shown.STATES] + [shown.state("PENDING", paused=True).cell]
     return {
-        "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, pinned=True, width=64),
+        "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, pinned=True, width=58),
         "state": column.MultiselectColumn(
-            say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=124
+            say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=118
         ),
-        "name": column.TextColumn(say("experiments.name"), width="medium"),
+        "name": column.TextColumn(say("experiments.name"), width=190),
         "accuracy": column.NumberColumn(
-            say("experiments.accuracy"), format="percent", help=say("experiments.accuracy_help"), width=100
+            say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=100
         ),
-        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=150),
-        "owner": column.TextColumn(say("experiments.owner"), width=90),
-        "model": column.TextColumn(say("experiments.model")),
-        "data": column.TextColumn(say("experiments.data")),
-        "took": column.NumberColumn(
-            say("experiments.took", unit=say(f"shown.{unit}")), format="%.1f", help=say("experiments.took_help")
-        ),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=140),
         "created": column.DatetimeColumn(
             say("experiments.created"),
             format="YYYY-MM-DD HH:mm",
             help=say("experiments.created_help", zone=shown.zone()),
+            width=140,
         ),
+        "took": column.NumberColumn(
+            say("experiments.took", unit=say(f"shown.{unit}")),
+            format="%.1f",
+            help=say("experiments.took_help"),
+            width=110,
+        ),
+        "owner": column.TextColumn(say("experiments.owner"), width=90),
+        "model": column.TextColumn(say("experiments.model")),
+        "data": column.TextColumn(say("experiments.data")),
         "id": column.TextColumn(say("experiments.id")),
     }
 

@@ -32,6 +32,7 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "name_back": ("name", True),
 }
 _ANY, _EVERYBODY, _ME = "", "*", "me"
+_KEPT, _OF_OTHERS = "runs_wanted", ("id", "ids")
 
 
 @dataclass(frozen=True)
@@ -225,19 +226,24 @@ def _state_name(one: str) -> str:
 
 
 def _recall() -> None:
-    """What the address says, the first time the filters are shown."""
+    """When the page is opened: what the address says; where that is nothing, what was wanted here before."""
+    told = {one.name: st.query_params[one.name] for one in _FIELDS if one.name in st.query_params}
+    told = told or st.session_state.get(_KEPT, {})
     for one in _FIELDS:
         if one.key not in st.session_state:
             try:
-                st.session_state[one.key] = one.read(st.query_params[one.name])
+                st.session_state[one.key] = one.read(told[one.name])
             except (KeyError, ValueError):
                 st.session_state[one.key] = one.empty
 
 
 def _remember() -> None:
-    for one in _FIELDS:
-        told = "" if one.value == one.empty else str(one.value)
-        if told and st.query_params.get(one.name) != told:
-            st.query_params[one.name] = told
-        elif not told and one.name in st.query_params:
-            del st.query_params[one.name]
+    told = {one.name: str(one.value) for one in _FIELDS if one.value != one.empty}
+    st.session_state[_KEPT] = told
+    for name, text in told.items():
+        if st.query_params.get(name) != text:
+            st.query_params[name] = text
+    # The browser's way back from another page brings what stood in that one's address.
+    for name in {*(one.name for one in _FIELDS), *_OF_OTHERS} - set(told):
+        if name in st.query_params:
+            del st.query_params[name]

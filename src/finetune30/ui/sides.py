@@ -1,7 +1,7 @@
 """Runs side by side: which ones, in which order, and what each is called wherever they stand beside each other.
 
-The order is that of the address (``?ids=a,b``): the first is what the others are compared with. Without any, the two
-newest that succeeded; with one, it and the run before it. Neighbours: ``pages.compare`` shows what ``choose`` says.
+The order is that of the address (``?ids=a,b``): the first is what the others are compared with. With one, it
+is compared with the run before it; without any, the newest that succeeded is. Neighbours: ``pages.compare`` shows what ``choose`` says.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def _arrive(seat: Seat, known: dict[str, Experiment]) -> None:
         return
     asked = list(dict.fromkeys(one.strip() for one in told.split(",") if one.strip()))[:MOST]
     ids = _look_up(seat, asked, known)
-    if ids and len(asked) == 1:
+    if not asked:
+        ids = ([one.id for one in known.values() if one.status == "SUCCESS"] or list(known))[:1]
+    if ids and len(asked) < LEAST:
         ids = [*_before(seat, known[ids[0]], known), *ids]
-    elif not ids:
-        ids = [one.id for one in known.values() if one.status == "SUCCESS"][1::-1] or list(known)[:1]
     if ids:
         st.session_state[_BASE], st.session_state[_OTHERS] = ids[0], ids[1:]
 
