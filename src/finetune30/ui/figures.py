@@ -89,7 +89,9 @@ def name_of(figure: str) -> str:
     """What it is called: plain text, ``Validation: accuracy``."""
     part, _, name = figure.partition(".")
     told = say(f"compare.figure_{name}") if name in _KINDS else name
-    return f"{say(f'compare.part_{part}')}: {told}" if part in ("eval", "test", "train", "system") else figure
+    if part not in ("eval", "test", "train", "system"):
+        return figure
+    return say("compare.figure_of", part=say(f"compare.part_{part}"), figure=told)
 
 
 def best(values: Sequence[Value], kind: Kind) -> set[int]:

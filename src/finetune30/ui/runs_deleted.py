@@ -42,6 +42,8 @@ def dialog() -> None:
 
 
 def _question(ids: Sequence[str]) -> None:
+    if _DONE in st.session_state:
+        st.rerun()  # the page tells, and the dialog closes
     seat = here()
     found = [one for one in (_found(seat, id) for id in ids) if one is not None]
     ready = [one for one in found if one.status in shown.ENDED]
@@ -55,21 +57,20 @@ def _question(ids: Sequence[str]) -> None:
     else:
         st.caption(say("experiments.delete_nothing"))
     with st.container(horizontal=True):
-        sure = st.button(
+        st.button(
             say("experiments.delete_yes"),
             key="runs_delete_yes",
             type="primary",
             disabled=not ready,
             icon=":material/delete:",
+            on_click=_delete,
+            args=(seat, ready),
         )
         if st.button(say("experiments.delete_no"), key="runs_delete_no"):
             st.rerun()
-    if sure:
-        st.session_state[_DONE] = _delete(seat, ready)
-        st.rerun()
 
 
-def _delete(seat: Seat, runs: Sequence[WholeExperiment]) -> _Done:
+def _delete(seat: Seat, runs: Sequence[WholeExperiment]) -> None:
     freed, count, kept = 0, 0, []
     for one in runs:
         try:
@@ -82,7 +83,7 @@ def _delete(seat: Seat, runs: Sequence[WholeExperiment]) -> _Done:
         runs_chosen.forget(one.id)
         freed, count = freed + _bytes(one), count + 1
     runs_seen.forget()
-    return _Done(count, freed, tuple(kept))
+    st.session_state[_DONE] = _Done(count, freed, tuple(kept))
 
 
 def _tell() -> None:

@@ -99,7 +99,7 @@ def _finite(given: str) -> float:
     return value
 
 
-_NAME = _Field("name", _text, "")
+_NAME = _Field("find", _text, "")
 _STATE = _Field("state", _state, _ANY)
 _ORDER = _Field("sort", _order, "newest")
 _MODEL = _Field("model", _text, _ANY)
@@ -165,8 +165,8 @@ def _further(seat: Seat, models: Sequence[str], people: Sequence[str]) -> None:
             ),
         )
     accuracy, minutes, start, end = st.columns(4)
-    accuracy.number_input(say("experiments.least_accuracy"), 0.0, 100.0, None, 1.0, key=_ACCURACY.key)
-    minutes.number_input(say("experiments.most_minutes"), 0.0, 1e9, None, 1.0, key=_MINUTES.key)
+    accuracy.number_input(say("experiments.least_accuracy"), 0.0, 100.0, None, 1.0, "%.1f", key=_ACCURACY.key)
+    minutes.number_input(say("experiments.most_minutes"), 0.0, 1e9, None, 1.0, "%.1f", key=_MINUTES.key)
     start.date_input(say("experiments.from"), None, key=_FROM.key, format="YYYY-MM-DD")
     end.date_input(say("experiments.to"), None, key=_TO.key, format="YYYY-MM-DD")
     st.text_input(

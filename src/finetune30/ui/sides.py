@@ -1,7 +1,8 @@
 """Runs side by side: which ones, in which order, and what each is called wherever they stand beside each other.
 
-The order is that of the address (``?ids=a,b``): the first is what the others are compared with. With one, it
-is compared with the run before it; without any, the newest that succeeded is. Neighbours: ``pages.compare`` shows what ``choose`` says.
+The order is that of the address (``?ids=a,b``): the first is what the others are compared with. One alone is compared
+with the run before it; without any, the newest that succeeded is. Neighbours: ``pages.compare`` shows what ``choose``
+says.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ WORDS = {
     "part_test": ("Test", "測試"),
     "part_train": ("Training", "訓練"),
     "part_system": ("Machine", "機器"),
+    "figure_of": ("{part}: {figure}", "{part}：{figure}"),
     "figure_accuracy": ("accuracy", "準確率"),
     "figure_f1_macro": ("F1 (macro)", "F1（macro）"),
     "figure_f1_micro": ("F1 (micro)", "F1（micro）"),
