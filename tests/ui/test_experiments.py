@@ -85,7 +85,7 @@ def test_every_run_is_in_the_table_and_counted(ana: Seat, bo: Seat, service: Ser
     assert list(shown["accuracy"])[2] == 90.0
     assert list(shown["id"]) == [third, second, first]
     assert [state[0] for state in shown["state"]] == ["○ Waiting", "✕ Failed", "✓ Done"]
-    assert "place" in list(shown["now"])[0]
+    assert "place" in next(iter(shown["now"]))
     tiles = {tile.label: tile.value for tile in page.metric}
     assert (tiles["Runs"], tiles["Waiting"], tiles["Best accuracy"]) == ("3", "1", "90.0 %")
     assert "of somebody else" not in said(page)
@@ -110,7 +110,9 @@ def test_an_admin_sees_everybodys_and_may_ask_for_one(ana: Seat, root: Seat, run
     assert "owner" in cells(page)
     page = run_page("experiments", root, owner=ana.person.name)
     assert rows(page) == ["of ana"]
-    assert rows(run_page("experiments", root, owner="me")) == []
+    page = run_page("experiments", root, owner="me")
+    assert rows(page) == []
+    assert page.selectbox(key="runs_owner").value == "me"
 
 
 def test_filters_stand_in_the_address_and_narrow_the_list(ana: Seat, service: Service, run_page: Look) -> None:
@@ -170,7 +172,8 @@ def test_texts_of_filters_are_quoted(ana: Seat, run_page: Look) -> None:
 
     for text in ('a" OR name ~ "', "back\\slash", 'tab\tand "quote\\"', "'"):
         page = run_page("experiments", ana, data=text)
-        assert rows(page) == [] and not page.error, text
+        assert rows(page) == [], text
+        assert not page.error, text
 
 
 def test_chosen_rows_stay_chosen_while_rows_move(ana: Seat, run_page: Look, quick: None) -> None:
@@ -258,7 +261,7 @@ def test_deleting_asks_says_what_it_frees_and_keeps_what_runs(ana: Seat, service
     assert not page.exception
     assert rows(page) == ["waits"]
     assert not folder.exists()
-    assert "1 deleted, 2.9 KiB free again." in [toast.value for toast in page.toast]
+    assert "Deleted: 1; 2.9 KiB are free again." in [toast.value for toast in page.toast]
     assert list(page.session_state["runs_chosen"]) == [waiting]
 
 

@@ -49,10 +49,9 @@ class Wanted:
     filters: dict[str, Any] = field(hash=False)
     words: str | None = None
 
-    @property
-    def narrows(self) -> bool:
-        """Whether any run may be left out by it."""
-        return bool(set(self.filters) - {"owner", "sort_by", "desc"})
+    def is_everything(self, seat: Seat) -> bool:
+        """Whether no run that this seat may see is left out."""
+        return self.owner == (None if seat.is_admin else _ME) and set(self.filters) <= {"owner", "sort_by", "desc"}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def _live() -> None:
     if isinstance(seen, Finetune30Error):
         runs_wanted.controls(seat, (), ())
         show(seen)
-    elif not seen.figures.total and not wanted.narrows:
+    elif not seen.figures.total and wanted.is_everything(seat):
         _newcomer()
     else:
         _tiles(seen.figures)

@@ -120,12 +120,12 @@ WORDS = {
         "以下訓練尚未結束，不會刪除：{names}。請先取消。",
     ),
     "delete_sure": (
-        "{count} of them, with their models, checkpoints and figures: **{size}** become free. This cannot be undone.",
+        "To be deleted: {count}, with models, checkpoints and figures. **{size}** become free. This cannot be undone.",
         "將刪除 {count} 筆訓練及其模型、檢查點與指標，釋放 **{size}**。此動作無法復原。",
     ),
     "delete_nothing": ("There is nothing to delete.", "沒有可刪除的項目。"),
     "delete_yes": ("Delete for good", "永久刪除"),
     "delete_no": ("Keep them", "保留"),
-    "deleted": ("{count} deleted, {size} free again.", "已刪除 {count} 筆，釋放 {size}。"),
+    "deleted": ("Deleted: {count}; {size} are free again.", "已刪除 {count} 筆，釋放 {size}。"),
     "kept": ("{name} stays: {why}", "{name} 未刪除：{why}"),
 }
