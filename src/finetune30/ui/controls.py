@@ -26,7 +26,7 @@ def controls(look: Look) -> None:
     task = look.task
     if task is None:
         return
-    with st.container(horizontal=True, gap="small", key="controls"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="controls"):
         if not task.has_ended:
             _while_it_lives(look, task)
         else:
@@ -36,20 +36,29 @@ def controls(look: Look) -> None:
 
 
 def _while_it_lives(look: Look, task: WholeTask) -> None:
-    if task.paused:
-        _button("resume", "play_arrow", partial(_do, look, look.client.resume, "resumed"))
-    else:
-        _button(
-            "pause",
-            "pause",
-            partial(_do, look, look.client.pause, "paused"),
-            disabled=task.pause_requested or task.cancel_requested,
-        )
+    # One button in one place, so that what stands beside it does not move under a finger.
+    name, icon, deed = (
+        ("resume", "play_arrow", look.client.resume) if task.paused else ("pause", "pause", look.client.pause)
+    )
+    st.button(
+        say(f"run.{name}"),
+        icon=f":material/{icon}:",
+        key="hold",
+        on_click=partial(_do, look, deed, f"{name}d"),
+        disabled=task.pause_requested or task.cancel_requested,
+        width=140,
+    )
     with st.popover(
         say("run.cancel"), icon=":material/stop_circle:", disabled=task.cancel_requested, key="cancel", type="secondary"
     ):
         st.write(say("run.cancel_sure" if task.attempt else "run.cancel_sure_waiting"))
-        _button("cancel_yes", "stop_circle", partial(_do, look, look.client.cancel, "cancelled"), primary=True)
+        st.button(
+            say("run.cancel_yes"),
+            icon=":material/stop_circle:",
+            key="cancel_yes",
+            on_click=partial(_do, look, look.client.cancel, "cancelled"),
+            type="primary",
+        )
 
 
 def _when_it_has_ended(look: Look, task: WholeTask) -> None:
@@ -106,17 +115,6 @@ def _do(look: Look, deed: Callable[[str], Task], done: str) -> None:
         look.told = fault
         return
     st.toast(say(f"run.told_{done}"), icon=":material/check:")
-
-
-def _button(name: str, icon: str, deed: Callable[[], None], *, disabled: bool = False, primary: bool = False) -> None:
-    st.button(
-        say(f"run.{name}"),
-        icon=f":material/{icon}:",
-        key=name,
-        on_click=deed,
-        disabled=disabled,
-        type="primary" if primary else "secondary",
-    )
 
 
 def _link(page: str, name: str, icon: str, query: dict[str, str]) -> None:

@@ -91,7 +91,7 @@ def _gpu_memory(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
 def _bytes(key: str, figure: str, training: Mapping[str, Any]) -> None:
     line = _line(training, figure)
     highest = max((value for value in line.y if value is not None), default=0.0)
-    unit, size = next((one for one in _UNITS if highest >= one[1]), ("B", 1))
+    unit, size = next((one for one in _UNITS if highest >= one[1]), _UNITS[1])
     scaled = Line(line.name, line.x, [None if value is None else value / size for value in line.y])
     _plot(key, f"{say(f'run.tile_{figure}')} ({unit})", [scaled], unit=f" {unit}")
 
@@ -99,7 +99,7 @@ def _bytes(key: str, figure: str, training: Mapping[str, Any]) -> None:
 def _plot(key: str, title: str, some: Sequence[Line], *, percent: bool = False, unit: str = "") -> None:
     st.markdown(f"**{title}**")
     words = " ".join(filter(None, (_in_words(one, percent, unit) for one in some))) or say("run.no_points")
-    figure = plots.lines(some, x=say("run.axis_step"), y=title, percent=percent, unit=unit, height=_HEIGHT)
+    figure = plots.lines(some, x=say("run.axis_step"), y="", percent=percent, unit=unit, height=_HEIGHT)
     plots.draw(figure, f"curve_{key}", f"{title}. {words}")
     st.caption(words)
 
@@ -110,23 +110,10 @@ def _in_words(line: Line, percent: bool, unit: str) -> str:
         return ""
 
     def value(number: float) -> str:
-        return shown.share(number) if percent else f"{shown.number(number)}{unit}"
+        return shown.share(number, 1) if percent else f"{shown.number(number, 3)}{unit}"
 
-    low, high = min(told, key=_second), max(told, key=_second)
-    return say(
-        "run.curve",
-        name=line.name,
-        last=value(told[-1][1]),
-        step=shown.number(told[-1][0]),
-        low=value(low[1]),
-        low_step=shown.number(low[0]),
-        high=value(high[1]),
-        high_step=shown.number(high[0]),
-    )
-
-
-def _second(pair: tuple[float, float]) -> float:
-    return pair[1]
+    low, high = min(one for _, one in told), max(one for _, one in told)
+    return say("run.curve", name=line.name, last=value(told[-1][1]), low=value(low), high=value(high))
 
 
 def _series(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

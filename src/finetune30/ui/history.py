@@ -81,7 +81,7 @@ def _attempts(task: WholeTask) -> None:
             "began": shown.local(one.get("started_at")),
             "took": _took(one),
             "worker": one.get("worker"),
-            "error": (one.get("error") or {}).get("message"),
+            "error": (one.get("error") or {}).get("message") or "",
         }
         for one in task.attempts
     ]

@@ -11,6 +11,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 """Of lines and bars, in this order; never the only sign: lines differ in dash or marker, bars have names."""
 
 THEME: dict[str, Any] = {
+    "theme.metricValueFontSize": "1.5rem",
     "theme.base": "light",
     "theme.font": "sans-serif",
     "theme.light.primaryColor": "#0B6E99",

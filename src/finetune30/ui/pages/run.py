@@ -82,14 +82,16 @@ def _view(look: Look) -> None:
         st.warning(say("shell.away"), icon=":material/cloud_off:")
         st.caption(say("run.tries_again", seconds=EVERY_S))
         return
-    _where_it_stands(look, look.task)
-    controls(look)
-    _why_it_failed(look.task)
+    above = st.container()
     names = _parts_of(look.task)
     tabs = st.tabs([say(f"run.tab_{name}") for name in names], key=f"tabs_{len(names)}", on_change="rerun")
     opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
     if look.is_live:
         look.refresh_more(log=opened == "log")
+    with above:
+        _where_it_stands(look, look.task)
+        controls(look)
+        _why_it_failed(look.task)
     with tabs[names.index(opened)]:
         _PARTS[opened](look, look.task)
 
