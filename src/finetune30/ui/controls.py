@@ -67,7 +67,7 @@ def _when_it_has_ended(look: Look, task: WholeTask) -> None:
     _link("submit", "again", "edit_note", {"from": task.task_id})
     if task.status == "SUCCESS":
         _link("models", "register", "inventory_2", {"register": task.task_id})
-        _link("try", "try", "chat", {"run": task.task_id})
+        _link("try", "try", "chat", {"model": task.task_id})
     _link("compare", "compare", "compare", {"ids": task.task_id})
     with st.popover(say("run.delete"), icon=":material/delete:", key="delete", on_change="rerun") as asked:
         if asked.open:
@@ -78,7 +78,9 @@ def _when_it_has_ended(look: Look, task: WholeTask) -> None:
 
 
 def _retry(look: Look, task: WholeTask) -> None:
-    if task.attempt and st.button(
+    # Who has not done a step has left no checkpoint.
+    has_steps = task.progress is not None and bool(task.progress.step)
+    if has_steps and st.button(
         say("run.retry"), icon=":material/replay:", key="retry", help=say("run.retry_help"), type="primary"
     ):
         _again(look, fresh=False)

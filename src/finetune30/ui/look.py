@@ -61,8 +61,11 @@ class Look:
         self._ask(self._ask_task)
 
     def refresh_more(self, *, log: bool) -> None:
-        """Ask for the curves, or by turns for the log where it is wanted; for nothing before the training has begun."""
-        if self.task is None or not self.task.attempt:
+        """Ask for the curves, or by turns for the log where it is wanted; for nothing before the training has begun.
+
+        Nor where the task was not told just now: who waits for a server that hangs should not wait twice.
+        """
+        if self.task is None or not self.task.attempt or self.fault is not None:
             return
         self._turn += 1
         wants_log = log and (self.log is None or self._turn % 2 == 0)

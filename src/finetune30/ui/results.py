@@ -35,6 +35,10 @@ def results(look: Look) -> None:
     if not splits:
         st.info(say("run.no_result"), icon=":material/hourglass_empty:")
         return
+    id, client = look.run_id, look.client
+    models = look.once("models", lambda: [one.name for one in client.models(experiment_id=id, limit=5)])
+    if models:
+        st.caption(inert(say("run.registered", names=shown.names(models))))
     split = splits[0]
     if len(splits) > 1:
         chosen = st.segmented_control(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from finetune30.client import WholeTask
-from finetune30.errors import Denied, Finetune30Error, Missing
+from finetune30.errors import Denied, Missing
 from finetune30.ui import shown
 from finetune30.ui.controls import controls
 from finetune30.ui.curves import curves, tiles
@@ -21,11 +21,12 @@ from finetune30.ui.history import configuration, history, log
 from finetune30.ui.look import Look
 from finetune30.ui.pages import page_of
 from finetune30.ui.results import results
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.shell import guarded, here, inert, say
 from finetune30.ui.stages import sentence, share_done, stepper
 
 EVERY_S = 2
 _LIVE = ("curves", "log", "history", "configuration")
+_NEVER_BEGAN = ("history", "configuration")
 _ENDED = ("result", "curves", "log", "history", "configuration", "files")
 
 
@@ -34,13 +35,13 @@ def page() -> None:
     seat = here()
     run_id = st.query_params.get("id", "").strip()
     if not run_id:
-        _nothing_chosen()
+        _go_elsewhere("run.choose", ":material/table_view:")
         return
     look = Look(seat.client, run_id)
     try:
         look.refresh()
-    except (Missing, Denied) as fault:
-        _not_there(fault)
+    except (Missing, Denied):
+        _go_elsewhere("run.not_there", ":material/search_off:")
         return
     _head(look)
     seen_at_first = _Once()
@@ -90,8 +91,8 @@ def _view(look: Look) -> None:
         look.refresh_more(log=opened == "log")
     with above:
         _where_it_stands(look, look.task)
-        controls(look)
         _why_it_failed(look.task)
+        controls(look)
     with tabs[names.index(opened)]:
         _PARTS[opened](look, look.task)
 
@@ -99,7 +100,11 @@ def _view(look: Look) -> None:
 def _parts_of(task: WholeTask) -> tuple[str, ...]:
     if not task.has_ended:
         return _LIVE
-    return _ENDED if task.status == "SUCCESS" else _ENDED[1:]
+    if not task.attempt:
+        return _NEVER_BEGAN
+    if task.status == "SUCCESS":
+        return _ENDED
+    return _ENDED[1:] if task.progress is not None else _ENDED[2:]
 
 
 def _where_it_stands(look: Look, task: WholeTask) -> None:
@@ -139,19 +144,9 @@ def _head(look: Look) -> None:
     st.caption(" · ".join(inert(str(one)) for one in told if one))
 
 
-def _nothing_chosen() -> None:
+def _go_elsewhere(why: str, icon: str) -> None:
     st.title(say("run.title"), anchor=False)
-    st.info(say("run.choose"), icon=":material/table_view:")
-    _ways_on()
-
-
-def _not_there(fault: Finetune30Error) -> None:
-    st.title(say("run.title"), anchor=False)
-    show(fault)
-    _ways_on()
-
-
-def _ways_on() -> None:
+    st.info(say(why), icon=icon)
     with st.container(horizontal=True):
         st.page_link(page_of("experiments"), label=say("run.to_experiments"), icon=":material/table_view:")
         st.page_link(page_of("submit"), label=say("run.to_submit"), icon=":material/add_circle:")

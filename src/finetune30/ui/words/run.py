@@ -6,6 +6,10 @@ WORDS = {
         "No training is chosen. Open one from the list of experiments, or start a new one.",
         "尚未選擇訓練。請從實驗列表開啟，或新增一個訓練。",
     ),
+    "not_there": (
+        "There is no training under this address, or it belongs to somebody else.",
+        "此網址沒有對應的訓練，或這次訓練屬於其他使用者。",
+    ),
     "to_experiments": ("All experiments", "所有實驗"),
     "to_submit": ("New training", "新增訓練"),
     # Stages
@@ -86,7 +90,7 @@ WORDS = {
     "again": ("Run again with changes", "修改設定再訓練"),
     "register": ("Register as a model", "登錄為模型"),
     "try": ("Try it", "試用"),
-    "compare": ("Compare", "比較"),
+    "compare": ("Compare with the last one", "與上一次比較"),
     "delete": ("Delete", "刪除"),
     "delete_sure": (
         "Delete this run and all its files for good? That frees {size}. It cannot be undone.",
@@ -153,6 +157,7 @@ WORDS = {
         "There are no figures: the run has not come to its evaluation.",
         "沒有評估結果：訓練尚未進行到評估階段。",
     ),
+    "registered": ("Registered as {names}.", "已登錄為 {names}。"),
     "split": ("Evaluated on", "評估資料"),
     "split_eval": ("Validation data", "驗證資料"),
     "split_test": ("Test data", "測試資料"),
