@@ -66,7 +66,7 @@ def test_a_signal_ends_every_part_in_order_and_that_is_no_error(up: Up, number: 
     assert up.ends() == 0
     assert gone(worker)
     lines = up.text.splitlines()
-    assert all(re.match(r"(up|api|worker|serving) +\| ", line) for line in lines)
+    assert all(re.match(r"(up|api|worker|serving|page) +\| ", line) for line in lines)
     assert "up      | worker ended" in lines
     assert any(line.startswith("up      | api ended") for line in lines)
     assert up.plant.queue.workers() == []

@@ -15,7 +15,7 @@ from finetune30.ui.look import Look
 from finetune30.ui.plots import Line, Number
 from finetune30.ui.shell import say
 
-_TILE_PX = 148
+_TILE_PX = 160
 _HEIGHT = 240
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
@@ -23,7 +23,7 @@ _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 def tiles(look: Look) -> None:
     """The newest figures; their places stay the same from the first look on."""
     told = [
-        ("loss", shown.number(look.last("loss"))),
+        ("loss", shown.number(look.last("loss"), 3)),
         ("accuracy", shown.share(look.last("accuracy", "evaluations"))),
         ("learning_rate", shown.number(look.last("learning_rate"), 3)),
         ("tokens_per_s", shown.number(look.last("tokens_per_s"), 3)),

@@ -19,7 +19,7 @@ from finetune30.ui.shell import inert, say
 _SPLITS = ("eval", "test")
 _SHARES = ("accuracy", "f1_macro", "precision_macro", "recall_macro", "roc_auc")
 _CLASS = ("precision", "recall", "f1", "support")
-_TILE_PX = 148
+_TILE_PX = 160
 _EXAMPLES = 20
 _ORDERS: Mapping[str, Mapping[str, str]] = {
     "worst": {"order": "worst"},

@@ -128,7 +128,7 @@ def _why_it_failed(task: WholeTask) -> None:
     box = st.error if task.has_ended else st.warning
     box(again + inert(told or say("run.no_reason")), icon=":material/error:")
     if error.hint:
-        st.info(f"{say('shell.next')}: {inert(error.hint)}", icon=":material/lightbulb:")
+        st.info(f"{say('shell.hint')}: {inert(error.hint)}", icon=":material/lightbulb:")
 
 
 def _head(look: Look) -> None:
