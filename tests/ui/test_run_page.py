@@ -103,6 +103,8 @@ def test_a_waiting_run_tells_its_place_and_can_be_paused_resumed_and_cancelled(
     assert page.button(key="hold").label == "Resume"
     page.button(key="hold").click().run()
     assert not ana.client.task(id).paused
+    page.button(key="cancel").click().run()
+    assert not ana.client.task(id).has_ended  # it is asked once more
     page.button(key="cancel_yes").click().run()
     assert ana.client.task(id).status == "REVOKED"
     assert stages(page)[0] == "orange"
@@ -227,16 +229,15 @@ def test_a_deleted_one_is_gone_and_its_bytes_are_told(
     finished: str, ana: Seat, run_page: Run, service: Service
 ) -> None:
     page = run_page("run", ana, id=finished)
-    page.session_state["delete"] = True
-    page.run()
-    assert "That frees" in "".join(one.value for one in page.markdown)
+    page.button(key="delete").click().run()
+    assert "that frees" in "".join(one.value for one in page.markdown)
 
     page.button(key="delete_yes").click().run()
 
     with pytest.raises(Missing):
         ana.client.experiment(finished)
     assert not (service.settings.results_dir / finished).exists()
-    assert page.title[0].value != "one"
+    assert page.title[0].value == "Training"
 
 
 def test_s106_of_another_users_run_nothing_is_shown(finished: str, bo: Seat, root: Seat, run_page: Run) -> None:

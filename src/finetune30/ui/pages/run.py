@@ -14,7 +14,7 @@ import streamlit as st
 from finetune30.client import WholeTask
 from finetune30.errors import Denied, Missing
 from finetune30.ui import shown
-from finetune30.ui.controls import controls
+from finetune30.ui.controls import DELETED, controls
 from finetune30.ui.curves import curves, tiles
 from finetune30.ui.files import files
 from finetune30.ui.history import configuration, history, log
@@ -35,13 +35,17 @@ def page() -> None:
     seat = here()
     run_id = st.query_params.get("id", "").strip()
     if not run_id:
-        _go_elsewhere("run.choose", ":material/table_view:")
+        _go_elsewhere(say("run.choose"), ":material/table_view:")
         return
     look = Look(seat.client, run_id)
     try:
         look.refresh()
     except (Missing, Denied):
-        _go_elsewhere("run.not_there", ":material/search_off:")
+        deleted, size = st.session_state.get(DELETED, ("", ""))
+        if deleted == run_id:
+            _go_elsewhere(say("run.deleted", size=size), ":material/delete:")
+        else:
+            _go_elsewhere(say("run.not_there"), ":material/search_off:")
         return
     _head(look)
     seen_at_first = _Once()
@@ -146,7 +150,7 @@ def _head(look: Look) -> None:
 
 def _go_elsewhere(why: str, icon: str) -> None:
     st.title(say("run.title"), anchor=False)
-    st.info(say(why), icon=icon)
+    st.info(why, icon=icon)
     with st.container(horizontal=True):
         st.page_link(page_of("experiments"), label=say("run.to_experiments"), icon=":material/table_view:")
         st.page_link(page_of("submit"), label=say("run.to_submit"), icon=":material/add_circle:")
