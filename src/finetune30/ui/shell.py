@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit import config
@@ -106,9 +107,11 @@ def main() -> None:
     st.logo(_IMAGES / "wide.svg", size="large", icon_image=_IMAGES / "logo.svg")
     seat = here()
     _mine(seat)
-    page = st.navigation(navigation(seat), position="sidebar")
+    sections = navigation(seat)
+    page = st.navigation(sections, position="hidden")
     st.set_page_config(page_title=f"{page.title} · finetune30")
     with st.sidebar:
+        _menu(sections)
         _foot(seat)
     page.run()
 
@@ -118,6 +121,16 @@ def _mine(seat: Seat) -> None:
     if st.session_state.get(_WHO, seat.person.user_id) != seat.person.user_id:
         st.session_state.clear()
     st.session_state[_WHO] = seat.person.user_id
+
+
+def _menu(sections: Mapping[str, Sequence[Any]]) -> None:
+    """Not Streamlit's own, whose lists no screen reader understands."""
+    for title, pages in sections.items():
+        with st.container(gap="xsmall"):
+            st.markdown(f"**{title}**")
+            for one in pages:
+                if one.visibility == "visible":
+                    st.page_link(one, width="stretch")
 
 
 def _foot(seat: Seat) -> None:

@@ -43,7 +43,8 @@ _BOTH = {
     "chartCategoricalColors": list(COLOURS[:-1]),
 }
 THEME: dict[str, Any] = {
-    **{f"theme.{name}": value for name, value in _BOTH.items()},
+    # First those of neither: a file of settings where the page is started could name them.
+    **{f"theme.{name}": value for name, value in (_LIGHT | _BOTH).items()},
     **{f"theme.light.{name}": value for name, value in _LIGHT.items()},
     **{f"theme.dark.{name}": value for name, value in _DARK.items()},
 }

@@ -1,5 +1,6 @@
 // Before Streamlit's own scripts: says where the server is, which they would otherwise find out by asking for what is
-// not there; and tells calmly when the connection is lost, instead of a dialog about another program.
+// not there; and tells calmly when the connection is lost, instead of a dialog about another program. On a phone the menu covers the page: it goes when
+// somebody has chosen.
 window.__streamlit = { BACKEND_BASE_URL: window.location.origin + "/", HOST_CONFIG: { blockErrorDialogs: true } };
 
 (() => {
@@ -29,4 +30,11 @@ window.__streamlit = { BACKEND_BASE_URL: window.location.origin + "/", HOST_CONF
     }
   };
   window.addEventListener("pagehide", () => clearTimeout(timer));
+
+  document.addEventListener("click", (event) => {
+    const chosen = event.target.closest('[data-testid="stSidebar"] [data-testid="stPageLink"] a');
+    if (chosen && window.innerWidth <= 768) {
+      setTimeout(() => document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click());
+    }
+  });
 })();
