@@ -153,6 +153,8 @@ def test_the_log_is_shown_and_nothing_in_it_is_markup(service: Service, ana: Sea
     page.session_state["tabs_4"] = LOG
     page.run()
 
+    assert page.query_params["tab"] in ("log", ["log"])
+    assert run_page("run", ana, id=id, tab="log").code  # a refresh opens it again
     assert MARKUP in "".join(one.value for one in page.code)
     assert MARKUP not in "".join(one.value for one in page.markdown)
 

@@ -7,7 +7,8 @@ Neighbours: ``stages``, ``curves``, ``controls``, ``results``, ``history`` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -89,8 +90,7 @@ def _view(look: Look) -> None:
         return
     above = st.container()
     names = _parts_of(look.task)
-    tabs = st.tabs([say(f"run.tab_{name}") for name in names], key=f"tabs_{len(names)}", on_change="rerun")
-    opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
+    tabs, opened = _tabs(names)
     if look.is_live:
         look.refresh_more(log=opened == "log")
     with above:
@@ -99,6 +99,21 @@ def _view(look: Look) -> None:
         controls(look)
     with tabs[names.index(opened)]:
         _PARTS[opened](look, look.task)
+
+
+def _tabs(names: tuple[str, ...]) -> tuple[Sequence[Any], str]:
+    """The tabs, and the name of the open one, which is in the address: a refresh opens it again."""
+    labels = {name: say(f"run.tab_{name}") for name in names}
+    tabs = st.tabs(
+        list(labels.values()),
+        default=labels.get(st.query_params.get("tab", "")),
+        key=f"tabs_{len(names)}",
+        on_change="rerun",
+    )
+    opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
+    if opened != st.query_params.get("tab", names[0]):
+        st.query_params["tab"] = opened
+    return tabs, opened
 
 
 def _parts_of(task: WholeTask) -> tuple[str, ...]:
