@@ -52,7 +52,7 @@ def lines(
     """Curves over each other, in the order's colours and dashes.
 
     Args:
-        x, y: What the axes say, unit included.
+        x, y: What the axes say, unit included; nothing where a heading above says it.
         percent: ``y`` is a share from 0 to 1 and is shown in percent.
         unit: Behind the numbers of the hover.
     """
@@ -71,8 +71,12 @@ def lines(
             hovertemplate=f"%{{y:{'.1%' if percent else '.4~g'}}}{plain(unit)}<extra>{plain(one.name, 40)}</extra>",
         )
     figure.update_layout(hovermode="x unified", showlegend=len(some) > 1)
+    if not any(value is not None for one in some for value in one.y):
+        # An empty place, as large as the plot will be, instead of axes about nothing.
+        figure.update_xaxes(range=[0, 1], showticklabels=False)
+        figure.update_yaxes(range=[0, 1], showticklabels=False)
     figure.update_xaxes(title=plain(x, 60), tickformat="~s", hoverformat="d")
-    figure.update_yaxes(title=plain(y, 60), tickformat=".0%" if percent else None)
+    figure.update_yaxes(title=plain(y, 60), tickformat=".0%" if percent else None, exponentformat="e")
     return _dressed(figure, height)
 
 
