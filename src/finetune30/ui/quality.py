@@ -126,12 +126,19 @@ def _rows(one: Mapping[str, Any], key: str, texts: Mapping[str, str]) -> None:
     if not rows:
         return
     some = rows[:_ROWS_SHOWN]
-    with st.expander(say("quality.rows_named", count=shown.number(len(rows)))):
+    with st.expander(say("quality.rows_named", count=shown.number(_named(one)))):
         table = {say("quality.row"): list(some)}
         if any(row in texts for row in some):
             table[say("quality.text")] = [texts.get(row, "") for row in some]
         st.dataframe(table, hide_index=True, width="stretch", key=f"{key}-rows")
         st.caption(say("quality.rows_from_0"))
+        if _named(one) > len(some):
+            st.caption(say("quality.rows_first", count=len(some)))
+
+
+def _named(one: Mapping[str, Any]) -> int:
+    """Rows of the check; a short report names the first of them (leaks count fewer than they name)."""
+    return max(len(one.get("rows") or ()), int(one.get("count") or 0))
 
 
 def _of(report: Mapping[str, Any], status: str) -> list[Mapping[str, Any]]:
