@@ -76,10 +76,10 @@ def _head(one: Dataset) -> None:
         facts = [one.format.upper(), shown.size(one.bytes), shown.moment(one.created_at)]
         st.caption(inert(" · ".join([*facts, *([one.owner] if here().is_admin else [])])))
     with st.container(horizontal=True, key="data_actions"):
-        if one.state == "ready":
-            query = {"data": one.dataset_name}
-            label = inert(say("data.train"))
-            st.page_link(page_of("submit"), label=label, icon=":material/model_training:", query_params=query)
+        if one.state == "ready" and st.button(
+            say("data.train"), key="data_train", icon=":material/model_training:", type="primary"
+        ):
+            st.switch_page(page_of("submit"), query_params={"data": one.dataset_name})
         file = PurePosixPath(one.name.replace("\\", "/")).name or one.dataset_id
         client = here().client
         fetched(say("data.get_file"), partial(_file, client, one.dataset_id), file, "data_get_file")
