@@ -125,6 +125,7 @@ def _by_label(labels: Sequence[Mapping[str, Any]], key: str) -> None:
         ],
         key=f"{key}-telling",
         hide_index=True,
+        row_height=60,
         width="stretch",
         placeholder=shown.NOTHING,
         column_config={

@@ -110,11 +110,10 @@ def _compare(versions: Sequence[DataVersion], names: Mapping[str, str]) -> None:
     before = left.selectbox(say("data.before"), ids, key="versions_before", format_func=told.__getitem__)
     after = right.selectbox(say("data.after"), ids, key="versions_after", format_func=told.__getitem__)
     pressed = st.button(say("data.compare"), key="versions_compare", icon=":material/difference:", type="primary")
-    wanted = (st.query_params.get("before"), st.query_params.get("after"))
     if pressed:
         st.query_params.update({"before": before, "after": after})
-        wanted = (before, after)
-    if wanted == (before, after):
+    wanted = [st.query_params.get(name) or "-" for name in ("before", "after")]
+    if before.startswith(wanted[0]) and after.startswith(wanted[1]):
         _difference(before, after)
 
 

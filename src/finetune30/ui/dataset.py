@@ -82,9 +82,9 @@ def _head(one: Dataset) -> None:
             st.switch_page(page_of("submit"), query_params={"data": one.dataset_name})
         file = PurePosixPath(one.name.replace("\\", "/")).name or one.dataset_id
         client = here().client
-        fetched(say("data.get_file"), partial(_file, client, one.dataset_id), file, "data_get_file")
+        fetched(say("data.get_file"), partial(file_of, client, one.dataset_id), file, "data_get_file")
         if one.report is not None:
-            page_file = partial(_page_file, client, one.dataset_id)
+            page_file = partial(page_of_report, client, one.dataset_id)
             fetched(say("data.get_report"), page_file, f"{one.dataset_id}.html", "data_get_report", "text/html")
         with st.popover(say("data.delete"), icon=":material/delete:", key="data_delete"):
             st.write(say("data.delete_sure", size=shown.size(one.bytes)))
@@ -123,7 +123,7 @@ def _ready(one: Dataset) -> None:
         say("data.view"),
         _VIEWS,
         key="data_view",
-        format_func=lambda name: say(f"data.view_{name}"),
+        format_func={name: say(f"data.view_{name}") for name in _VIEWS}.__getitem__,
         label_visibility="collapsed",
         required=True,
     )
@@ -226,9 +226,9 @@ def _back() -> None:
     st.query_params.clear()
 
 
-def _file(client: Client, dataset_id: str, folder: Path) -> Path:
+def file_of(client: Client, dataset_id: str, folder: Path) -> Path:
     return client.download_dataset(dataset_id, folder / "file")
 
 
-def _page_file(client: Client, dataset_id: str, folder: Path) -> Path:
+def page_of_report(client: Client, dataset_id: str, folder: Path) -> Path:
     return client.download_report(dataset_id, folder / "page.html")

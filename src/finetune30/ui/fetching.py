@@ -23,10 +23,11 @@ def fetched(label: str, fetch: Fetch, file_name: str, key: str, mime: str = "app
         fetch: Puts the file into the folder it is told and says where.
     """
     st.download_button(
-        label, partial(_bytes, fetch), file_name, mime, key=key, icon=":material/download:", on_click="ignore"
+        label, partial(bytes_of, fetch), file_name, mime, key=key, icon=":material/download:", on_click="ignore"
     )
 
 
-def _bytes(fetch: Fetch) -> bytes:
+def bytes_of(fetch: Fetch) -> bytes:
+    """What is fetched; called away from the script, when the button was clicked."""
     with tempfile.TemporaryDirectory(prefix="finetune30-") as folder:
         return fetch(Path(folder)).read_bytes()

@@ -83,7 +83,7 @@ def _change(one: Model) -> None:
             VISIBILITIES,
             VISIBILITIES.index(one.visibility) if one.visibility in VISIBILITIES else 0,
             key=f"model_visibility_{one.name}",
-            format_func=lambda each: say(f"models.{each}"),
+            format_func={each: say(f"models.{each}") for each in VISIBILITIES}.__getitem__,
         )
         pressed = st.form_submit_button(say("models.save"), type="primary", key="model_save")
     if pressed:

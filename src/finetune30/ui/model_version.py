@@ -101,8 +101,8 @@ def _facts(one: Model, version: ModelVersion) -> None:
         hide_index=True,
         width="stretch",
         column_config={
-            "what": st.column_config.TextColumn("", width="small"),
-            "value": st.column_config.TextColumn("", width="large"),
+            "what": st.column_config.TextColumn(say("models.what"), width="small"),
+            "value": st.column_config.TextColumn(say("models.value"), width="large"),
         },
         alt=say("models.where_from"),
     )

@@ -57,7 +57,7 @@ def _form(run: WholeExperiment, mine: list[str]) -> None:
             say("models.visibility_new"),
             VISIBILITIES,
             key="register_visibility",
-            format_func=lambda one: say(f"models.{one}"),
+            format_func={one: say(f"models.{one}") for one in VISIBILITIES}.__getitem__,
         )
         pressed = st.form_submit_button(
             say("models.register_yes"), type="primary", key="register_yes", icon=":material/inventory_2:"

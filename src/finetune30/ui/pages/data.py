@@ -32,7 +32,7 @@ def page() -> None:
         say("data.show"),
         _SHOWN,
         key="data_show",
-        format_func=lambda one: say(f"data.show_{one}"),
+        format_func={one: say(f"data.show_{one}") for one in _SHOWN}.__getitem__,
         label_visibility="collapsed",
         required=True,
     )

@@ -38,7 +38,7 @@ def _list() -> None:
         _WHOSE,
         default="all",
         key="models_whose",
-        format_func=lambda one: say(f"models.whose_{one}"),
+        format_func={one: say(f"models.whose_{one}") for one in _WHOSE}.__getitem__,
         required=True,
     )
     most = st.session_state.setdefault("models_most", _AT_ONCE)

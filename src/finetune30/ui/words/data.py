@@ -122,7 +122,7 @@ WORDS = {
         "某標籤的文字比其他文字更常使用的詞。括號內為：含該詞的此標籤訓練資料列數／含該詞的其他資料列數。",
     ),
     "train_rows": ("Train rows", "訓練資料列"),
-    "median_words": ("Median length (words)", "長度中位數（詞）"),
+    "median_words": ("Median words", "詞數中位數"),
     "telling_words": ("Words", "詞"),
     "labels_left_out": ("{count} labels with fewer rows are left out.", "省略了資料列較少的 {count} 個標籤。"),
     "together": ("Labels that go together", "一起出現的標籤"),
@@ -160,7 +160,7 @@ WORDS = {
     "added": ("Added", "新增"),
     "removed": ("Removed", "移除"),
     "relabelled": ("Relabelled", "標籤變更"),
-    "moved": ("Moved to another split", "移至其他分割"),
+    "moved": ("Moved split", "分割變更"),
     "same_rows": ("Both versions have the same rows.", "兩個版本的資料列完全相同。"),
     "first_rows": ("The first {count} of {of}.", "{of} 列中的前 {count} 列。"),
 }
