@@ -25,7 +25,7 @@ def analysis(figures: Mapping[str, Any], key: str) -> None:
     splits: Mapping[str, Any] = figures["splits"]
     _lengths(splits, key)
     _cut(splits, int(figures["max_length"]), key)
-    _by_label(figures.get("labels") or (), key)
+    _by_label(figures.get("labels") or ())
     _together(figures.get("together"), key)
     _comparisons(figures.get("comparisons") or {}, key)
 
@@ -104,38 +104,18 @@ def _cut(splits: Mapping[str, Any], max_length: int, key: str) -> None:
     st.dataframe(table, key=f"{key}-cut", hide_index=True, width="stretch", alt=say("data.cut"))
 
 
-def _by_label(labels: Sequence[Mapping[str, Any]], key: str) -> None:
+def _by_label(labels: Sequence[Mapping[str, Any]]) -> None:
     told = sorted(labels, key=lambda one: -one["rows"])[:_LABELS]
     if not told:
         return
     st.subheader(say("data.telling"), anchor=False)
     st.caption(say("data.telling_help"))
-    column = st.column_config
-    st.dataframe(
-        [
-            {
-                "label": one["name"],
-                "rows": one["rows"],
-                "median": one["median_words"],
-                "words": ", ".join(
-                    f"{word['word']} ({word['rows']}/{word['elsewhere']})" for word in one["words"][:_WORDS]
-                ),
-            }
-            for one in told
-        ],
-        key=f"{key}-telling",
-        hide_index=True,
-        row_height=60,
-        width="stretch",
-        placeholder=shown.NOTHING,
-        column_config={
-            "label": column.TextColumn(say("quality.label"), width="small"),
-            "rows": column.NumberColumn(say("data.train_rows"), format="localized", width="small"),
-            "median": column.NumberColumn(say("data.median_words"), width="small"),
-            "words": column.TextColumn(say("data.telling_words"), width="large"),
-        },
-        alt=say("data.telling"),
-    )
+    for one in told:
+        words = ", ".join(f"{word['word']} ({word['rows']}/{word['elsewhere']})" for word in one["words"][:_WORDS])
+        with st.container(gap="xxsmall"):
+            about = say("data.label_told", rows=shown.number(one["rows"]), median=shown.number(one["median_words"], 3))
+            st.markdown(f"**{inert(one['name'])}** · {about}")
+            st.caption(inert(words or say("data.no_words")))
     if len(labels) > len(told):
         st.caption(say("data.labels_left_out", count=len(labels) - len(told)))
 

@@ -127,7 +127,9 @@ def _ready(one: Dataset) -> None:
         label_visibility="collapsed",
         required=True,
     )
-    st.query_params["view"] = str(view)
+    # Written down only where it says something: each change of the address is a step of the browser's way back.
+    if view != st.query_params.get("view", _VIEWS[0]):
+        st.query_params["view"] = str(view)
     if view == "figures":
         analysis(_figures(one), "data_analysis")
     elif view == "rows":

@@ -95,17 +95,10 @@ def _facts(one: Model, version: ModelVersion) -> None:
         say("models.other_versions"): ", ".join(data["also_trained"]) or shown.NOTHING,
     }
     st.markdown(f"**{say('models.where_from')}**")
-    st.dataframe(
-        [{"what": name, "value": str(value)} for name, value in facts.items()],
-        key="version_facts",
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "what": st.column_config.TextColumn(say("models.what"), width="small"),
-            "value": st.column_config.TextColumn(say("models.value"), width="large"),
-        },
-        alt=say("models.where_from"),
-    )
+    for name, value in facts.items():
+        left, right = st.columns([1, 3], gap="small")
+        left.caption(inert(name))
+        right.text(str(value))
 
 
 def _files(one: Model, number: int) -> None:

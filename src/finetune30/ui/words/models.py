@@ -111,8 +111,6 @@ WORDS = {
     "who": ("Who", "操作者"),
     "history_alt": ("Moves of aliases: {count} rows", "別名異動：{count} 列"),
     "details": ("Version {version}", "版本 {version}"),
-    "what": ("What", "項目"),
-    "value": ("Value", "內容"),
     "where_from": ("Where it comes from", "來源"),
     "other_versions": ("Also trained on these rows", "也用這些資料訓練的模型"),
     "open_run": ("Open the run", "開啟訓練"),
