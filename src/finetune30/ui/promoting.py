@@ -163,7 +163,7 @@ def _compared(planned: Plan, versions: Sequence[ModelVersion]) -> None:
         return
     change = None
     if before.eval_accuracy is not None and after.eval_accuracy is not None:
-        change = f"{100 * (after.eval_accuracy - before.eval_accuracy):+.2f} %"
+        change = say("models.change_points", change=f"{100 * (after.eval_accuracy - before.eval_accuracy):+.2f}")
     left, right = st.columns(2)
     name = say("models.accuracy")
     left.metric(f"{name} · {before.version}", shown.share(before.eval_accuracy))

@@ -89,6 +89,7 @@ WORDS = {
     ),
     "nothing": ("nothing", "空值"),
     "look_again": ("Look again", "重新查看"),
+    "change_points": ("{change} points", "{change} 個百分點"),
     "compare": ("Compare the two runs", "比較這兩次訓練"),
     "accuracy": ("Accuracy", "準確率"),
     "base": ("Base model", "基礎模型"),
