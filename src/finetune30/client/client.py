@@ -35,7 +35,9 @@ FORWARDED_FOR = "X-Finetune30-Client"
 TRUSTED_KEY = "X-Finetune30-Key"
 
 
-class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, Keys, Configurations, People, Operations, Logins):
+class Client(
+    Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, Keys, Configurations, People, Operations, Logins
+):
     """One user at one server. Threads may share it; close it, or use it in a ``with`` block.
 
     Args:

@@ -1,7 +1,7 @@
 """A training that is not submitted yet: where it began, what was changed, what the server says of it.
 
-It lives in the session; what was changed stands in the address as well, so that a refresh, or a link to a colleague, has
-it again. Submitting one twice makes one training: the key that is sent with it changes only with what is sent.
+It lives in the session; what was changed stands in the address as well, so that a refresh, or a link to a colleague,
+has it again. Submitting one twice makes one training: the key that is sent with it changes only with what is sent.
 Neighbours: ``fields`` changes values, ``pages.submit`` shows it.
 """
 
@@ -116,6 +116,10 @@ class Draft:
         if faults:
             self._judged = (json.dumps(self.config, sort_keys=True, default=str), Verdict(faults=faults))
         return bool(faults)
+
+    def doubt(self) -> None:
+        """Ask the server again: something it knows has changed."""
+        self._judged = None
 
     def put(self, path: str, value: Any) -> None:
         """Change a value."""

@@ -126,7 +126,7 @@ def _with_kind(shared: dict[str, Any], parts: list[dict[str, Any]], kinds: set[s
         return {**shared, "kind": "weights", "can_be_empty": True}
     if "array" in kinds:
         items = next(one["items"] for one in parts if one.get("type") == "array")
-        empty = None if shared["can_be_empty"] else []
+        empty: Any = None if shared["can_be_empty"] else []
         words = tuple(dict.fromkeys((*shared["words"], *_words(items))))
         numbers = items.get("type") == "integer"
         closed = bool(_words(items))

@@ -101,14 +101,16 @@ def _is_weight(value: Any) -> bool:
 def _draw_number(one: Drawn) -> None:
     field, whole = one.field, one.field.kind == "integer"
     cast: Any = int if whole else float
+    step: Any = 1 if whole else _STEPS.get(field.path, 0.01 if (field.high or 2) <= 1 else 0.1)
+    empty: Any = None if field.can_be_empty else "min"
     st.number_input(
         **one.common,
         min_value=None if field.low is None else cast(field.low),
         max_value=None if field.high is None else cast(field.high),
-        step=1 if whole else _STEPS.get(field.path, 0.01 if (field.high or 2) <= 1 else 0.1),
+        step=step,
         format="%d" if whole else "%g",
         placeholder=one.empty or None,
-        value=None if field.can_be_empty else "min",
+        value=empty,
     )
 
 
@@ -140,7 +142,7 @@ def _draw_choice(one: Drawn) -> None:
     )
 
 
-def _choice(field: Field, value: Any) -> Any:
+def _choice(_: Field, value: Any) -> Any:
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -204,7 +206,7 @@ def _draw_weights(one: Drawn) -> None:
     st.text_area(**one.common, placeholder=f"{one.empty}; {say('submit.weights')}", height=96)
 
 
-def _weights(field: Field, value: Any) -> Any:
+def _weights(_: Field, value: Any) -> Any:
     if not value:
         return ""
     return value if isinstance(value, str) else "\n".join(f"{name}: {one:.10g}" for name, one in value.items())
