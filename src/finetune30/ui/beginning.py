@@ -153,16 +153,31 @@ def _chosen() -> None:
 
 
 def _own_file(seat: Seat, form: Form, draft: Draft) -> None:
-    with st.popover(say("submit.own_file"), icon=":material/file_open:", width="stretch", key="own_file"):
+    with st.popover(
+        say("submit.own_file"), icon=":material/file_open:", width="stretch", key="own_file", on_change="rerun"
+    ):
         file = st.file_uploader(say("submit.own_file_label"), type=["yaml", "yml"], key="own_file_chosen")
         st.caption(say("submit.own_file_lead"))
-        if file is None or not st.button(say("submit.own_file_take"), key="own_file_take", type="primary"):
-            return
-        try:
-            read = read_file(file.getvalue(), seat.client, form)
-        except Finetune30Error as fault:
+        st.button(
+            say("submit.own_file_take"),
+            key="own_file_take",
+            type="primary",
+            disabled=file is None,
+            on_click=_take_file,
+            args=(seat, form, draft),
+        )
+        fault = st.session_state.pop("own_file.fault", None)
+        if isinstance(fault, Finetune30Error):
             shell.show(fault)
-            return
-        draft.values, draft.notes = dict(read.values), read.notes
-        _take(draft)
-        st.rerun()
+
+
+def _take_file(seat: Seat, form: Form, draft: Draft) -> None:
+    """The file's values become the draft's; one that cannot be read changes nothing."""
+    try:
+        read = read_file(st.session_state["own_file_chosen"].getvalue(), seat.client, form)
+    except Finetune30Error as fault:
+        st.session_state["own_file.fault"] = fault
+        return
+    draft.values, draft.notes = dict(read.values), read.notes
+    _take(draft)
+    st.session_state["own_file"] = False

@@ -5,6 +5,7 @@ Neighbours: ``widgets`` draws by what the schema says, ``draft`` holds the value
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,10 +78,20 @@ def _take(field: Field, values: Values, key: str) -> None:
 
 
 def fault(text: str | None, field: Field | None = None) -> None:
-    """What is wrong, below its widget: in the server's words, or in Chinese where the schema is enough to say it."""
+    """What is wrong, below its widget."""
     if text:
-        takes = _takes(field) if field and here().language != "en" and text.startswith("expected ") else ""
-        st.markdown(f":red[:material/error: {inert(say('submit.expected', what=takes) if takes else text)}]")
+        st.markdown(f":red[:material/error: {inert(worded(text, field))}]")
+
+
+def worded(text: str, field: Field | None = None) -> str:
+    """What the server says is wrong, plain text: in the page's words where it names keys, or the schema says enough."""
+    others = re.match(r"does not go together with ([\w., ]+);", text)
+    if others:
+        return say("submit.together", others=say("shown.and").join(map(label_of, others[1].split(", "))))
+    if text.startswith("expected data that is ready"):
+        return say("submit.not_ready")
+    takes = _takes(field) if field and here().language != "en" and text.startswith("expected ") else ""
+    return say("submit.expected", what=takes) if takes else text
 
 
 def shown(value: Any) -> str:

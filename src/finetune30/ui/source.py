@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from finetune30.ui.quality import quality
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import guarded, inert, say
 
-NAME = "data.dataset_name"
+NAME, PART = "data.dataset_name", "data.dataset_config"
 MODES = ("sample", "mine", "upload", "named")
 READING = ("text_column", "text_pair_column", "label_column", "label_separator", "label_columns", "encoding")
 """Keys of ``data`` that decide how a file is read; its checks read it so, too."""
@@ -54,6 +55,11 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
     if found is not None:
         _about(seat, found, draft)
     return found
+
+
+def part_is_asked(draft: Draft) -> bool:
+    """Whether the part of a dataset of the hub is asked for beside its name."""
+    return st.session_state.get("source.mode") == "named" and bool(draft.values.get(NAME))
 
 
 def forget() -> None:
@@ -116,13 +122,16 @@ def _sample_name(name: str) -> str:
 def _mine(seat: Seat, _: Form, draft: Draft) -> None:
     files = list(seat.client.datasets(limit=_MOST))
     versions = list(seat.client.data_versions(limit=_MOST))
-    named = {one.dataset_name: _file_name(one) for one in files}
+    # Streamlit knows a choice by what is shown of it: so that says nothing that changes, and no two say the same.
+    named = {one.dataset_name: f"{one.name} · {shown.moment(one.created_at, seconds=True)}" for one in files}
     known = {one.version for one in files}
     named |= {
         f"version:{one.version}": say("submit.version", name=one.dataset_name, rows=shown.number(one.rows))
         for one in versions
         if one.version not in known
     }
+    twice = {label for label, count in Counter(named.values()).items() if count > 1}
+    named = {name: f"{label} · {name[-8:]}" if label in twice else label for name, label in named.items()}
     if not named:
         st.info(say("submit.no_files"), icon=":material/upload_file:")
         return
@@ -153,13 +162,6 @@ def _named_so(draft: Draft, name: str, files: list[Dataset]) -> None:
         fields.forget()
 
 
-def _file_name(one: Dataset) -> str:
-    rows = (one.report or {}).get("total_samples")
-    told = [one.name, say(f"submit.state_{one.state}") if one.state in ("checking", "refused") else ""]
-    told += [say("submit.rows", rows=shown.number(rows)) if rows is not None else "", shown.ago(one.created_at)]
-    return " · ".join(filter(None, told))
-
-
 def _named(_: Seat, form: Form, draft: Draft) -> None:
     now = draft.values.get(NAME) or None
     options = [one for one in form.choices.datasets if not one.startswith("builtin:")]
@@ -175,8 +177,8 @@ def _named(_: Seat, form: Form, draft: Draft) -> None:
         on_change=_pick,
         args=(draft, "source.named"),
     )
-    if now:
-        fields.show(form.fields["data.dataset_config"], draft.values, {})
+    if part_is_asked(draft):
+        fields.show(form.fields[PART], draft.values, {})
 
 
 def _upload(seat: Seat, _: Form, draft: Draft) -> None:
@@ -230,7 +232,9 @@ def _about(seat: Seat, dataset: Dataset, draft: Draft) -> None:
     elif dataset.state == "refused":
         _refused(dataset)
     if not dataset.is_checking and dataset.report:
-        with st.expander(say("submit.quality"), icon=":material/fact_check:", expanded=dataset.state == "refused"):
+        with st.expander(
+            say("submit.quality"), icon=":material/fact_check:", expanded=dataset.report.get("status") == "FAIL"
+        ):
             quality(dataset.report, "source.quality")
     if dataset.state == "ready":
         _preview(seat, dataset)
@@ -253,7 +257,8 @@ def _wait(seat: Seat, dataset_id: str) -> None:
 def _refused(dataset: Dataset) -> None:
     if dataset.error is None:
         return
-    st.error(inert(": ".join(filter(None, (dataset.error.where, dataset.error.message)))), icon=":material/error:")
+    where = dataset.error.where if dataset.error.where != dataset.dataset_name else None
+    st.error(inert(": ".join(filter(None, (where, dataset.error.message)))), icon=":material/error:")
     if dataset.error.hint:
         st.info(inert(dataset.error.hint), icon=":material/lightbulb:")
     st.caption(say("submit.refused_next"))
@@ -263,7 +268,9 @@ def _preview(seat: Seat, dataset: Dataset) -> None:
     box = st.expander(say("submit.preview"), icon=":material/table_rows:", key="source.preview", on_change="rerun")
     with box:
         if box.open:
-            st.dataframe(seat.client.preview(dataset.dataset_id, rows=5), width="stretch", hide_index=True)
+            rows = seat.client.preview(dataset.dataset_id, rows=5)
+            said = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
+            st.dataframe([{name: row[name] for name in said} for row in rows], width="stretch", hide_index=True)
 
 
 def _again(seat: Seat, dataset: Dataset, draft: Draft) -> None:

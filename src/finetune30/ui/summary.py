@@ -26,6 +26,9 @@ def summary(form: Form, draft: Draft, verdict: Verdict, data: Dataset | None) ->
     ready = bool(draft.values.get(source.NAME)) and not (data is not None and data.is_checking)
     if ready:
         _problems(form, draft, verdict)
+        if data is not None and (data.report or {}).get("status") == "FAIL" and not verdict.faults:
+            stops = draft.values.get("data.on_quality_fail") == "stop"
+            st.warning(say("submit.would_stop" if stops else "submit.would_warn"), icon=":material/report:")
     else:
         st.info(say("submit.checking" if data else "submit.no_data"), icon=":material/database:")
     st.button(
@@ -88,7 +91,7 @@ def _problems(form: Form, draft: Draft, verdict: Verdict) -> None:
         return
     st.error(say("submit.problems", count=len(faults)), icon=":material/error:")
     for path, text in list(faults.items())[:_MOST]:
-        st.markdown(f"**{inert(fields.label_of(path))}**: {inert(text)}")
+        st.markdown(f"**{inert(fields.label_of(path))}**: {inert(fields.worded(text, form.fields.get(path)))}")
         if path not in form.fields and path in draft.values:
             _stranger(form, draft, path, text)
 

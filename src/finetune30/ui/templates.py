@@ -17,10 +17,11 @@ from finetune30.client.configurations import read_configuration
 from finetune30.client.tasks import values_of
 from finetune30.errors import ConfigError, Refused
 from finetune30.ui.draft import Form, faults_of
-from finetune30.ui.keys import Values, flat
+from finetune30.ui.keys import Values, flat, nested
 
 _USUAL = "default"
 _LARGEST_BYTES = 256 * 1024
+_MOST_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Read:
-    """What came of a file: values for the form; keys it had that are none, which the server explains."""
+    """What came of a file: values for the form, wrong ones and keys that are none among them; what was read otherwise."""
 
     values: Values
     notes: tuple[str, ...] = ()
@@ -60,13 +61,19 @@ def read_file(content: bytes, client: Client, form: Form) -> Read:
     values = read_configuration(text, "YAML")
     if values.get("extends") == f"{_USUAL}.yaml":
         del values["extends"]
-    try:
-        checked = client.check(values)
-    except Refused as refusal:
-        if not faults_of(refusal):
-            raise
-        return Read({**form.defaults, **flat(values, form.fields)})
-    return Read(flat(checked.config, form.fields), checked.notes)
+    told, wrong = flat(values, form.fields), {}
+    # What is wrong is laid aside until the rest is taken: under which names keys were written the server knows.
+    for _ in range(_MOST_TRIES):
+        try:
+            checked = client.check(nested(told))
+        except Refused as refusal:
+            faults = [path for path in faults_of(refusal) if path in told]
+            if not faults:
+                raise
+            wrong |= {path: told.pop(path) for path in faults}
+        else:
+            return Read({**flat(checked.config, form.fields), **wrong}, checked.notes)
+    return Read({**form.defaults, **told, **wrong})
 
 
 @lru_cache(maxsize=100)

@@ -18,7 +18,7 @@ from finetune30.ui.draft import Draft, Form, Verdict
 from finetune30.ui.groups import GROUPS, ICONS, groups
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import here, inert, say
-from finetune30.ui.source import NAME, source
+from finetune30.ui.source import NAME, PART, part_is_asked, source
 from finetune30.ui.summary import START, summary
 
 
@@ -86,8 +86,8 @@ def _basics(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> 
     fields.show(known["experiment_name"], draft.values, faults)
     st.subheader(say("submit.data"))
     data = source(seat, form, draft, faults)
-    if data is not None and data.state == "ready" and "ready" in faults.get(NAME, ""):
-        draft.doubt()  # it was not, when the server was asked
+    if data is not None and not data.is_checking and "this is checking" in faults.get(NAME, ""):
+        draft.doubt()  # it was, when the server was asked
         st.rerun()
     st.subheader(say("submit.model"))
     fields.show(known["model.name"], draft.values, faults, options=form.choices.models)
@@ -131,7 +131,8 @@ def _quick(draft: Draft) -> None:
 def _groups(form: Form, draft: Draft, faults: Mapping[str, str]) -> None:
     st.subheader(say("submit.more"))
     st.caption(say("submit.more_lead"))
-    for name, paths in groups(form.fields).items():
+    beside = (PART,) if part_is_asked(draft) else ()
+    for name, paths in groups(path for path in form.fields if path not in beside).items():
         wrong = [path for path in paths if path in faults]
         box = st.expander(
             say(f"submit.group_{name}"), expanded=bool(wrong), icon=f":material/{ICONS[name]}:", key=f"group_{name}"
@@ -139,10 +140,10 @@ def _groups(form: Form, draft: Draft, faults: Mapping[str, str]) -> None:
         with box:
             if name in GROUPS:
                 st.caption(say(f"submit.about_{name}"))
-            columns = st.columns(2, gap="medium")
-            for at, path in enumerate(paths):
-                with columns[at % 2]:
-                    fields.show(form.fields[path], draft.values, faults)
+            for some in (paths[at : at + 2] for at in range(0, len(paths), 2)):
+                for column, path in zip(st.columns(2, gap="medium"), some, strict=False):
+                    with column:
+                        fields.show(form.fields[path], draft.values, faults)
 
 
 def _queue(form: Form, draft: Draft, faults: Mapping[str, str]) -> None:

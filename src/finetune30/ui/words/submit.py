@@ -38,8 +38,6 @@ WORDS = {
     "mine_label": ("File or version", "檔案或版本"),
     "version": ("version of {name}, {rows} rows", "{name} 的版本，{rows} 筆"),
     "rows": ("{rows} rows", "{rows} 筆"),
-    "state_checking": ("being checked", "檢查中"),
-    "state_refused": ("not usable", "無法使用"),
     "no_files": (
         "You have not sent any data yet. Choose “Upload a file” above.",
         "您還沒有上傳任何資料。請選擇上方的「上傳檔案」。",
@@ -144,6 +142,8 @@ WORDS = {
     "integer": ("a whole number {low} {high}", "{low}、{high}的整數"),
     "number": ("a number {low} {high}", "{low}、{high}的數字"),
     "words": ("one of {words}", "可選：{words}"),
+    "not_ready": ("this data cannot be trained on; see what is said beside it", "此資料無法用於訓練，請見資料旁的說明"),
+    "together": ("does not go together with: {others}", "與以下設定不相容：{others}"),
     "expected": ("expected {what}", "應為{what}"),
     # What it comes to.
     "summary": ("Summary", "摘要"),
@@ -156,6 +156,15 @@ WORDS = {
     "changed": ("Changed settings: {count}", "已修改的設定：{count} 項"),
     "undo": ("Undo these changes", "復原這些修改"),
     "good": ("Everything is in order.", "一切就緒。"),
+    "would_stop": (
+        "A check of the data failed, so the training would stop before it begins. See what the checks found, or choose "
+        "“warn” under “Cleaning and checks of the data”.",
+        "資料檢查未通過，訓練會在開始前停止。請查看檢查結果，或在「資料清理與檢查」中選擇 warn。",
+    ),
+    "would_warn": (
+        "A check of the data failed; the training goes on all the same, as you chose.",
+        "資料檢查未通過；依您的選擇，訓練仍會進行。",
+    ),
     "problems": ("To be put right first: {count}", "請先修正：{count} 項"),
     "unchecked": (
         "The server does not answer just now, so nothing is checked. What you entered stays here.",
