@@ -94,8 +94,10 @@ def worded(text: str, field: Field | None = None) -> str:
     return say("submit.expected", what=takes) if takes else text
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, field: Field | None = None) -> str:
     """A value in a sentence, plain text."""
+    if field is not None and field.can_be_empty and value == field.empty:
+        return _empty(field)
     match value:
         case None:
             return say("submit.automatic")

@@ -22,7 +22,7 @@ def summary(form: Form, draft: Draft, verdict: Verdict, data: Dataset | None) ->
     """The card with the button; ``st.session_state[START]`` says whether it was pressed."""
     st.subheader(say("submit.summary"))
     _lines(draft, data)
-    _changes(draft)
+    _changes(form, draft)
     ready = bool(draft.values.get(source.NAME)) and not (data is not None and data.is_checking)
     if ready:
         _problems(form, draft, verdict)
@@ -46,7 +46,7 @@ def _lines(draft: Draft, data: Dataset | None) -> None:
     values = draft.values
     rows = values.get("data.train_samples")
     steps = values.get("training.max_steps")
-    length = say("submit.epochs", number=fields.shown(values.get("training.num_train_epochs")))
+    length = _epochs(values.get("training.num_train_epochs"))
     if isinstance(steps, int) and steps > 0:
         length = say("submit.steps", number=shown.number(steps))
     length += f", {say('submit.rows', rows=shown.number(rows))}" if isinstance(rows, int) else ""
@@ -60,15 +60,19 @@ def _lines(draft: Draft, data: Dataset | None) -> None:
         st.markdown(f"**{say(f'submit.line_{key}')}**  \n{inert(str(value or '–'))}")
 
 
-def _changes(draft: Draft) -> None:
+def _epochs(number: object) -> str:
+    return say("submit.epoch" if number == 1 else "submit.epochs", number=fields.shown(number))
+
+
+def _changes(form: Form, draft: Draft) -> None:
     changed = {path: pair for path, pair in draft.changed.items() if path not in ("experiment_name", source.NAME)}
     if not changed:
         return
     with st.expander(say("submit.changed", count=len(changed)), icon=":material/difference:", key="changed"):
         for path, (before, now) in changed.items():
-            st.markdown(
-                f"{inert(fields.label_of(path))}: {inert(fields.shown(before))} → **{inert(fields.shown(now))}**"
-            )
+            known = form.fields.get(path)
+            was, has = (inert(fields.shown(value, known)) for value in (before, now))
+            st.markdown(f"{inert(fields.label_of(path))}: {was} → **{has}**")
         st.button(say("submit.undo"), key="undo", icon=":material/undo:", on_click=_undo, args=(draft,))
 
 

@@ -35,7 +35,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Read:
-    """What came of a file: values for the form, wrong ones and keys that are none among them; what was read otherwise."""
+    """What came of a file: values for the form, wrong ones and unknown keys among them; what was read otherwise."""
 
     values: Values
     notes: tuple[str, ...] = ()
@@ -61,7 +61,8 @@ def read_file(content: bytes, client: Client, form: Form) -> Read:
     values = read_configuration(text, "YAML")
     if values.get("extends") == f"{_USUAL}.yaml":
         del values["extends"]
-    told, wrong = flat(values, form.fields), {}
+    told: Values = flat(values, form.fields)
+    wrong: Values = {}
     # What is wrong is laid aside until the rest is taken: under which names keys were written the server knows.
     for _ in range(_MOST_TRIES):
         try:

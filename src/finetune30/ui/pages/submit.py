@@ -6,7 +6,7 @@ Neighbours: ``draft`` is what is being made, ``source`` the dataset, ``beginning
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import streamlit as st
 
@@ -35,7 +35,7 @@ def page() -> None:
     left, right = st.columns([5, 3], gap="large")
     with left:
         data = _basics(seat, form, draft, faults)
-        _groups(form, draft, faults)
+        _groups(form, draft, faults, opened={"reading"} if data is not None and data.state == "refused" else set())
         _queue(form, draft, faults)
     with right, st.container(border=True, key="summary"):
         summary(form, draft, verdict, data)
@@ -86,8 +86,9 @@ def _basics(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> 
     fields.show(known["experiment_name"], draft.values, faults)
     st.subheader(say("submit.data"))
     data = source(seat, form, draft, faults)
-    if data is not None and not data.is_checking and "this is checking" in faults.get(NAME, ""):
-        draft.doubt()  # it was, when the server was asked
+    known_otherwise = data is not None and f"this is {data.state}" not in faults.get(NAME, "")
+    if known_otherwise and "this is " in faults.get(NAME, ""):
+        draft.doubt()  # its checks have ended since the server was asked
         st.rerun()
     st.subheader(say("submit.model"))
     fields.show(known["model.name"], draft.values, faults, options=form.choices.models)
@@ -128,14 +129,14 @@ def _quick(draft: Draft) -> None:
     fields.forget()
 
 
-def _groups(form: Form, draft: Draft, faults: Mapping[str, str]) -> None:
+def _groups(form: Form, draft: Draft, faults: Mapping[str, str], opened: Set[str]) -> None:
     st.subheader(say("submit.more"))
     st.caption(say("submit.more_lead"))
     beside = (PART,) if part_is_asked(draft) else ()
     for name, paths in groups(path for path in form.fields if path not in beside).items():
-        wrong = [path for path in paths if path in faults]
+        is_open = name in opened or any(path in faults for path in paths)
         box = st.expander(
-            say(f"submit.group_{name}"), expanded=bool(wrong), icon=f":material/{ICONS[name]}:", key=f"group_{name}"
+            say(f"submit.group_{name}"), expanded=is_open, icon=f":material/{ICONS[name]}:", key=f"group_{name}"
         )
         with box:
             if name in GROUPS:

@@ -151,6 +151,7 @@ WORDS = {
     "line_data": ("Data", "資料"),
     "line_model": ("Model", "模型"),
     "line_length": ("Length", "長度"),
+    "epoch": ("{number} epoch", "{number} 輪"),
     "epochs": ("{number} epochs", "{number} 輪"),
     "steps": ("{number} steps", "{number} 步"),
     "changed": ("Changed settings: {count}", "已修改的設定：{count} 項"),
