@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.util import calc_hash
 
 from finetune30.client.configurations import read_configuration
 from finetune30.ui import shell
 from finetune30.ui.options import Options
+from finetune30.ui.pages import path_of
 from finetune30.ui.seats import Seat
 from tests.api.service import Service
 from tests.ui.conftest import AppTest
@@ -111,16 +113,27 @@ def test_a_second_click_before_the_run_is_shown_makes_no_second_run(ana: Seat, r
     page.button(key="start").click().run()
 
     assert [one.task_id for one in ana.client.tasks()] == [made.task_id]
-    again = run_page("submit", ana)
-    again.button(key="start").click().run()
-    assert len(list(ana.client.tasks())) == 2  # who comes back wants another one
+
+
+def test_who_comes_back_begins_anew(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana)
+    field(page, "lora.r").set_value(4).run()
+    page.button(key="start").click().run()
+
+    page._page_hash = calc_hash(path_of("submit"))
+    page.query_params.clear()
+    page.run()
+
+    assert field(page, "lora.r").value == 8
+    page.button(key="start").click().run()
+    assert len(list(ana.client.tasks())) == 2
 
 
 def test_faults_stand_beside_their_fields_and_nothing_starts(ana: Seat, run_page: Look) -> None:
     page = run_page("submit", ana, set="training.eval_steps=5")
 
     assert page.button(key="start").disabled
-    assert "does not go together with: Evaluate" in said(page)
+    assert ":red[:material/error: does not go together with: Evaluate]" in said(page)
     field(page, "training.eval_strategy", "selectbox").set_value("steps").run()
     assert not page.button(key="start").disabled
     field(page, "experiment_name", "text_input").set_value("../etc").run()
@@ -328,7 +341,7 @@ def test_in_chinese(service: Service, seat_of: Callable[..., Seat], run_page: Lo
     page = run_page("submit", seat_of(service.person(), "zh-TW"), set="lora.r=0")
 
     assert [one.value for one in page.title] == ["新增訓練"]
-    assert "應為1 以上、512 以下的整數" in said(page)
+    assert ":red[:material/error: 應為1 以上、512 以下的整數]" in said(page)
     assert "學習率" in field(page, "training.learning_rate").label
     assert "AdamW 的最高學習率" in field(page, "training.learning_rate").help
 
