@@ -337,6 +337,37 @@ def test_the_api_down_is_a_calm_note_and_the_form_is_kept(ana: Seat, cut_off: Se
     assert not page.button(key="start").disabled
 
 
+def test_what_was_said_of_one_dataset_is_not_said_of_the_next(ana: Seat, run_page: Look, templates: Path) -> None:
+    (templates / "sst2.yaml").write_text(
+        "model: {num_labels: 2}\ndata: {dataset_name: nyu-mll/glue, dataset_config: sst2, text_column: sentence}\n"
+    )
+    page = run_page("submit", ana, template="sst2")
+    assert field(page, "data.dataset_config", "text_input").value == "sst2"
+
+    page.segmented_control(key="source.mode").set_value("sample").run()
+
+    values = page.session_state["draft"].values
+    assert [values[key] for key in ("data.dataset_config", "data.text_column", "model.num_labels")] == [None] * 3
+    assert not field(page, "data.text_column", "text_input").value
+    page.segmented_control(key="source.mode").set_value("named").run()
+    assert (values["data.dataset_name"], values["data.dataset_config"]) == ("nyu-mll/glue", "sst2")
+
+
+def test_the_language_may_change_while_one_fills_in(ana: Seat, run_page: Look, templates: Path) -> None:
+    (templates / "small.yaml").write_text("lora: {r: 2}\n")
+    page = run_page("submit", ana, template="small", set="lora.lora_alpha=5")
+
+    ana.language = "zh-TW"
+    page.run()
+
+    assert page.selectbox(key="template").options[0] == "一般設定"
+    assert (page.selectbox(key="template").value, page.selectbox(key="source.sample").value) == (
+        "small",
+        "builtin:reviews",
+    )
+    assert field(page, "lora.lora_alpha").value == 5
+
+
 def test_in_chinese(service: Service, seat_of: Callable[..., Seat], run_page: Look) -> None:
     page = run_page("submit", seat_of(service.person(), "zh-TW"), set="lora.r=0")
 

@@ -21,6 +21,7 @@ from finetune30.ui.summary import START
 from finetune30.ui.templates import read_file, templates
 
 _ASKED = ("from", "template", "data")
+_RUN = "?from"
 _WISHES = ("queue", "priority", "longest")
 
 
@@ -41,16 +42,22 @@ def draft_of(seat: Seat, form: Form) -> Draft:
 
 def begin(seat: Seat, form: Form, draft: Draft) -> None:
     """Choose where to begin; where an address led nowhere it is said here."""
+    if st.session_state.get("beginning.language") != seat.language:
+        st.session_state["beginning.language"] = seat.language
+        st.session_state.pop("template", None)
+        source.relabel()
     fault = st.session_state.get("beginning.fault")
     if isinstance(fault, Finetune30Error):
         shell.show(fault)
+        st.caption(say("submit.usual_instead"))
     first, second = st.columns([5, 3], gap="large", vertical_alignment="bottom")
     with first:
-        _choose()
+        _choose(draft)
     with second:
         _own_file(seat, form, draft)
-    if draft.base_name:
-        st.info(inert(draft.base_name), icon=":material/history:")
+    if draft.base_run:
+        state = shown.state(draft.base_run["status"]).name
+        st.info(inert(say("submit.from_run", **draft.base_run, state=state)), icon=":material/history:")
     for note in draft.notes:
         st.caption(inert(note))
 
@@ -97,7 +104,7 @@ def _new(seat: Seat, form: Form) -> Draft:
 def _of_run(task: WholeTask, form: Form) -> Draft:
     base = {**form.defaults, **flat(task.config, form.fields)}
     queue = task.queue if task.queue in form.choices.queues else None
-    told = say("submit.from_run", name=task.name, id=task.task_id, state=shown.state(task.status).name)
+    told = {"name": task.name, "id": task.task_id, "status": task.status}
     return Draft(base, told, wish=Wish(queue, task.priority, task.max_runtime_s))
 
 
@@ -123,12 +130,14 @@ def _call_after(seat: Seat, draft: Draft, data: str) -> None:
         draft.base["experiment_name"] = draft.values["experiment_name"] = name
 
 
-def _choose() -> None:
+def _choose(draft: Draft) -> None:
     there = templates(shell.OPTIONS.configs)
-    names = ["", *(one.name for one in there)]
+    run = st.query_params.get("from") if draft.base_run else None
+    names = [*([_RUN] if run else []), "", *(one.name for one in there)]
     labels = {one.name: one.name if not one.fault else f"⚠ {one.name}" for one in there}
     told = {one.name: f"{labels[one.name]} – {_about(one.config)}" for one in there if not one.fault}
-    now = st.query_params.get("template", "")
+    told[_RUN] = say("submit.that_run", id=run)
+    now = _RUN if run else st.query_params.get("template", "")
     st.selectbox(
         say("submit.begin"),
         names,
@@ -148,8 +157,10 @@ def _about(config: object) -> str:
 
 def _chosen() -> None:
     """Another template: the address says so, and what was changed is given up."""
-    st.query_params.from_dict({"template": st.session_state["template"]} if st.session_state["template"] else {})
-    st.session_state.pop("draft", None)
+    chosen = st.session_state["template"]
+    if chosen != _RUN:
+        st.query_params.from_dict({"template": chosen} if chosen else {})
+        st.session_state.pop("draft", None)
 
 
 def _own_file(seat: Seat, form: Form, draft: Draft) -> None:

@@ -19,6 +19,22 @@ from finetune30.client.configurations import CheckedConfig, Choices
 from finetune30.errors import Finetune30Error, Refused, RemoteError
 from finetune30.ui.keys import Field, Values, fields_of, flat, nested
 
+DATASET = "data.dataset_name"
+OF_THE_DATA = (
+    "data.dataset_config",
+    "data.revision",
+    "data.text_column",
+    "data.text_pair_column",
+    "data.label_column",
+    "data.label_separator",
+    "data.label_columns",
+    "data.encoding",
+    "data.train_split",
+    "data.validation_split",
+    "data.test_split",
+    "model.num_labels",
+)
+"""Keys that say something of one dataset only; without them it is found out."""
 _MOST_IN_AN_ADDRESS = 3000
 
 
@@ -64,13 +80,13 @@ class Draft:
     """One training in the making.
 
     Attributes:
-        base: Where it began; ``base_name`` what that is, as it was asked for.
+        base: Where it began; ``base_run`` what is told of the run, where it was one: name, id, status.
         values: By path, all keys.
         made: The task it has become.
     """
 
     base: Values
-    base_name: str = ""
+    base_run: dict[str, str] = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     wish: Wish = field(default_factory=Wish)
     made: str | None = None
@@ -120,6 +136,14 @@ class Draft:
     def doubt(self) -> None:
         """Ask the server again: something it knows has changed."""
         self._judged = None
+
+    def choose_data(self, name: str) -> None:
+        """Other data: what was said of the one before does not hold for it."""
+        if self.values.get(DATASET) and self.values[DATASET] != name:
+            self.values |= dict.fromkeys(path for path in OF_THE_DATA if path in self.values)
+            if isinstance(self.values.get("training.class_weights"), dict):
+                self.put("training.class_weights", None)
+        self.put(DATASET, name)
 
     def put(self, path: str, value: Any) -> None:
         """Change a value."""

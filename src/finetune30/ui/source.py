@@ -17,12 +17,12 @@ import streamlit as st
 from finetune30.client.answers_more import Dataset
 from finetune30.errors import DataError, Finetune30Error, Refused, RemoteError
 from finetune30.ui import fields, shell, shown
-from finetune30.ui.draft import Draft, Form
+from finetune30.ui.draft import DATASET, OF_THE_DATA, Draft, Form
 from finetune30.ui.quality import quality
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import guarded, inert, say
 
-NAME, PART = "data.dataset_name", "data.dataset_config"
+NAME, PART = DATASET, "data.dataset_config"
 MODES = ("sample", "mine", "upload", "named")
 READING = ("text_column", "text_pair_column", "label_column", "label_separator", "label_columns", "encoding")
 """Keys of ``data`` that decide how a file is read; its checks read it so, too."""
@@ -89,15 +89,23 @@ def _mode_changed(form: Form, draft: Draft) -> None:
     """Another way to choose: what was chosen that way before, or nothing yet."""
     mode, last = st.session_state["source.mode"], st.session_state.setdefault("source.last", {})
     if draft.values.get(NAME):
-        last[_mode_of(draft.values[NAME])] = draft.values[NAME]
+        last[_mode_of(draft.values[NAME])] = {path: draft.values.get(path) for path in (NAME, *OF_THE_DATA)}
     usual = next((one for one in form.choices.datasets if one.startswith("builtin:")), "")
-    draft.put(NAME, last.get(mode, usual if mode == "sample" else ""))
+    draft.choose_data(usual if mode == "sample" else "")
+    draft.values |= last.get(mode, {})
+    relabel()
+    fields.forget()
+
+
+def relabel() -> None:
+    """Let choices be drawn anew: Streamlit knows them by labels, which have changed."""
     for key in ("source.sample", "source.mine", "source.named"):
         st.session_state.pop(key, None)
 
 
 def _pick(draft: Draft, key: str) -> None:
-    draft.put(NAME, st.session_state[key] or "")
+    draft.choose_data(st.session_state[key] or "")
+    fields.forget()
 
 
 def _sample(_: Seat, form: Form, draft: Draft) -> None:
@@ -155,11 +163,11 @@ def _mine(seat: Seat, _: Form, draft: Draft) -> None:
 
 def _named_so(draft: Draft, name: str, files: list[Dataset]) -> None:
     """Choose data, and call the training after it unless it has a name."""
-    draft.put(NAME, name)
+    draft.choose_data(name)
     file = next((one.name for one in files if one.dataset_name == name), "")
     if suggested_name(file) and draft.values.get("experiment_name") == draft.base.get("experiment_name"):
         draft.put("experiment_name", suggested_name(file))
-        fields.forget()
+    fields.forget()
 
 
 def _named(_: Seat, form: Form, draft: Draft) -> None:

@@ -157,7 +157,8 @@ def _queue(form: Form, draft: Draft, faults: Mapping[str, str]) -> None:
         first, second, third = st.columns(3, gap="medium")
         with first:
             at = queues.index(wish.queue) if wish.queue in queues else 0
-            wish.queue = st.selectbox(say("submit.queue"), queues, at, key="queue", help=say("submit.queue_help"))
+            chosen = st.selectbox(say("submit.queue"), queues, at, key="queue", help=say("submit.queue_help"))
+            wish.queue = None if not queues or chosen == queues[0] else chosen
             fields.fault(faults.get("query.queue"))
         with second:
             wish.priority = st.number_input(

@@ -13,6 +13,8 @@ WORDS = {
         "作為起點的設定；選擇後，下方已修改的內容會被取代。",
     ),
     "usual": ("The usual settings", "一般設定"),
+    "that_run": ("Run {id}", "訓練 {id}"),
+    "usual_instead": ("The form begins with the usual settings instead.", "表單改以一般設定為起點。"),
     "no_template": ("there is no template of this name", "沒有這個名稱的範本"),
     "from_run": (
         "Begins with the settings of {name} ({id}, {state}). Change what you like; that run stays as it is.",
