@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list up worker api serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants contract check format bench bench-quick bench-serving clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker api ui start-local serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants contract check format bench bench-quick bench-serving clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,11 @@ worker: $(READY) ## Run what waits in the queue: make worker concurrency=2 queue
 
 api: $(READY) ## Serve the API on port 8000: make api port=8001
 	@$(BIN)/finetune30 api $(if $(port),--port '$(port)')
+
+ui: $(READY) ## Serve the web page on port 8501, for the API at API_URL: make ui port=8502
+	@$(BIN)/finetune30 ui $(if $(port),--port '$(port)')
+
+start-local: up ## The same as up: API, worker, predictions and the web page at http://localhost:8501
 
 serve: $(READY) ## Serve predictions on port 8002: make serve exp=ID port=8003
 	@$(BIN)/finetune30 serve $(if $(exp),--exp '$(exp)') $(if $(port),--port '$(port)')

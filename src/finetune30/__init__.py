@@ -2,7 +2,7 @@
 
 The law of the house, in one line; import-linter enforces it (``pyproject.toml``):
 
-    cli > api, serving, worker > client > jobs, pipeline, bench, reports, web, webhooks, examine
+    cli > api, serving, worker, ui > client > jobs, pipeline, bench, reports, web, webhooks, examine
         > training, registry > data, modeling, experiments, access, monitoring
         > database, config, durable, scripts, standby, checkpoints > settings > errors
 

@@ -141,8 +141,6 @@ ROWS = {
 ALSO = {113: "g11"}
 LATER = {
     56: "waits for the estimator of time and memory",
-    106: "the web page's tests",
-    107: "the web page's tests",
 }
 
 

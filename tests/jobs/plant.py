@@ -42,6 +42,7 @@ SHORT = {
     "MAX_JOBS_PER_USER": 0,
     "API_PORT": 0,  # any that is free
     "SERVING_PORT": 0,
+    "UI_PORT": 0,
 }
 # A test of a seeded bug need not be patient.
 PATIENCE_S = float(os.environ.get("FINETUNE30_PATIENCE_S", "40"))

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from finetune30.cli.up import _is_there
 from tests.jobs.plant import PATIENCE_S, Plant
 
 REFUSING = """
@@ -66,7 +68,7 @@ def test_a_signal_ends_every_part_in_order_and_that_is_no_error(up: Up, number: 
     assert up.ends() == 0
     assert gone(worker)
     lines = up.text.splitlines()
-    assert all(re.match(r"(up|api|worker|serving) +\| ", line) for line in lines)
+    assert all(re.match(r"(up|api|worker|serving|page) +\| ", line) for line in lines)
     assert "up      | worker ended" in lines
     assert any(line.startswith("up      | api ended") for line in lines)
     assert up.plant.queue.workers() == []
@@ -164,3 +166,31 @@ def test_a_part_that_refuses_its_input_is_not_started_again(tmp_path: Path) -> N
     assert "jobs | Error: No such command 'lst'. Did you mean 'list'?" in done.stdout
     assert "up   | jobs refuses to run, see above" in done.stdout
     assert done.stdout.count("jobs runs (process") == 1
+
+
+def test_the_page_is_started_too_its_address_is_one_line_and_it_knows_the_api(up: Up) -> None:
+    """The key with which the API believes the page is made for the two of them and told nobody."""
+    pytest.importorskip("streamlit")
+    told = re.compile(r"^page +\| the web page is at (http://localhost:\d+)$", re.MULTILINE)
+    up.plant.until(lambda: told.search(up.text), f"the page serves: {up.text}", PATIENCE_S)
+    (address,) = told.findall(up.text)
+
+    answer = httpx.get(f"{address}/login", trust_env=False)
+
+    assert answer.status_code == 200
+    (page,) = re.findall(r"page runs \(process (\d+)\)", up.text)
+    (api,) = re.findall(r"api runs \(process (\d+)\)", up.text)
+    keys = {psutil.Process(int(number)).environ()["PAGE_KEY"] for number in (page, api)}
+    assert len(keys) == 1
+    assert keys.pop() not in up.text
+    up.process.terminate()
+    assert up.ends() == 0
+
+
+def test_a_part_whose_packages_are_missing_is_left_out_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not _is_there(("no_such_package",), "the web page", "for it: pip install")
+    assert (
+        "the web page is not started, no_such_package is not installed; for it: pip install" in capsys.readouterr().err
+    )

@@ -27,6 +27,7 @@ from finetune30.ui.pages import path_of
 from finetune30.ui.seats import SEATS, Seat
 from finetune30.ui.serve import SCRIPT
 from tests.api.service import Person, Service, serving
+from tests.ui.page import Page
 
 _PATIENCE_S = 60.0
 
@@ -80,10 +81,15 @@ def root(service: Service, seat_of: Callable[..., Seat]) -> Seat:
 @pytest.fixture
 def cut_off(service: Service, seat_of: Callable[..., Seat]) -> Seat:
     """A user whose API is down: nothing listens there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return seat_of(service.person(), api_url=f"http://127.0.0.1:{port}", tries=1, patience_s=2)
+    return seat_of(service.person(), api_url=f"http://127.0.0.1:{_free_port()}", tries=1, patience_s=2)
+
+
+@pytest.fixture(scope="session")
+def page(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page as a process, before the same API."""
+    found = Page(tmp_path_factory.mktemp("page"), service.url, _free_port())
+    yield found
+    found.stop()
 
 
 @pytest.fixture
@@ -100,3 +106,9 @@ def run_page() -> Callable[..., AppTest]:
         return page.run()
 
     return run
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

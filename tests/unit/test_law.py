@@ -54,7 +54,8 @@ def _error_codes() -> set[str]:
 
 def test_the_reference_names_every_key_setting_error_code_and_verb() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    verbs = ["train", "predict", "env", "bench training", "worker", "api", "serve", "up", "db upgrade", "db status"]
+    verbs = ["train", "predict", "env", "bench training", "worker", "api", "serve", "ui", "up"]
+    verbs += ["db upgrade", "db status"]
     verbs += [f"jobs {v}" for v in ("submit", "list", "show", "cancel", "pause", "resume", "retry", "logs")]
     verbs += [f"runs {v}" for v in ("list", "show", "compare", "logs", "cancel", "delete", "gc")]
     verbs += [f"models {v}" for v in ("list", "show", "register", "change", "alias")]
@@ -112,6 +113,8 @@ def test_make_help_lists_every_target() -> None:
         "up",
         "worker",
         "api",
+        "ui",
+        "start-local",
         "serve",
         "predict-health",
         "predict-text",

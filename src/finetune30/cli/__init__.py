@@ -32,6 +32,7 @@ from finetune30.cli import (
     server,
     tasks,
     train,
+    ui,
     up,
     users,
     webhooks,
@@ -52,6 +53,7 @@ app.command("predict")(predict.predict)
 app.command("worker")(worker.worker)
 app.command("api")(api.api)
 app.command("serve")(serve.serve)
+app.command("ui")(ui.ui)
 app.command("up")(up.up)
 app.command("env")(env.env)
 app.command("login")(server.login)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -11,7 +13,8 @@ import typer
 _MARGIN_S = 30.0
 # What predictions need and the other parts do not; to load it takes seconds.
 _SERVING = ("torch", "transformers", "peft", "orjson")
-_LATER_S = 2.0
+_PAGE = ("streamlit", "plotly")
+_LATER_S, _LAST_S = 2.0, 1.0
 
 
 def up(
@@ -32,10 +35,18 @@ def up(
         Part("api", ("api",)),
         Part("worker", ("worker", *(["--concurrency", str(concurrency)] if concurrency else []))),
     ]
-    missing = [name for name in _SERVING if find_spec(name) is None]
-    if missing:
-        hint = "for predictions: pip install 'finetune30[serving]'"
-        typer.echo(f"serving is not started, {', '.join(missing)} is not installed; {hint}", err=True)
-    else:
+    if _is_there(_SERVING, "serving", "for predictions: pip install 'finetune30[serving]'"):
         parts.append(Part("serving", ("serve",), _LATER_S))
+    if _is_there(_PAGE, "the web page", "for it: pip install 'finetune30[ui]'"):
+        parts.append(Part("page", ("ui",), _LAST_S))
+        if settings.page_key is None:
+            # For the two of them, and for as long as they run: the API then believes whom the page asks for.
+            os.environ["PAGE_KEY"] = secrets.token_urlsafe(32)
     raise typer.Exit(run_together(parts, settings.drain_s + _MARGIN_S))
+
+
+def _is_there(packages: tuple[str, ...], part: str, hint: str) -> bool:
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        typer.echo(f"{part} is not started, {', '.join(missing)} is not installed; {hint}", err=True)
+    return not missing

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
         serving_url: The service that predicts, for the client.
         api_ca_file: Certificates in PEM that the client trusts instead of the usual ones.
         api_proxy: Proxy the client goes through; those of ``HTTPS_PROXY`` are not used. May hold a password.
+        ui_host: Address the web page listens on; 127.0.0.1 is reached from this machine only.
+        ui_port: Port of the web page.
+        ui_upload_max_mb: MiB of one file sent through the page, which holds it in memory; ``upload_max_mb`` where
+            that is less.
     """
 
     model_config = SettingsConfigDict(
@@ -178,6 +182,9 @@ class Settings(BaseSettings):
     serving_url: str = "http://127.0.0.1:8002"
     api_ca_file: Annotated[Path, AfterValidator(values.folder)] | None = None
     api_proxy: str | None = Field(default=None, repr=False)
+    ui_host: Annotated[str, AfterValidator(values.listener)] = "127.0.0.1"
+    ui_port: int = Field(default=8501, ge=0, le=65_535)
+    ui_upload_max_mb: int = Field(default=200, ge=1, le=4096)
 
     @model_validator(mode="after")
     def _two_heartbeats_fit_into_a_lease(self) -> Settings:

@@ -1,26 +1,30 @@
 """Logging in and out: plain pages with a form, before Streamlit is reached.
 
 Why not on the page itself: only an answer of HTTP can set a cookie that scripts cannot read, and with it a refresh or a
-second tab finds its seat again. Neighbours: ``front`` sends browsers here, ``seats`` keeps who came in.
+second tab finds its seat again. A GET ends nothing, so no link elsewhere logs anybody out.
+Neighbours: ``front`` sends browsers here, ``porch`` draws, ``seats`` keeps who came in.
 """
 
 from __future__ import annotations
 
-import html
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from finetune30.client import Client
-from finetune30.errors import Finetune30Error, LoginNeeded
+from finetune30.errors import Finetune30Error, Limited, LoginNeeded
+from finetune30.ui import porch
+from finetune30.ui.front import LANGUAGE, is_from_here
 from finetune30.ui.options import Options
-from finetune30.ui.seats import COOKIE, SEATS, Seat
-from finetune30.ui.words import LANGUAGES, preferred, words
+from finetune30.ui.seats import SEATS, Seat, leave
+from finetune30.ui.words import preferred
 
 _LARGEST = 8 * 1024
+# As long as a session of the API lives at most; the seat ends sooner where nobody looks.
+_COOKIE_S = 14 * 86_400
 
 
 class Door:
@@ -34,51 +38,83 @@ class Door:
         return [
             Route("/login", self.show, methods=["GET"]),
             Route("/login", self.enter, methods=["POST"]),
-            Route("/logout", self.leave, methods=["POST", "GET"]),
+            Route("/logout", self.turn, methods=["GET"]),
+            Route("/logout", self.leave, methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
-        """The form."""
-        wanted = _inside(request.query_params.get("next"))
-        if SEATS.find(request.cookies.get(COOKIE)) is not None:
+        """The form; whoever is in already goes on."""
+        wanted = inside(request.query_params.get("next"))
+        if self._seat(request) is not None:
             return RedirectResponse(wanted, 303)
-        return self._page(_language(request), wanted)
+        said = request.query_params.get("said")
+        return porch.login(_language(request), wanted, told=said if said in {"left", "ended"} else "")
 
     async def enter(self, request: Request) -> Response:
         """Name and password: a seat, or why not."""
         language = _language(request)
         given = parse_qs((await _body(request)).decode("utf-8", "replace"), keep_blank_values=True)
         name, password, wanted = (given.get(key, [""])[0] for key in ("username", "password", "next"))
-        wanted = _inside(wanted)
-        if not _is_from_here(request):
-            return self._page(language, wanted, name, words("door.elsewhere", language), 403)
+        wanted = inside(wanted)
+        if not is_from_here(request.headers):
+            return porch.login(language, wanted, name, fault="elsewhere", status=403)
         try:
-            seat = await run_in_threadpool(self._seat, name, password, language, _address_of(request))
+            seat = await run_in_threadpool(self._open, name, password, language, request)
         except LoginNeeded:
-            return self._page(language, wanted, name, words("door.refused", language), 401)
+            return porch.login(language, wanted, name, fault="refused", status=401)
+        except Limited as fault:
+            return porch.login(language, wanted, name, fault="often", status=429, said=fault.message)
         except Finetune30Error as fault:
-            return self._page(language, wanted, name, fault.message, getattr(fault, "status", None) or 503)
+            status = getattr(fault, "status", None)
+            is_away = status is None or status >= 500
+            return porch.login(
+                language, wanted, name, fault="away" if is_away else "other", status=status or 503, said=fault.message
+            )
+        SEATS.close(request.cookies.get(self._options.cookie))
         answer = RedirectResponse(wanted, 303)
+        secure = request.url.scheme == "https"
         answer.set_cookie(
-            COOKIE, seat.id, max_age=24 * 3600, httponly=True, samesite="lax", secure=self._options.secure, path="/"
+            self._options.cookie, seat.id, max_age=_COOKIE_S, httponly=True, samesite="lax", secure=secure, path="/"
         )
-        answer.set_cookie("finetune30_language", language, max_age=365 * 24 * 3600, samesite="lax", path="/")
+        answer.set_cookie(LANGUAGE, language, max_age=365 * 86_400, samesite="lax", path="/")
+        return answer
+
+    async def turn(self, request: Request) -> Response:
+        """Where open pages go whose seat is gone; whoever still has one is asked."""
+        language = _language(request)
+        if self._seat(request) is not None:
+            return porch.logout(language)
+        said = "left" if request.query_params.get("said") == "left" else "ended"
+        before = urlsplit(request.headers.get("referer", ""))
+        wanted = inside(before.path + (f"?{before.query}" if before.query else ""))
+        if said == "left" or before.netloc != request.headers.get("host"):
+            wanted = "/"
+        answer = RedirectResponse(f"/login?said={said}&language={language}&next={quote(wanted, safe='')}", 303)
+        answer.delete_cookie(self._options.cookie, path="/")
         return answer
 
     async def leave(self, request: Request) -> Response:
         """The seat is given back, the tokens end."""
-        if _is_from_here(request):
-            seat = SEATS.close(request.cookies.get(COOKIE))
+        if is_from_here(request.headers):
+            seat = SEATS.close(request.cookies.get(self._options.cookie))
             if seat is not None:
-                await run_in_threadpool(_end, seat)
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, path="/")
-        return answer
+                await run_in_threadpool(leave, seat)
+        return RedirectResponse("/logout?said=left", 303)
 
-    def _seat(self, name: str, password: str, language: str, address: str) -> Seat:
-        options = self._options
-        behind = {"forwarded_for": address, "trusted_key": options.page_key} if options.page_key else {}
-        client = Client(options.api_url, options.serving_url, timeout_s=15, tries=2, patience_s=8, **behind)
+    def _seat(self, request: Request) -> Seat | None:
+        return SEATS.find(request.cookies.get(self._options.cookie))
+
+    def _open(self, name: str, password: str, language: str, request: Request) -> Seat:
+        options, address = self._options, request.client.host if request.client else "127.0.0.1"
+        client = Client(
+            options.api_url,
+            options.serving_url,
+            timeout_s=15,
+            tries=2,
+            patience_s=8,
+            forwarded_for=address if options.page_key else None,
+            trusted_key=options.page_key,
+        )
         try:
             client.login(name, password)
             return SEATS.open(client, client.me(), language)
@@ -86,36 +122,20 @@ class Door:
             client.close()
             raise
 
-    def _page(self, language: str, wanted: str, name: str = "", fault: str = "", status: int = 200) -> Response:
-        def say(key: str) -> str:
-            return html.escape(words(f"door.{key}", language))
 
-        others = " · ".join(
-            f'<a href="/login?language={code}&amp;next={html.escape(wanted)}" lang="{code}">{named}</a>'
-            for code, named in LANGUAGES.items()
-        )
-        told = f'<p role="alert">{html.escape(fault)}</p>' if fault else ""
-        body = f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{say("title")}</title>
-<main><h1>finetune30</h1><p>{say("welcome")}</p>{told}<form method="post" action="/login">
-<input type="hidden" name="next" value="{html.escape(wanted)}"><input type="hidden" name="language" value="{language}">
-<label>{say("name")} <input name="username" value="{html.escape(name)}" autocomplete="username" required autofocus></label>
-<label>{say("password")} <input name="password" type="password" autocomplete="current-password" required></label>
-<button>{say("enter")}</button></form><nav>{others}</nav></main></html>"""
-        return HTMLResponse(body, status)
-
-
-def _end(seat: Seat) -> None:
+def inside(wanted: str | None) -> str:
+    """Where to go on: a path of this page, nowhere else, and not the door again."""
     try:
-        seat.client.logout()
-    except Finetune30Error:
-        pass  # the API is away; its session ends by itself
-    finally:
-        seat.client.close()
+        found = urlsplit(wanted or "/")
+    except ValueError:
+        return "/"
+    good = not found.scheme and not found.netloc and found.path.startswith("/") and not found.path.startswith("//")
+    door = found.path.rstrip("/") in {"/login", "/logout"}
+    return wanted or "/" if good and not door and "\\" not in found.path and (wanted or "/").isprintable() else "/"
 
 
 def _language(request: Request) -> str:
-    asked = request.query_params.get("language") or request.cookies.get("finetune30_language")
+    asked = request.query_params.get("language") or request.cookies.get(LANGUAGE)
     return preferred(asked, request.headers.get("accept-language"))
 
 
@@ -126,19 +146,3 @@ async def _body(request: Request) -> bytes:
         if len(found) > _LARGEST:
             return b""
     return found
-
-
-def _inside(wanted: str | None) -> str:
-    """Where to go on: a path of this page, nowhere else."""
-    found = urlsplit(wanted or "/")
-    good = not found.scheme and not found.netloc and found.path.startswith("/") and "\\" not in found.path
-    return wanted or "/" if good and not found.path.startswith("//") else "/"
-
-
-def _is_from_here(request: Request) -> bool:
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
-def _address_of(request: Request) -> str:
-    return request.client.host if request.client else "127.0.0.1"

@@ -1,6 +1,6 @@
 """What the page is told when it starts.
 
-Neighbours: ``cli.ui`` reads the settings and says it; ``serve``, ``door`` and ``shell`` read it.
+Neighbours: ``cli.ui`` reads the settings and says it; ``serve``, ``front``, ``door`` and ``shell`` read it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class Options:
         tz: IANA name of the zone in which times are shown.
         upload_mb: Larger files are refused by the page, as by the API.
         configs: Folder of templates (``config/``); files there are offered in the form.
+        proxies: Whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
 
     api_url: str = "http://127.0.0.1:8000"
@@ -30,10 +31,11 @@ class Options:
     tz: str = "UTC"
     upload_mb: int = 200
     configs: Path | None = None
+    proxies: tuple[str, ...] = ()
     tls_certfile: Path | None = None
     tls_keyfile: Path | None = None
 
     @property
-    def secure(self) -> bool:
-        """Whether browsers reach it by HTTPS."""
-        return self.tls_certfile is not None
+    def cookie(self) -> str:
+        """The cookie that names a seat; with the port, for browsers send those of one port to every other."""
+        return f"finetune30_{self.port}"

@@ -11,11 +11,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from finetune30.client import Client, Person
+from finetune30.errors import Finetune30Error
 
-COOKIE = "finetune30"
 _IDLE_S = 24 * 3600.0
 _MOST = 2000
 
@@ -39,6 +40,13 @@ class Seat:
     def is_admin(self) -> bool:
         """Whether pages for admins are shown."""
         return self.person.role == "admin"
+
+
+def leave(seat: Seat) -> None:
+    """End the session of a seat that was closed."""
+    with suppress(Finetune30Error):  # the API is away; the session ends by itself
+        seat.client.logout()
+    seat.client.close()
 
 
 class Seats:
@@ -80,7 +88,7 @@ class Seats:
             return seat
 
     def close(self, seat_id: str | None) -> Seat | None:
-        """Take the seat away; its client is the caller's to log out and close."""
+        """Take the seat away; its session is the caller's to end: ``leave``."""
         with self._lock:
             return self._seats.pop(seat_id, None) if seat_id else None
 

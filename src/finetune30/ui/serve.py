@@ -6,8 +6,8 @@ safe. Neighbours: ``cli.ui`` calls ``serve``.
 
 from __future__ import annotations
 
-import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,8 @@ from finetune30.ui.options import Options
 from finetune30.ui.theme import THEME
 from finetune30.web.listening import address_of, allow_files, listen
 
-_LOG = logging.getLogger("finetune30.ui")
 SCRIPT = Path(__file__).with_name("entry") / "script.py"
-"""In a folder of its own: Streamlit would take files of a folder ``pages`` beside it for pages, and run them unguarded."""
+"""In a folder of its own: files of a folder ``pages`` beside it Streamlit takes for pages, and runs them unguarded."""
 
 
 def app_of(options: Options) -> Any:
@@ -40,27 +39,53 @@ def app_of(options: Options) -> Any:
     )
 
 
-def serve(options: Options) -> int:
+def serve(options: Options, told: Callable[[str], object] = lambda _: None) -> int:
     """Serve until a signal comes; returns the exit code.
 
+    Args:
+        told: Called with the page's address, as soon as it answers there.
     Raises: SettingsError where the port cannot be had.
     """
     listener = _bound(options)
     allow_files()
-    config = uvicorn.Config(
+    address = address_of(listener, secure=options.tls_certfile is not None).replace("127.0.0.1", "localhost")
+    server = _Server(_config_of(options), lambda: told(address))
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._told()
+
+
+def _config_of(options: Options) -> uvicorn.Config:
+    return uvicorn.Config(
         app_of(options),
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=bool(options.proxies),
+        forwarded_allow_ips=list(options.proxies),
+        loop="finetune30.web.guard:Loop",
+        http="finetune30.web.guard:Guarded",
         ws="websockets-sansio",
+        timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
+        limit_concurrency=4000,
         ssl_certfile=options.tls_certfile,
         ssl_keyfile=options.tls_keyfile,
     )
-    server = uvicorn.Server(config)
-    _LOG.info("the page is at %s", address_of(listener, secure=options.secure))
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
 
 
 def _bound(options: Options) -> socket.socket:
@@ -78,11 +103,21 @@ _SAFE: dict[str, Any] = {
     "server.headless": True,
     "server.enableXsrfProtection": True,
     "server.enableCORS": True,
+    "server.corsAllowedOrigins": [],
+    "server.enableStaticServing": False,
+    "server.enableAgentApi": False,
+    "server.scriptHealthCheckEnabled": False,
+    "server.baseUrlPath": "",
     "server.fileWatcherType": "none",
     "server.runOnSave": False,
-    "server.enableStaticServing": False,
+    "server.allowRunOnSave": False,
+    "server.trustedUserHeaders": "{}",
     "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
     "client.toolbarMode": "minimal",
+    "client.allowedOrigins": [],
+    "client.showSidebarNavigation": True,
+    "runner.magicEnabled": False,
     "browser.gatherUsageStats": False,
     "global.developmentMode": False,
 }

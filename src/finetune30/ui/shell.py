@@ -2,46 +2,54 @@
 
 A page is a function without arguments; it asks ``here()`` for its seat and says its words with ``say``. Whatever our
 errors it lets through are shown as one box with what to do next; any other fault gets a number that is in the log.
-Neighbours: ``script`` is what Streamlit runs; ``pages`` are listed here.
+Neighbours: ``entry/script`` is what Streamlit runs; ``pages`` are listed there; ``inert`` makes texts harmless.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import streamlit as st
+from streamlit import config
+from streamlit.errors import StreamlitDuplicateElementKey
 
 from finetune30.errors import Finetune30Error, LoginNeeded, ServerFault, Unreachable
+from finetune30.ui import away
+from finetune30.ui.inert import inert as inert
 from finetune30.ui.options import Options
-from finetune30.ui.seats import COOKIE, SEATS, Seat
+from finetune30.ui.seats import SEATS, Seat, leave
 from finetune30.ui.words import LANGUAGES, words
 
 _LOG = logging.getLogger("finetune30.ui")
+_IMAGES = Path(__file__).with_name("images")
+_WHO = "who looked at this page"
 OPTIONS = Options()
 
 
 def configure(options: Options) -> None:
     """What the process was started with."""
-    global OPTIONS  # noqa: PLW0603 - once, before the first page
+    global OPTIONS
     OPTIONS = options
 
 
 def here() -> Seat:
-    """The seat of who looks at the page; without one the page ends here, with a way to the login."""
+    """The seat of who looks at the page; without one the page ends here, and the browser goes to the login."""
     seat = found()
     if seat is None:
-        st.info(words("shell.ended", "en") + " " + words("shell.ended", "zh-TW"))
-        st.link_button(words("shell.login", "en") + " · " + words("shell.login", "zh-TW"), "/login")
+        _ended(None)
         st.stop()
     return seat
 
 
 def found() -> Seat | None:
-    """The seat, None without one. Tests name theirs in the session's state, which browsers cannot write."""
-    return SEATS.find(st.session_state.get("seat") or st.context.cookies.get(COOKIE))
+    """The seat, None without one. Tests name theirs in the session's state."""
+    named = st.session_state.get("seat") if config.get_option("global.appTest") else None
+    return SEATS.find(named or st.context.cookies.get(OPTIONS.cookie))
 
 
 def say(key: str, **values: object) -> str:
@@ -61,14 +69,14 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             seat = found()
             if seat is not None:
                 SEATS.close(seat.id)
-            st.info(words("shell.ended", seat.language if seat else "en"))
-            st.link_button(words("shell.login", seat.language if seat else "en"), "/login")
+                seat.client.close()
+            _ended(seat.language if seat else None)
         except Finetune30Error as fault:
             show(fault)
         except Exception:  # noqa: BLE001 - Streamlit's own (stop, rerun) are no Exceptions
             number = secrets.token_hex(4)
             _LOG.exception("a page failed", extra={"request_id": number})
-            st.error(say("shell.fault", number=number))
+            st.error(say("shell.fault", number=number), icon=":material/error:")
 
     return shown
 
@@ -76,38 +84,69 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
 def show(fault: Finetune30Error) -> None:
     """One box: what is, where, what to do next. A server that is away gets a calm one, with a button."""
     if isinstance(fault, Unreachable | ServerFault):
+        _LOG.warning("the API: %s", fault.message)
         st.warning(say("shell.away"), icon=":material/cloud_off:")
-        st.text(fault.message)
-        if st.button(say("shell.again"), key="again"):
+        try:
+            again = st.button(say("shell.again"), key="again", icon=":material/refresh:")
+        except StreamlitDuplicateElementKey:  # another part of the page says so already
+            return
+        if again:
             st.rerun()
         return
     st.error(inert(": ".join(filter(None, (fault.where, fault.message)))), icon=":material/error:")
     if fault.hint:
-        st.info(f"{say('shell.next')}: {inert(fault.hint)}", icon=":material/lightbulb:")
-
-
-def inert(text: str) -> str:
-    """A text somebody else wrote, for where Streamlit reads Markdown: nothing in it is markup, image, link or icon."""
-    for sign in "\\`*_{}[]()<>#+-!|$~:":
-        text = text.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
-    return text
+        st.info(f"{say('shell.hint')}: {inert(fault.hint)}", icon=":material/lightbulb:")
 
 
 def main() -> None:
     """A script run: the frame, and the page that was asked for."""
     from finetune30.ui.pages import navigation
 
-    st.set_page_config(page_title="finetune30", page_icon=":material/tune:", layout="wide")
+    st.set_page_config(page_icon=_IMAGES / "icon.png", layout="wide")
+    st.logo(_IMAGES / "wide.svg", size="large", icon_image=_IMAGES / "logo.svg")
     seat = here()
+    _mine(seat)
     page = st.navigation(navigation(seat), position="sidebar")
+    st.set_page_config(page_title=f"{page.title} · finetune30")
     with st.sidebar:
-        st.caption(inert(f"{seat.person.name} ({seat.person.role})"))
-        codes = list(LANGUAGES)
-        chosen = st.selectbox(
-            say("shell.language"), codes, codes.index(seat.language), format_func=LANGUAGES.__getitem__
-        )
-        if chosen != seat.language:
-            seat.language = chosen
-            st.rerun()
-        st.link_button(say("shell.logout"), "/logout", icon=":material/logout:")
+        _foot(seat)
     page.run()
+
+
+def _mine(seat: Seat) -> None:
+    """What a page left in the session's state is for the eyes of who was here then: browsers change hands."""
+    if st.session_state.get(_WHO, seat.person.user_id) != seat.person.user_id:
+        st.session_state.clear()
+    st.session_state[_WHO] = seat.person.user_id
+
+
+def _foot(seat: Seat) -> None:
+    # What the seat has is what is shown: another tab may have changed it.
+    st.session_state["language"] = seat.language
+    st.segmented_control(
+        words("shell.language", seat.language),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        required=True,
+        key="language",
+        on_change=_speak,
+        args=(seat,),
+        width="stretch",
+    )
+    role = say("shell.is_admin") if seat.is_admin else say("shell.is_user")
+    st.markdown(f":material/person: {inert(seat.person.name)} · {role}")
+    if st.button(say("shell.logout"), icon=":material/logout:", key="logout", width="stretch"):
+        SEATS.close(seat.id)
+        # The API may be away, and who leaves does not wait for it.
+        threading.Thread(target=leave, args=(seat,), name="logout", daemon=True).start()
+        away.go(f"/logout?said=left&language={seat.language}")
+        st.stop()
+
+
+def _speak(seat: Seat) -> None:
+    seat.language = st.session_state["language"] or seat.language
+
+
+def _ended(language: str | None) -> None:
+    st.info(words("shell.ended", language or "en"), icon=":material/lock:")
+    away.go(f"/logout?language={language}" if language else "/logout")

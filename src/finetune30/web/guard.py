@@ -37,6 +37,7 @@ class Guarded(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._since = self.loop.time()
+        self._upgraded = False
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > self.most:
@@ -58,6 +59,11 @@ class Guarded(H11Protocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """It becomes a websocket, which is quiet as long as it likes; its own pings tell who is gone."""
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
         """They do not read."""
@@ -88,7 +94,7 @@ class Guarded(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _watch(self) -> None:
-        if not self.waits:
+        if self._upgraded or not self.waits:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None

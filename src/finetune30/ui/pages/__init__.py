@@ -26,6 +26,8 @@ _SECTIONS = {
     "operate": (("account", "account", "person", True), ("admin", "admin", "shield_person", True)),
 }
 _FIRST, _FOR_ADMINS = "experiments", {"admin"}
+PATHS = frozenset({"", *(path for some in _SECTIONS.values() for _, path, *_ in some)})
+"""Those that are a page; the first one has none."""
 
 
 def navigation(seat: Seat) -> dict[str, list[Any]]:

@@ -15,8 +15,12 @@ WORDS = {
     "account": ("Account", "帳號"),
     "language": ("Language", "語言"),
     "logout": ("Log out", "登出"),
-    "ended": ("You are logged out, or your session has ended.", "您已登出，或登入已逾時。"),
-    "login": ("Log in", "登入"),
+    "is_admin": ("administrator", "系統管理員"),
+    "is_user": ("user", "一般使用者"),
+    "ended": (
+        "Your session has ended. You are taken to the login page and come back here afterwards.",
+        "登入已逾時，即將前往登入頁面，登入後會回到此頁。",
+    ),
     "away": (
         "The server does not answer just now. Nothing is lost: trainings go on.",
         "伺服器暫時沒有回應。不會遺失任何資料，訓練會繼續進行。",
@@ -26,5 +30,13 @@ WORDS = {
         "Something went wrong on this page. The server's log has the details under {number}.",
         "此頁面發生錯誤，詳情請見伺服器紀錄：{number}。",
     ),
-    "next": ("What to do next", "建議"),
+    "hint": ("What to do next", "建議"),
+    "lost": (
+        "The connection to the page is lost just now. It comes back by itself; trainings go on.",
+        "目前與頁面的連線中斷，恢復後會自動重新連線，訓練會繼續進行。",
+    ),
+    "script": (
+        "This page needs JavaScript. The same can be done with the command line and the API.",
+        "此頁面需要啟用 JavaScript。您也可以改用命令列或 API。",
+    ),
 }
