@@ -89,6 +89,9 @@ def checks(report: Mapping[str, Any], key: str, texts: Mapping[str, str]) -> Non
     for status in ("FAIL", "WARN"):
         for one in _of(report, status):
             _check(one, key, texts)
+    if any("--fix" in str(one.get("hint")) for one in report.get("checks") or ()):
+        st.caption(say("quality.fix"))
+        st.code("finetune30 data validate FILE --fix --out NEW.csv", language=None)
     fine = _of(report, "PASS")
     with st.expander(say("quality.fine", count=len(fine)), icon=_ICONS["PASS"]):
         for one in fine:
@@ -109,12 +112,12 @@ def say_split(split: str) -> str:
 
 def _check(one: Mapping[str, Any], key: str, texts: Mapping[str, str]) -> None:
     name, status = str(one["name"]), str(one["status"])
-    with st.container(border=True, key=f"{key}-{name}"):
-        st.badge(f"{say(f'quality.{status}')} · {inert(name_of(name))}", icon=_ICONS[status], color=_COLOURS[status])
-        # What the checks say is English; what the check asks is said in both languages.
-        asks = _said(f"quality.about_{name}", "")
-        if asks:
-            st.caption(asks)
+    with st.container(border=True, key=f"{key}-{name}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            told = f"{say(f'quality.{status}')} · {inert(name_of(name))}"
+            st.badge(told, icon=_ICONS[status], color=_COLOURS[status])
+            # What the checks say is English; what a check asks is said in both languages.
+            st.caption(_said(f"quality.about_{name}", ""))
         st.text(str(one.get("found") or ""))
         if one.get("hint"):
             st.caption(f":material/lightbulb: {inert(str(one['hint']))}")
@@ -126,12 +129,19 @@ def _rows(one: Mapping[str, Any], key: str, texts: Mapping[str, str]) -> None:
     if not rows:
         return
     some = rows[:_ROWS_SHOWN]
-    with st.expander(say("quality.rows_named", count=shown.number(len(rows)))):
+    with st.expander(say("quality.rows_named", count=shown.number(_named(one)))):
         table = {say("quality.row"): list(some)}
         if any(row in texts for row in some):
             table[say("quality.text")] = [texts.get(row, "") for row in some]
         st.dataframe(table, hide_index=True, width="stretch", key=f"{key}-rows")
         st.caption(say("quality.rows_from_0"))
+        if _named(one) > len(some):
+            st.caption(say("quality.rows_first", count=len(some)))
+
+
+def _named(one: Mapping[str, Any]) -> int:
+    """Rows of the check; a short report names the first of them (leaks count fewer than they name)."""
+    return max(len(one.get("rows") or ()), int(one.get("count") or 0))
 
 
 def _of(report: Mapping[str, Any], status: str) -> list[Mapping[str, Any]]:

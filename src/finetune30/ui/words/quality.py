@@ -26,6 +26,11 @@ WORDS = {
     "checks": ("Checks", "檢查結果"),
     "fine": ("{count} checks found nothing", "{count} 項檢查沒有發現問題"),
     "rows_named": ("{count} rows named", "列出 {count} 筆資料列"),
+    "fix": (
+        "What \\--fix can mend, this command mends; then send the new file:",
+        "提示中的 \\--fix 可用以下指令自動修正，完成後再上傳新檔案：",
+    ),
+    "rows_first": ("The first {count}; the report has them all.", "僅列出前 {count} 筆，完整清單請見報告。"),
     "rows_from_0": (
         "Split and place in it, counted from 0 without the heading: train:0 is the first row of a file.",
         "格式為「資料分割:位置」，從 0 起算且不含標題列：train:0 是檔案的第一筆資料。",
