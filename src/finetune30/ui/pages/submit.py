@@ -92,7 +92,8 @@ def _basics(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> 
         st.rerun()
     st.subheader(say("submit.model"))
     fields.show(known["model.name"], draft.values, faults, options=form.choices.models)
-    st.caption(say(f"submit.model_{_MODELS.get(str(draft.values.get('model.name')), 'other')}"))
+    kind = _MODELS.get(str(draft.values.get("model.name")), "other")
+    st.caption(say(f"submit.model_{kind}"))
     st.subheader(say("submit.length"))
     epochs, rows, quick = st.columns([3, 3, 2], vertical_alignment="top")
     with epochs:
