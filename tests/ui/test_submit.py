@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from finetune30.client.configurations import read_configuration
@@ -15,7 +17,6 @@ from finetune30.ui.pages import path_of
 from finetune30.ui.seats import Seat
 from tests.api.service import Service
 from tests.proxy import Proxy
-from tests.ui.conftest import AppTest
 
 Look = Callable[..., AppTest]
 MARKUP = "<script>alert(1)</script>![x](http://evil/p.png)"
@@ -53,7 +54,8 @@ def said(page: AppTest) -> str:
     return "\n".join(str(one.value) for kind in kinds for one in kind).replace("\\", "").replace("\u2060", "")
 
 
-def field(page: AppTest, path: str, kind: str = "number_input") -> object:
+def field(page: AppTest, path: str, kind: str = "number_input") -> Any:
+    """The widget of a key."""
     return getattr(page, kind)(key=f"field.{path}")
 
 
