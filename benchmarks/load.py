@@ -16,8 +16,17 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+CLIENTS = 32
 _PATIENCE_S = 120.0
 _LOST = b"the connection was closed before the answer was whole"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: so many rounds that count, each so long."""
+
+    rounds: int
+    lasting_s: float
 
 
 @dataclass(frozen=True)

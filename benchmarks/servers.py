@@ -23,6 +23,9 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks import load
+from benchmarks.load import Load
+
 _READY_S, _ENDING_S = 180, 20
 # All compute on the processor, and nobody calls home.
 _SAME = {
@@ -55,6 +58,26 @@ class Server:
     def url(self) -> str:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
+
+    def answer(self, client: httpx.Client, body: Any) -> Any:
+        """One answer.
+
+        Raises: RuntimeError if it is an error.
+        """
+        found = client.post(self.url + self.path, json=body)
+        if found.status_code != 200:
+            raise RuntimeError(f"{self.name} answers {found.status_code}: {found.text[:500]}")
+        return found.json()
+
+    def loaded(self, bodies: Sequence[Any], *, clients: int, lasting_s: float) -> Load:
+        """Answers under load.
+
+        Raises: RuntimeError if one of them is an error: a rate of errors means nothing.
+        """
+        found = load.run(self.port, self.path, bodies, clients=clients, lasting_s=lasting_s)
+        if found.failed or not found.seconds:
+            raise RuntimeError(f"{self.name} failed {found.failed} times: {found.fault}")
+        return found
 
     def cpu_s(self) -> float:
         """Processor seconds of all its processes so far."""

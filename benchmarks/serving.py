@@ -3,22 +3,19 @@
 One trained adapter of the built-in model; peers get it merged into the base, and are measured only if all answer the
 same labels. All are in memory at once and asked in turn, round by round, so that they share the machine's moods.
 LitServe and infinity want versions of their own: the Python of their environment is named by ``FINETUNE30_PEERS``
-(``make bench-serving`` makes it); without it they are left out. Then, ours alone: a hundred adapters in mixed traffic
-against one, and a name that is moved under load. A server that answers errors ends it: their rate means nothing.
-Neighbours: ``servers`` starts them, ``served`` makes what they serve, ``load`` asks, ``goals`` tells.
+(``make bench-serving`` makes it); without it they are left out. A server that answers errors ends it: their rate means
+nothing. Neighbours: ``adapters`` measures ours alone, ``servers`` starts them all, ``served`` makes what they serve,
+``load`` asks, ``goals`` tells.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from math import lcm
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,28 +23,17 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks import goals, load, served, servers
+from benchmarks import adapters, goals, served, servers
 from benchmarks.goals import Goal
-from benchmarks.load import Load
+from benchmarks.load import CLIENTS, Effort, Load
 from benchmarks.servers import Server
 from finetune30.bench.report import Spread, flop_per_token
 
-CLIENTS, ADAPTERS, MOVES_S = 32, 100, 0.2
+FULL, QUICK = Effort(5, 5.0), Effort(2, 2.0)
 # Rows of the products whose rate is the limit: as many as the training benchmark takes.
 _LIMIT_ROWS = 752
 # A decision nearer than this in the float32 pipeline may fall either way in bfloat16.
 _CLOSE = 0.55
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is measured; a round of one client takes half of the seconds."""
-
-    rounds: int
-    lasting_s: float
-
-
-FULL, QUICK = Effort(5, 5.0), Effort(2, 2.0)
 
 
 @dataclass
@@ -99,9 +85,9 @@ def measure(effort: Effort = FULL) -> dict[str, Any]:
             print(f"{compared} texts: the same labels from all", flush=True)
             with _limit(merged, precision) as limit:
                 seen, lane, elsewhere = _beside([ours, *others], texts, effort, limit)
-        mixed = _mixed(home, run_id, ours, texts, effort)
-        moved = _moved(home, run_id, ours, texts, effort)
-    wanted = [*_goals_beside(seen, lane), *_goals_alone(mixed, moved)]
+        mixed = adapters.mixed(home, run_id, ours, texts, effort)
+        moved = adapters.moved(home, run_id, ours, texts, effort)
+    wanted = [*_goals(seen, lane), *adapters.goals_of(mixed, moved)]
     told = [
         *(head, f"{effort.rounds} rounds of {effort.lasting_s:g} s; {len(texts)} texts, {precision}."),
         f"Others used {elsewhere:.0%} of the processor.",
@@ -127,7 +113,7 @@ def agreed(asked: Sequence[Server], texts: Sequence[str]) -> int:
     found: dict[str, list[Any]] = {}
     for server in asked:
         with httpx.Client(timeout=60, trust_env=False) as client:
-            found[server.name] = [_answer(client, server, server.ask(text)) for text in texts]
+            found[server.name] = [server.answer(client, server.ask(text)) for text in texts]
     close = {at for at, answer in enumerate(found.get("pipeline", [])) if answer["score"] < _CLOSE}
     first = asked[0]
     for server in asked[1:]:
@@ -136,13 +122,6 @@ def agreed(asked: Sequence[Server], texts: Sequence[str]) -> int:
             if labels[0] != labels[1] and at not in close:
                 raise RuntimeError(f"{first.name} says {labels[0]}, {server.name} says {labels[1]}, of {text!r}")
     return len(texts) - len(close)
-
-
-def _answer(client: httpx.Client, server: Server, body: Any) -> Any:
-    answer = client.post(server.url + server.path, json=body)
-    if answer.status_code != 200:
-        raise RuntimeError(f"{server.name} answers {answer.status_code}: {answer.text[:500]}")
-    return answer.json()
 
 
 @contextmanager
@@ -167,15 +146,20 @@ def _beside(
 ) -> tuple[dict[str, Seen], Lane, float]:
     """Each server's rounds, our lane's, and which share of the processor others used when all of ours were still."""
     seen, lane, elsewhere = {server.name: Seen() for server in asked}, Lane(), []
+    warming = Effort(1, 2 * effort.lasting_s)
     for number in range(effort.rounds + 1):
         with servers.still(asked):
             elsewhere.append(psutil.cpu_percent(0.5) / 100)
+        before = 0.0
         # Who comes first in a round changes.
         for at in range(len(asked)):
             server = asked[(at + number) % len(asked)]
+            if server is asked[0]:
+                with servers.still(asked):
+                    before = limit()
             with servers.still([other for other in asked if other is not server]):
-                one, many, used_s, counted = _round(server, texts, effort)
-            if number == 0:  # the first round warms up
+                one, many, used_s, counted = _round(server, texts, effort if number else warming)
+            if number == 0:
                 continue
             found = seen[server.name]
             found.one.append(one)
@@ -183,7 +167,7 @@ def _beside(
             found.cpu_s.append(used_s)
             if counted:
                 with servers.still(asked):
-                    lane.limits.append(limit())
+                    lane.limits.append(max(before, limit()))  # what others took is no limit
                 for name, values in vars(lane).items():
                     if name in counted:
                         values.append(counted[name])
@@ -201,106 +185,16 @@ _COUNTED = {
 
 def _round(server: Server, texts: Sequence[str], effort: Effort) -> tuple[Load, Load, float, dict[str, float]]:
     bodies = [server.ask(text) for text in texts]
-    one = _loaded(server, bodies, clients=1, lasting_s=effort.lasting_s / 2)
+    one = server.loaded(bodies, clients=1, lasting_s=effort.lasting_s / 2)
     counts = server.name == "finetune30"
     before, used_s = server.metrics() if counts else {}, server.cpu_s()
-    many = _loaded(server, bodies, clients=CLIENTS, lasting_s=effort.lasting_s)
+    many = server.loaded(bodies, clients=CLIENTS, lasting_s=effort.lasting_s)
     used_s = server.cpu_s() - used_s
     after = server.metrics() if counts else {}
     return one, many, used_s, {key: after[name] - before[name] for key, name in _COUNTED.items()} if counts else {}
 
 
-def _loaded(server: Server, bodies: Sequence[Any], *, clients: int, lasting_s: float) -> Load:
-    """Raises: RuntimeError if one answer is an error."""
-    found = load.run(server.port, server.path, bodies, clients=clients, lasting_s=lasting_s)
-    if found.failed:
-        raise RuntimeError(f"{server.name} failed {found.failed} times: {found.fault}")
-    return found
-
-
-def spread(texts: Sequence[str], runs: Sequence[str]) -> list[dict[str, str]]:
-    """The texts in their order again and again, each naming the next run, until both end together."""
-    return [
-        {"text": texts[at % len(texts)], "adapter": runs[at % len(runs)]} for at in range(lcm(len(texts), len(runs)))
-    ]
-
-
-def _mixed(home: Path, run_id: str, ours: Server, texts: Sequence[str], effort: Effort) -> dict[str, Any]:
-    """A hundred adapters in mixed traffic against one, in turn; and what they weigh."""
-    bodies = {"one": [{"text": text, "adapter": run_id} for text in texts]}
-    _loaded(ours, bodies["one"], clients=CLIENTS, lasting_s=effort.lasting_s)
-    before = ours.rss()
-    runs = served.copies(home, run_id, ADAPTERS)
-    with httpx.Client(timeout=60, trust_env=False) as client:
-        for run in runs:
-            named = _answer(client, ours, {"text": texts[0], "adapter": run})["adapter"]["id"]
-            assert named == run, f"{named} answers for {run}"
-    loaded = ours.rss() - before
-    bodies["mixed"] = spread(texts, runs)
-    rates: dict[str, list[float]] = {"one": [], "mixed": []}
-    for number in range(effort.rounds + 1):
-        for name in sorted(bodies, reverse=bool(number % 2)):
-            found = _loaded(ours, bodies[name], clients=CLIENTS, lasting_s=effort.lasting_s)
-            if number:
-                rates[name].append(found.rate)
-    grown, files = max(loaded, ours.rss() - before), served.adapter_bytes(home, runs)
-    ratios = [mixed / one for mixed, one in zip(rates["mixed"], rates["one"], strict=True)]
-    print(f"{ADAPTERS} adapters in mixed traffic: done", flush=True)
-    return {"rates": rates, "ratios": ratios, "before": before, "loaded": loaded, "grown": grown, "files": files}
-
-
-def _moved(home: Path, run_id: str, ours: Server, texts: Sequence[str], effort: Effort) -> dict[str, Any]:
-    """A name that is moved five times a second, against one that stays."""
-    from finetune30.registry import Actor, Models
-
-    store = served.opened(home)
-    models, actor = Models(store.engine, home / "results"), Actor("bench")
-    for run in (run_id, *served.copies(home, run_id, 1)):
-        models.register("moved", models.candidate(run), actor, alias="champion")
-    bodies = [{"text": text, "adapter": "moved@champion"} for text in texts]
-    asked = partial(load.run, ours.port, "/predict", bodies, clients=CLIENTS, lasting_s=effort.lasting_s)
-    swaps, ratios, failed, faults = [], [], 0, []
-    for number in range(effort.rounds + 1):
-        p99s = {}
-        for moves in (False, True) if number % 2 else (True, False):
-            before = ours.metrics()["finetune30_adapter_swaps"]
-            with _moving(models, actor, ours) if moves else ExitStack():
-                found = asked()
-            if moves:
-                swaps.append(ours.metrics()["finetune30_adapter_swaps"] - before)
-                assert swaps[-1] > 0, "the name was moved, and the server did not follow"
-            p99s[moves] = found.share(0.99)
-            failed += found.failed
-            faults += [found.fault] if found.fault else []
-        if number:
-            ratios.append(p99s[True] / p99s[False])
-    store.close()
-    print("swaps under load: done", flush=True)
-    return {"ratios": ratios, "failed": failed, "faults": faults[:3], "swaps": swaps}
-
-
-@contextmanager
-def _moving(models: Any, actor: Any, ours: Server) -> Iterator[None]:
-    ending = threading.Event()
-
-    def move() -> None:
-        number = 0
-        with httpx.Client(timeout=60, trust_env=False) as client:
-            while not ending.wait(MOVES_S):
-                number += 1
-                models.point("moved", "champion", 1 + number % 2, actor)
-                client.post(f"{ours.url}/adapters/refresh", json={}).raise_for_status()
-
-    with ThreadPoolExecutor(1) as pool:
-        moving = pool.submit(move)
-        try:
-            yield
-        finally:
-            ending.set()
-        moving.result()
-
-
-def _goals_beside(seen: dict[str, Seen], lane: Lane) -> list[Goal]:
+def _goals(seen: dict[str, Seen], lane: Lane) -> list[Goal]:
     ours = seen["finetune30"]
 
     def over(peer: str, figure: str) -> list[float]:
@@ -315,16 +209,6 @@ def _goals_beside(seen: dict[str, Seen], lane: Lane) -> list[Goal]:
         Goal(f"texts/s at {CLIENTS} clients over LitServe", 1.5, over("litserve", "rates")),
         Goal(f"texts/s at {CLIENTS} clients over infinity-emb", 1.5, over("infinity", "rates")),
         Goal("real tokens/s in the lane over the forward limit", 0.5, share),
-    ]
-
-
-def _goals_alone(mixed: dict[str, Any], moved: dict[str, Any]) -> list[Goal]:
-    weighs = [mixed["grown"] / mixed["files"]]
-    return [
-        Goal(f"{ADAPTERS} adapters in mixed traffic: texts/s over one adapter", 0.8, mixed["ratios"]),
-        Goal(f"{ADAPTERS} adapters: memory grown over their files", 1.2, weighs, at_least=False),
-        Goal("swaps under load: failed requests", 0, [float(moved["failed"])], at_least=False, digits=0),
-        Goal("swaps under load: p99 over steady", 1.5, moved["ratios"], at_least=False),
     ]
 
 
@@ -354,18 +238,14 @@ def _figures(seen: Seen) -> dict[str, list[float]]:
 
 
 def _remarks(seen: dict[str, Seen], lane: Lane, mixed: dict[str, Any], moved: dict[str, Any]) -> list[str]:
-    ours, mib = seen["finetune30"], 2**20
+    ours = seen["finetune30"]
     client = 1000 * median(_figures(ours)["client_cpu_ms_a_text"])
     rates, limits = Spread.of(lane.rates).shown(0), Spread.of(lane.limits).shown(0)
     per_text = median(tokens / texts for tokens, texts in zip(lane.tokens, lane.texts, strict=True))
-    one, many = (Spread.of(mixed["rates"][name]).shown(0) for name in ("one", "mixed"))
     return [
         f"- The lane: {rates} real tokens/s while it computes, of {limits} that the matrix products alone would allow; "
         f"{per_text:.1f} tokens a text, {median(_per_batch(lane)):.0f} texts a batch.",
-        f"- {ADAPTERS} adapters: {many} texts/s, one {one}; memory grew by {mixed['grown'] / mib:.1f} MiB "
-        f"({mixed['loaded'] / mib:.1f} once loaded) from {mixed['before'] / mib:.0f}, "
-        f"files {mixed['files'] / mib:.1f} MiB.",
-        f"- Swaps a round: {', '.join(f'{swaps:.0f}' for swaps in moved['swaps'])}.",
+        *adapters.remarks(mixed, moved),
         f"- The clients, one thread on the same cores, take {client:.0f} µs a text.",
     ]
 
