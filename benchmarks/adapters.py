@@ -116,8 +116,8 @@ def remarks(mixed: dict[str, Any], moved: dict[str, Any]) -> list[str]:
     loading, of_one, of_many = (mixed["grown"][name] / _MIB for name in ("loading", "one", "mixed"))
     before, files = mixed["before"] / _MIB, mixed["files"] / _MIB
     return [
-        f"- {ADAPTERS} adapters: {many} texts/s, one {one}. From {before:,.0f} MiB the process grew by {loading:.0f} as they "
-        f"were loaded (files {files:.0f}), by {of_many:.0f} under their traffic, and by {of_one:.0f} under that of one.",
+        f"- {ADAPTERS} adapters: {many} texts/s, one {one}. From {before:,.0f} MiB the process grew by {loading:.0f} "
+        f"as they were loaded (files {files:.0f}), by {of_many:.0f} under their traffic, by {of_one:.0f} under one's.",
         f"- Swaps a round: {', '.join(f'{swaps:.0f}' for swaps in moved['swaps'])}.",
     ]
 

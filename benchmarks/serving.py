@@ -11,9 +11,11 @@ nothing. Neighbours: ``adapters`` measures ours alone, ``servers`` starts them a
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -72,6 +74,7 @@ def measure(effort: Effort = FULL) -> dict[str, Any]:
     """Every figure, with tables on the screen."""
     from finetune30.modeling.device import choose
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers that were held still would stay so for ever
     precision = choose("cpu").precision
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         home = Path(folder)
@@ -144,54 +147,46 @@ def _limit(merged: Path, precision: str) -> Iterator[Callable[[], float]]:
 def _beside(
     asked: Sequence[Server], texts: Sequence[str], effort: Effort, limit: Callable[[], float]
 ) -> tuple[dict[str, Seen], Lane, float]:
-    """Each server's rounds, our lane's, and which share of the processor others used when all of ours were still."""
+    """Each server's rounds, our lane's, and which share of the processor others used when all of these were still."""
     seen, lane, elsewhere = {server.name: Seen() for server in asked}, Lane(), []
-    warming = Effort(1, 2 * effort.lasting_s)
     for number in range(effort.rounds + 1):
         with servers.still(asked):
             elsewhere.append(psutil.cpu_percent(0.5) / 100)
-        before = 0.0
-        # Who comes first in a round changes.
+        # The first round, twice as long, warms up and is forgotten.
+        warms, found, seconds = number == 0, seen, effort.lasting_s
+        if warms:
+            found, seconds = {server.name: Seen() for server in asked}, 2 * effort.lasting_s
         for at in range(len(asked)):
-            server = asked[(at + number) % len(asked)]
-            if server is asked[0]:
-                with servers.still(asked):
-                    before = limit()
+            server = asked[(at + number) % len(asked)]  # who comes first changes
+            counts = server.name == "finetune30" and not warms
             with servers.still([other for other in asked if other is not server]):
-                one, many, used_s, counted = _round(server, texts, effort if number else warming)
-            if number == 0:
-                continue
-            found = seen[server.name]
-            found.one.append(one)
-            found.many.append(many)
-            found.cpu_s.append(used_s)
-            if counted:
-                with servers.still(asked):
-                    lane.limits.append(max(before, limit()))  # what others took is no limit
-                for name, values in vars(lane).items():
-                    if name in counted:
-                        values.append(counted[name])
-        print(f"round {number} of {effort.rounds}" if number else "warmed up", flush=True)
+                bodies = [server.ask(text) for text in texts]
+                found[server.name].one.append(server.loaded(bodies, clients=1, lasting_s=seconds / 2))
+                with _noted(server, lane, limit) if counts else nullcontext():
+                    used_s = server.cpu_s()
+                    found[server.name].many.append(server.loaded(bodies, clients=CLIENTS, lasting_s=seconds))
+                    found[server.name].cpu_s.append(server.cpu_s() - used_s)
+        print("warmed up" if warms else f"round {number} of {effort.rounds}", flush=True)
     return seen, lane, median(elsewhere)
 
 
-_COUNTED = {
-    "tokens": "te_tokens",
-    "busy_s": "te_batch_inference_duration_sum",
-    "texts": "te_embed_count",
-    "batches": "te_batch_inference_count",
-}
-
-
-def _round(server: Server, texts: Sequence[str], effort: Effort) -> tuple[Load, Load, float, dict[str, float]]:
-    bodies = [server.ask(text) for text in texts]
-    one = server.loaded(bodies, clients=1, lasting_s=effort.lasting_s / 2)
-    counts = server.name == "finetune30"
-    before, used_s = server.metrics() if counts else {}, server.cpu_s()
-    many = server.loaded(bodies, clients=CLIENTS, lasting_s=effort.lasting_s)
-    used_s = server.cpu_s() - used_s
-    after = server.metrics() if counts else {}
-    return one, many, used_s, {key: after[name] - before[name] for key, name in _COUNTED.items()} if counts else {}
+@contextmanager
+def _noted(ours: Server, lane: Lane, limit: Callable[[], float]) -> Iterator[None]:
+    """What the lane does meanwhile, and the machine's limit: the better of before and after, for others take of it."""
+    with servers.still([ours]):
+        before_it = limit()
+    before = ours.metrics()
+    yield
+    after = ours.metrics()
+    with servers.still([ours]):
+        lane.limits.append(max(before_it, limit()))
+    for values, name in (
+        (lane.tokens, "te_tokens"),
+        (lane.busy_s, "te_batch_inference_duration_sum"),
+        (lane.texts, "te_embed_count"),
+        (lane.batches, "te_batch_inference_count"),
+    ):
+        values.append(after[name] - before[name])
 
 
 def _goals(seen: dict[str, Seen], lane: Lane) -> list[Goal]:
