@@ -128,4 +128,4 @@ bench-quick: $(READY) ## The training benchmark in three minutes, without accura
 	@$(BIN)/finetune30 bench training --quick
 
 clean: ## Remove the environment and caches; results and data stay
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -26,13 +26,15 @@ PEERS = Path(serving.__file__).with_name("peers")
 
 @contextmanager
 def server(name: str, labels: dict[str, str], status: int = 200, score: float = 0.9) -> Iterator[Server]:
-    """One that answers these labels."""
+    """One that answers these labels, and the text ``a`` with this status."""
 
     class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             body = json.dumps({"label": labels[asked["text"]], "score": score}).encode()
-            self.send_response(status)
+            self.send_response(status if asked["text"] == "a" else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -77,9 +79,9 @@ def test_what_the_pipeline_finds_close_is_no_evidence() -> None:
 def test_a_peer_that_answers_errors_stops_it() -> None:
     with server("litserve", GOOD, status=422) as peer:
         with pytest.raises(RuntimeError, match="litserve answers 422"):
-            serving.agreed([peer], ["a"])
-        with pytest.raises(RuntimeError, match=r"litserve failed \d+ times: HTTP/1.0 422"):
-            peer.loaded([{"text": "a"}], clients=2, lasting_s=0.05)
+            serving.agreed([peer], ["b", "a"])
+        with pytest.raises(RuntimeError, match=r"litserve failed \d+ times: HTTP/1.1 422"):
+            peer.loaded([{"text": "b"}, {"text": "a"}], clients=2, lasting_s=0.05)
 
 
 def test_mixed_traffic_goes_to_every_adapter_alike_and_to_others_at_the_same_time() -> None:
