@@ -121,7 +121,7 @@ def peers(merged: Path, precision: str) -> list[Callable[[], Any]]:
     """Those that can be started here, as functions that do.
 
     ``FINETUNE30_PEERS`` names the Python of the environment that LitServe and infinity are in. Both get the number
-    format that is ours here: with bfloat16 infinity needs a quarter of the processor time that its own choice needs.
+    format that is ours here: with bfloat16 infinity took a quarter of the processor time that its own choice took.
 
     Args:
         precision: ``float32`` or ``bfloat16``.

@@ -3,10 +3,10 @@
 LitServe reads the signatures: ``request`` must have this name and no annotation. With one, and annotations as strings,
 FastAPI takes it for a query parameter and answers every body with 422.
 
-Its best configuration, of those tried on two cores: bfloat16 (float32 takes twice the processor time), torch's own
-number of threads (one thread: a fifth fewer texts/s), torch's own attention (eager: no better), its own queue (ZeroMQ:
-the same within the noise), 5 ms for a batch to fill (1 ms: half the latency of one client, fewer texts/s; 0: its loop
-keeps a core busy and the batches small).
+Its best configuration, of those tried on two cores that were not always quiet: bfloat16 (float32 takes twice the
+processor time), torch's own number of threads (one thread: a fifth fewer texts/s), torch's own attention (eager: no
+better), its own queue (ZeroMQ: the same within the noise), 5 ms for a batch to fill (1 ms: half the latency of one
+client and no more texts/s; 0: its loop keeps a core busy).
 """
 
 import sys
