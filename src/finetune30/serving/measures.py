@@ -43,7 +43,9 @@ class Measures:
         duration = seconds("te_request_duration", "Seconds from request to answer", method)
         self.failures = count("te_request_failure", "Predictions refused or failed, by error type", ("err",))
         # Looked up once: a label costs more than what is counted by it.
-        self.of = {name: Counts(*(one.labels(name) for one in (requests, successes, duration))) for name in _METHODS}
+        self.of = {
+            name: Counts(requests.labels(name), successes.labels(name), duration.labels(name)) for name in _METHODS
+        }
         self.queued = seconds("te_request_queue_duration", "Seconds before the first text was computed")
         self.read = seconds("te_request_tokenization_duration", "Seconds of reading texts as tokens")
         self._gauges = {name: self._gauge(name, told) for name, told in _GAUGES.items()}

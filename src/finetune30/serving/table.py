@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -36,6 +36,19 @@ class Door:
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
+class _Request(Request):
+    """A request behind the gate, which hands on a body as one message."""
+
+    async def body(self) -> bytes:
+        """All of it."""
+        if not hasattr(self, "_body"):
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            self._body = message.get("body", b"")
+        return self._body
+
+
 class Table:
     """An app of doors.
 
@@ -50,7 +63,7 @@ class Table:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         try:
             response = await self._response(request)
         except Exception as error:

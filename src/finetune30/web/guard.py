@@ -173,7 +173,7 @@ class Guarded(H11Protocol):
             message_event=asyncio.Event(),
             on_response=self.on_response_complete,
         )
-        self.scope["extensions"] = {WHOLE: self.cycle.is_whole}  # type: ignore[typeddict-item]
+        self.scope["extensions"] = {WHOLE: self.cycle.is_whole}  # type: ignore[dict-item]
         task = self.loop.create_task(self.cycle.run_asgi(service_unavailable if too_many else self.app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

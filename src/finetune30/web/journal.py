@@ -13,6 +13,7 @@ from typing import TextIO
 
 _NAMES = ("finetune30", "uvicorn", "uvicorn.error")
 _FIELDS = ("request_id", "method", "path", "route", "status", "took_ms", "address", "user_id")
+_ENCODE = json.JSONEncoder(ensure_ascii=True).encode
 
 
 class JsonLines(logging.Formatter):
@@ -33,7 +34,7 @@ class JsonLines(logging.Formatter):
             # Its type and where it was, not its words: drivers put statements with their values there.
             told["fault"] = record.exc_info[0].__name__
             told["trace"] = _places(record)
-        return json.dumps(told, ensure_ascii=True)
+        return _ENCODE(told)
 
     def _at(self, created: float) -> str:
         """The time, of which all but the milliseconds is written once a second."""
@@ -48,7 +49,7 @@ class JsonLines(logging.Formatter):
 def keep(stream: TextIO | None = None) -> None:
     """Write what the service and its server say to ``stream``, standard error if left out."""
     # Nobody reads these in a line, and they cost more than the rest of it (see "Optimization" in logging's manual).
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
