@@ -117,8 +117,6 @@ class Gate:
                     await problem.response(request_id, scope["path"])(scope, receive, answer)
         except ClientDisconnect:
             return  # there is nobody to answer
-        except asyncio.CancelledError:
-            raise
         except Exception as fault:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
@@ -145,10 +143,8 @@ class Gate:
             raise Problem(400, "origin_not_allowed", "pages of this origin may not call this service")
 
     def _dress(self, message: Message, scope: Scope, request_id: str) -> None:
-        ours = self._ours
-        given = [one for one in message.get("headers", ()) if one[0] not in ours]
-        given.append((b"x-request-id", request_id.encode()))
-        given.extend(ours.items())
+        given = [one for one in message.get("headers", ()) if one[0] not in self._ours]
+        given += [(b"x-request-id", request_id.encode()), *self._ours.items()]
         # A page of ours (the report of a dataset) brings a policy of its own.
         if not any(name == b"content-security-policy" for name, _ in given):
             given.append((b"content-security-policy", _DOCS_POLICY if scope["path"] in _DOCS else _POLICY))
