@@ -82,7 +82,7 @@ def test_what_clients_send_is_ordinary() -> None:
     """Else all of this were for nothing."""
     for head in (
         b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"POST /p?a=b HTTP/1.1\r\nHost: [::1]:8000\r\nAccept: */*\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /p?a=b HTTP/1.1\r\nHost: [::1]:8000\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}",
         b"DELETE /x HTTP/1.1\r\nhost:a\r\nUser-Agent: caf\xc3\xa9\t(x)\r\nEmpty:\r\n\r\n",
     ):
         assert head_of(head) is not None

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import h11
@@ -50,11 +51,13 @@ async def telling(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"" if status == 204 else told})
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+@contextmanager
+def serving(**changes: Any) -> Iterator[int]:
     """Where ``telling`` is served, by the server that all of ours have."""
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(config_of(telling, Settings(_env_file=None), lifespan="off"))
+    config = config_of(telling, Settings(_env_file=None), lifespan="off")
+    vars(config).update(changes)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     until = time.monotonic() + PATIENCE_S
@@ -65,6 +68,13 @@ def port() -> Iterator[int]:
     server.should_exit = True
     thread.join(PATIENCE_S)
     listener.close()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """One for all."""
+    with serving() as found:
+        yield found
 
 
 class Talk:
@@ -163,6 +173,33 @@ def test_a_request_that_drips_is_read_as_one_that_comes_at_once(talk: Talk, size
     assert talk.told()[2] == "y" * (100 if size < 1000 else 300_000)
 
 
+INNER = b"GET /inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
+OUTER = {
+    "a head": (b"POST /a HTTP/1.1\r\nX: ", INNER, b""),
+    "a body": (b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(INNER), INNER, b""),
+    "a body of h11's": (
+        b"POST /a HTTP/1.1\r\nHost: localhost\r\nExpect: x\r\nContent-Length: %d\r\n\r\n" % len(INNER),
+        INNER,
+        b"",
+    ),
+    "a chunk": (
+        b"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(INNER),
+        INNER,
+        b"\r\n0\r\n\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("parts", OUTER.values(), ids=OUTER)
+def test_what_looks_like_a_request_within_another_is_none(talk: Talk, parts: tuple[bytes, ...]) -> None:
+    for part in parts:
+        talk.socket.sendall(part)
+        time.sleep(0.05)  # each in a packet of its own
+    talk.socket.sendall(request("/a", b"after"))
+    assert talk.told()[1] == "/a"
+    assert talk.told() == ("POST", "/a", "after")
+
+
 def test_a_body_nobody_wanted_is_no_request(talk: Talk) -> None:
     """Who is answered before the end of his body does not have the rest of it taken for his next request."""
     within = request("/within", b"")
@@ -170,7 +207,10 @@ def test_a_body_nobody_wanted_is_no_request(talk: Talk) -> None:
     cut = head.index(b"z") + 500
     talk.socket.sendall(head[:cut])
     assert talk.told()[1] == "/early"
-    talk.socket.sendall(head[cut:] + request("/a", b"after"))
+    time.sleep(0.05)
+    talk.socket.sendall(head[cut : cut + 100])
+    time.sleep(0.05)
+    talk.socket.sendall(head[cut + 100 :] + request("/a", b"after"))
     assert talk.told() == ("POST", "/a", "after")
 
 
@@ -189,6 +229,22 @@ def test_heads_and_nothing_have_no_body(port: int, talk: Talk) -> None:
 def test_a_header_of_ours_that_would_be_two_is_not_sent(talk: Talk) -> None:
     talk.socket.sendall(request("/split"))
     assert b"x-b" not in talk.socket.recv(65_536)
+
+
+@pytest.mark.parametrize("asked", [request("/a"), CHUNKED], ids=["ordinary", "other"])
+def test_s47_who_has_asked_and_asks_no_more_is_given_up(asked: bytes) -> None:
+    with serving(timeout_keep_alive=1) as port, Talk(port) as talk:
+        for _ in range(3):
+            talk.socket.sendall(asked)
+            talk.told()
+        assert talk.socket.recv(1) == b""
+
+
+def test_s47_an_answer_may_take_longer_than_an_idle_connection_lasts() -> None:
+    with serving(timeout_keep_alive=0.1) as port, Talk(port) as talk:
+        talk.socket.sendall(request("/a") + request("/slow", b"1"))
+        assert talk.told()[1] == "/a"
+        assert talk.told()[1] == "/slow"
 
 
 REFUSED = {
