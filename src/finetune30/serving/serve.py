@@ -7,6 +7,7 @@ answered. What is refused is refused before torch is loaded. Neighbours: the com
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -99,6 +100,9 @@ def serve(settings: Settings, address: str | None = None) -> int:
     allow_files()
     try:
         _load_first(service.following, address)
+        # What is there by now stays: looking through all of torch for garbage would hold up answers.
+        gc.collect()
+        gc.freeze()
         service.following.start()
         _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
         server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))
