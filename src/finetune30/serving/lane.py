@@ -116,6 +116,7 @@ class Lane:
         self._changed = threading.Condition()
         self._alone = threading.Lock()
         self._closed = False
+        self._busy = 0
         threads = torch.get_num_threads()
         begun = threading.Barrier(self.crew.workers + 1)
         self._threads = [
@@ -174,21 +175,26 @@ class Lane:
     def _run(self, begun: threading.Barrier) -> None:
         self.crew.begin()
         begun.wait()
+        busy = 0
         while True:
             with self._changed:
+                self._busy -= busy
+                busy = 0
                 while not self._turns and not self._closed:
                     self._changed.wait()
                 if not self._turns:
                     return
                 places = self._take()
+                busy = 1
+                self._busy += busy
                 if self._turns:
                     self._changed.notify()
             for batch in _batches(places, self.limits):
                 self._compute(batch)
 
     def _take(self) -> list[_Place]:
-        """The rows whose turn it is, one of each request after the other; as many as are this thread's share."""
-        share = max(_WORTH_A_BATCH, -(-self._waiting // self.crew.workers))
+        """The rows whose turn it is, one of each request after the other; as many as are an idle thread's share."""
+        share = max(_WORTH_A_BATCH, -(-self._waiting // (self.crew.workers - self._busy)))
         places: list[_Place] = []
         while self._turns and len(places) < min(share, self.limits.batch_rows):
             asked = self._turns.popleft()
