@@ -126,11 +126,11 @@ $(PEERS)/.ready: | $(READY)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'infinity-emb[torch,server]' litserve
 	@touch $@
 
-bench-serving: $(READY) $(PEERS)/.ready ## Serving beside transformers.pipeline, LitServe and infinity-emb (ten minutes)
-	@FINETUNE30_PEERS='$(abspath $(PEERS))/bin/python' $(BIN)/python -m benchmarks serving
+bench-serving: $(READY) $(PEERS)/.ready ## Serving beside transformers.pipeline, LitServe, infinity-emb (ten minutes): make bench-serving quick=1
+	@FINETUNE30_PEERS='$(abspath $(PEERS))/bin/python' $(BIN)/python -m benchmarks serving $(if $(quick),--quick)
 
 bench-quick: $(READY) ## The training benchmark in three minutes, without accuracy
 	@$(BIN)/finetune30 bench training --quick
 
 clean: ## Remove the environment and caches; results and data stay
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,7 +1,7 @@
 """``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
 
 ``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, api, login, uploads, scale,
-faults, validation, serving, training.
+faults, validation, serving, training. ``--quick``: serving and training with fewer and shorter rounds.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import sys
 
 from benchmarks import api, faults, jobs, login, scale, serving, startup, uploads, validation, whole_run
-from finetune30.bench.training import FULL, run
+from finetune30.bench import training
 from finetune30.monitoring import environment_report
 
+QUICK = "--quick" in sys.argv
 BENCHMARKS = {
     "startup": startup.measure,
     "whole_run": whole_run.measure,
@@ -23,15 +24,17 @@ BENCHMARKS = {
     "scale": scale.measure,
     "faults": faults.measure,
     "validation": validation.measure,
-    "serving": serving.measure,
-    "training": lambda: run(FULL, "cpu", lambda text: print(text, flush=True)),
+    "serving": lambda: serving.measure(serving.QUICK if QUICK else serving.FULL),
+    "training": lambda: training.run(
+        training.QUICK if QUICK else training.FULL, "cpu", lambda text: print(text, flush=True)
+    ),
 }
 
 
 def main() -> None:
     """Measure and print."""
     results = {}
-    for name in sys.argv[1:] or BENCHMARKS:
+    for name in [word for word in sys.argv[1:] if word != "--quick"] or BENCHMARKS:
         print(f"\n{name}", flush=True)
         results[name] = BENCHMARKS[name]()
     print(json.dumps({"results": results, "environment": environment_report()}))

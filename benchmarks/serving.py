@@ -1,298 +1,251 @@
 """Serving beside what others offer: FastAPI with ``transformers.pipeline``, LitServe, infinity-emb.
 
-One trained adapter of the built-in model; peers get it merged into the base. All servers run at once and are asked in
-turn, so that they share the machine's moods. LitServe and infinity want versions of their own: the Python of their
-environment is named by ``FINETUNE30_PEERS`` (``make bench-serving`` makes it); without it they are left out.
-Then: a hundred adapters in mixed traffic against one, and a name that is moved under load.
+One trained adapter of the built-in model; peers get it merged into the base, and are measured only if all answer the
+same labels. All are in memory at once and asked in turn, round by round, so that they share the machine's moods.
+LitServe and infinity want versions of their own: the Python of their environment is named by ``FINETUNE30_PEERS``
+(``make bench-serving`` makes it); without it they are left out. A server that answers errors ends it: their rate means
+nothing. Neighbours: ``adapters`` measures ours alone, ``servers`` starts them all, ``served`` makes what they serve,
+``load`` asks, ``goals`` tells.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import statistics
-import subprocess
+import json
+import signal
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
 import psutil
 
-from benchmarks import load
-from benchmarks.load import Load
+from benchmarks import adapters, goals, served, servers
+from benchmarks.goals import Goal
+from benchmarks.load import CLIENTS, Effort, Load
+from benchmarks.servers import Server
+from finetune30.bench.report import Spread, flop_per_token
 
-ROOT = Path(__file__).parents[1]
-ROUNDS, LASTING_S, CLIENTS, ADAPTERS = 5, 4.0, 32, 100
-_READY_S = 180
-
-
-@dataclass(frozen=True)
-class Server:
-    """One that is asked: its name, port, path, and a question of a text."""
-
-    name: str
-    port: int
-    path: str
-    ask: Callable[[str], Any]
-    process: subprocess.Popen[bytes]
+FULL, QUICK = Effort(5, 4.0), Effort(2, 2.0)
+# Rows of the products whose rate is the limit: as many as the training benchmark takes.
+_LIMIT_ROWS = 752
+# More than this share of the processor used by others spoils ratios as well: whoever has two threads waits for both.
+_BUSY = 0.1
+# A decision nearer than this in the float32 pipeline may fall either way in bfloat16.
+_CLOSE = 0.55
 
 
-def measure() -> dict[str, Any]:
+@dataclass
+class Seen:
+    """The rounds of one server: by one client, by many, and its processor seconds under those."""
+
+    one: list[Load] = field(default_factory=list)
+    many: list[Load] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+    @property
+    def rates(self) -> list[float]:
+        return [one.rate for one in self.many]
+
+    @property
+    def p50s(self) -> list[float]:
+        return [one.share(0.5) for one in self.one]
+
+
+@dataclass
+class Lane:
+    """What our lane did in each round of many clients, beside the machine's limit then; tokens without padding."""
+
+    tokens: list[float] = field(default_factory=list)
+    busy_s: list[float] = field(default_factory=list)
+    texts: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)
+    limits: list[float] = field(default_factory=list)
+
+    @property
+    def rates(self) -> list[float]:
+        return [tokens / busy for tokens, busy in zip(self.tokens, self.busy_s, strict=True)]
+
+
+def measure(effort: Effort = FULL) -> dict[str, Any]:
     """Every figure, with tables on the screen."""
+    from finetune30.modeling.device import choose
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers that were held still would stay so for ever
+    precision = choose("cpu").precision
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         home = Path(folder)
-        run_id, texts = _trained(home)
-        merged = _merged(home, run_id)
-        servers = [stack.enter_context(_ours(home))]
-        servers += [stack.enter_context(peer) for peer in _peers(merged)]
-        found = _beside(servers, texts)
-        found |= _many(home, run_id, servers[0], texts)
-        found |= _moved(home, run_id, servers[0], texts)
-    return found
+        run_id, texts = served.trained(home)
+        merged = served.merged(home, run_id)
+        head = goals.machine(servers.peer_versions())
+        ours = stack.enter_context(servers.ours(home))
+        with ExitStack() as beside:
+            others = [beside.enter_context(start()) for start in servers.peers(merged, precision)]
+            compared = agreed([ours, *others], texts)
+            print(f"{compared} texts: the same labels from all", flush=True)
+            with _limit(merged, precision) as limit:
+                seen, lane, elsewhere = _beside([ours, *others], texts, effort, limit)
+        mixed = adapters.mixed(home, run_id, ours, texts, effort)
+        moved = adapters.moved(home, run_id, ours, texts, effort)
+    wanted = [*_goals(seen, lane), *adapters.goals_of(mixed, moved)]
+    told = [
+        *(head, f"{effort.rounds} rounds of {effort.lasting_s:g} s; {len(texts)} texts, {precision}."),
+        f"Others used {elsewhere:.0%} of the processor{', **too much for figures to be read**' * (elsewhere > _BUSY)}.",
+    ]
+    lines = [" ".join(told), "", *_table(seen), "", *goals.table(wanted), "", *_remarks(seen, lane, mixed, moved)]
+    print("\n" + "\n".join(lines), flush=True)
+    return {
+        "goals": {goal.name: goal.figures() for goal in wanted},
+        "servers": {name: _figures(one) for name, one in seen.items()},
+        "lane": {"tokens_per_s": lane.rates, "limit_tokens_per_s": lane.limits, "texts_a_batch": _per_batch(lane)},
+        "mixed": mixed,
+        "moved": moved,
+        "others_used": elsewhere,
+        "markdown": lines,
+    }
 
 
-def _beside(servers: Sequence[Server], texts: Sequence[str]) -> dict[str, Any]:
-    ones: dict[str, list[Load]] = {server.name: [] for server in servers}
-    many: dict[str, list[Load]] = {server.name: [] for server in servers}
-    for number in range(ROUNDS + 1):
-        for server in servers:
-            bodies = [server.ask(text) for text in texts]
-            one = load.run(server.port, server.path, bodies, clients=1, lasting_s=LASTING_S / 2)
-            all_of_them = load.run(server.port, server.path, bodies, clients=CLIENTS, lasting_s=LASTING_S)
-            if number:  # the first round warms up
-                ones[server.name].append(one)
-                many[server.name].append(all_of_them)
-    print(
-        f"| server | p50 of one client, ms | texts/s at {CLIENTS} clients | p99, ms | failed |\n|---|---|---|---|---|"
-    )
-    found: dict[str, Any] = {}
-    for name in ones:
-        p50 = 1000 * statistics.median(one.share(0.5) for one in ones[name])
-        rate = statistics.median(one.rate for one in many[name])
-        p99 = 1000 * statistics.median(one.share(0.99) for one in many[name])
-        failed = sum(one.failed for one in (*ones[name], *many[name]))
-        found |= {f"{name} p50_ms": p50, f"{name} texts_per_s": rate, f"{name} failed": failed}
-        print(f"| {name} | {p50:.1f} | {rate:.0f} | {p99:.0f} | {failed} |")
-    for name in list(ones)[1:]:
-        rate, p50 = found["finetune30 texts_per_s"] / found[f"{name} texts_per_s"], found[f"{name} p50_ms"]
-        print(f"over {name}: {rate:.2f} x the texts/s, {found['finetune30 p50_ms'] / p50:.2f} of the p50", flush=True)
-        found |= {f"ratio texts_per_s {name}": rate, f"ratio p50 {name}": found["finetune30 p50_ms"] / p50}
-    return found
+def agreed(asked: Sequence[Server], texts: Sequence[str]) -> int:
+    """How many of the texts have the same label from all; what the pipeline finds close is not counted.
 
-
-def _many(home: Path, run_id: str, ours: Server, texts: Sequence[str]) -> dict[str, Any]:
-    """A hundred adapters in mixed traffic against one, in turn; and what they weigh."""
-    runs = [_copied(home, run_id, number) for number in range(ADAPTERS)]
-    one = [{"text": text, "adapter": run_id} for text in texts]
-    mixed = [{"text": text, "adapter": runs[at % ADAPTERS]} for at, text in enumerate(texts)]
-    process = psutil.Process(ours.process.pid)
-    before = process.memory_info().rss
-    for run in runs:
-        httpx.post(f"http://127.0.0.1:{ours.port}/predict", json={"text": "x", "adapter": run}, timeout=60)
-    grown = process.memory_info().rss - before
-    files = sum(path.stat().st_size for run in runs for path in (home / "results" / run).rglob("adapter_model*"))
-    rates: dict[str, list[float]] = {"one": [], "mixed": []}
-    for number in range(ROUNDS + 1):
-        for name, bodies in (("one", one), ("mixed", mixed)):
-            found = load.run(ours.port, "/predict", bodies, clients=CLIENTS, lasting_s=LASTING_S)
-            if number:
-                rates[name].append(found.rate)
-    ratio = statistics.median(rates["mixed"]) / statistics.median(rates["one"])
-    mib = f"grown by {grown / 2**20:.1f} MiB, files {files / 2**20:.1f} MiB"
-    print(f"\n{ADAPTERS} adapters: {ratio:.2f} of the texts/s of one; {mib}")
-    return {"mixed over one": ratio, "grown_bytes": grown, "adapter_file_bytes": files}
-
-
-def _moved(home: Path, run_id: str, ours: Server, texts: Sequence[str]) -> dict[str, Any]:
-    """A name that is moved five times a second, against one that stays."""
-    from finetune30.experiments import open_store
-    from finetune30.registry import Actor, Models
-
-    store = open_store(_settings(home))
-    models, actor = Models(store.engine, home / "results"), Actor("bench")
-    for run in (run_id, _copied(home, run_id, ADAPTERS)):
-        models.register("moved", models.candidate(run), actor, alias="champion")
-    bodies = [{"text": text, "adapter": "moved@champion"} for text in texts]
-    steady, swapped, failed = [], [], 0
-    for number in range(ROUNDS + 1):
-        quiet = load.run(ours.port, "/predict", bodies, clients=CLIENTS, lasting_s=LASTING_S)
-        with _moving(models, actor, ours.port):
-            busy = load.run(ours.port, "/predict", bodies, clients=CLIENTS, lasting_s=LASTING_S)
-        failed += quiet.failed + busy.failed
-        if number:
-            steady.append(quiet.share(0.99))
-            swapped.append(busy.share(0.99))
-    ratio = statistics.median(swapped) / statistics.median(steady)
-    print(f"moved five times a second: {failed} failed, p99 {ratio:.2f} x the steady one")
-    return {"swap failed": failed, "swap p99 ratio": ratio}
+    Raises: RuntimeError if a server answers an error, or another label than the first.
+    """
+    found: dict[str, list[Any]] = {}
+    for server in asked:
+        with httpx.Client(timeout=60, trust_env=False) as client:
+            found[server.name] = [server.answer(client, server.ask(text)) for text in texts]
+    close = {at for at, answer in enumerate(found.get("pipeline", [])) if answer["score"] < _CLOSE}
+    first = asked[0]
+    for server in asked[1:]:
+        for at, text in enumerate(texts):
+            labels = first.label(found[first.name][at]), server.label(found[server.name][at])
+            if labels[0] != labels[1] and at not in close:
+                raise RuntimeError(f"{first.name} says {labels[0]}, {server.name} says {labels[1]}, of {text!r}")
+    return len(texts) - len(close)
 
 
 @contextmanager
-def _moving(models: Any, actor: Any, port: int) -> Iterator[None]:
-    ending = threading.Event()
+def _limit(merged: Path, precision: str) -> Iterator[Callable[[], float]]:
+    """How many tokens a second the machine could compute now: its products at the model's shapes, and nothing else."""
+    from finetune30.bench.schedule import Process
 
-    def move() -> None:
-        number = 0
-        while not ending.wait(0.2):
-            number += 1
-            models.point("moved", "champion", 1 + number % 2, actor)
-            httpx.post(f"http://127.0.0.1:{port}/adapters/refresh", json={}, timeout=60)
-
-    thread = threading.Thread(target=move)
-    thread.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        thread.join()
+    config = json.loads((merged / "config.json").read_text())
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    shapes = {(hidden, hidden): 4, (inner, hidden): 1, (hidden, inner): 1}
+    # Training's arithmetic is the forward pass and the gradients of the activations, as much again.
+    flop = flop_per_token(shapes, config["num_hidden_layers"]) / 2
+    with closing(Process()) as process:
+        asked = {"shapes": [[*shape, n] for shape, n in shapes.items()], "tokens": _LIMIT_ROWS}
+        asking = partial(process.ask, "rate", precision=precision, device="cpu", **asked)
+        asking()
+        yield lambda: float(asking()["rate"]) / flop
 
 
-def _settings(home: Path) -> Any:
-    from finetune30.settings import Settings
-
-    return Settings(_env_file=None, results_dir=home / "results", data_dir=home / "data", tz="UTC")
-
-
-def _trained(home: Path) -> tuple[str, list[str]]:
-    """The id of a short run, and the texts it was evaluated on."""
-    from pyarrow import parquet
-
-    from finetune30.experiments import open_store
-
-    _finetune30(home, "train", str(ROOT / "config" / "default.yaml"), "--epochs", "1")
-    run_id = open_store(_settings(home)).newest().id
-    table = parquet.read_table(next((home / "data" / "datasets").rglob("validation.parquet")))
-    return run_id, [str(text) for text in table.column("text").to_pylist()[:256]]
-
-
-def _merged(home: Path, run_id: str) -> Path:
-    """The adapter in its base, as transformers saves it."""
-    from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-
-    from finetune30.modeling.source import locate
-
-    adapter, folder = home / "results" / run_id / "artifacts" / "final_model", home / "merged"
-    config = AutoConfig.from_pretrained(adapter)
-    base = AutoModelForSequenceClassification.from_pretrained(
-        locate("builtin:minilm").folder, config=config, ignore_mismatched_sizes=True
-    )
-    PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(folder)
-    AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
-    return folder
-
-
-def _copied(home: Path, run_id: str, number: int) -> str:
-    """Another run with the same adapter, its numbers changed a little."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from finetune30.config import load as load_config
-    from finetune30.experiments import ExperimentFolder, Status, open_store
-    from finetune30.registry import seal
-
-    store = open_store(_settings(home))
-    made = store.create(load_config(ROOT / "config" / "default.yaml"), owner="bench", tz="UTC").id
-    attempt = store.claim(made, "bench")
-    folder = ExperimentFolder.create(home / "results", made).final_model
-    shutil.copytree(home / "results" / run_id / "artifacts" / "final_model", folder)
-    (folder / "manifest.json").unlink(missing_ok=True)
-    weights = load_file(folder / "adapter_model.safetensors")
-    torch.manual_seed(number)
-    save_file(
-        {name: w + 0.01 * torch.randn_like(w) for name, w in weights.items()}, folder / "adapter_model.safetensors"
-    )
-    seal(folder)
-    store.finish(made, attempt, "bench", Status.SUCCESS, metrics={"eval": {"accuracy": 0.5}})
-    return made
+def _beside(
+    asked: Sequence[Server], texts: Sequence[str], effort: Effort, limit: Callable[[], float]
+) -> tuple[dict[str, Seen], Lane, float]:
+    """Each server's rounds, our lane's, and which share of the processor others used when all of these were still."""
+    seen, lane, elsewhere = {server.name: Seen() for server in asked}, Lane(), []
+    for number in range(effort.rounds + 1):
+        with servers.still(asked):
+            elsewhere.append(psutil.cpu_percent(0.5) / 100)
+        # The first round, twice as long, warms up and is forgotten.
+        warms, found, seconds = number == 0, seen, effort.lasting_s
+        if warms:
+            found, seconds = {server.name: Seen() for server in asked}, 2 * effort.lasting_s
+        for at in range(len(asked)):
+            server = asked[(at + number) % len(asked)]  # who comes first changes
+            counts = server.name == "finetune30" and not warms
+            with servers.still([other for other in asked if other is not server]):
+                bodies = [server.ask(text) for text in texts]
+                found[server.name].one.append(server.loaded(bodies, clients=1, lasting_s=seconds / 2))
+                with _noted(server, lane, limit) if counts else nullcontext():
+                    used_s = server.cpu_s()
+                    found[server.name].many.append(server.loaded(bodies, clients=CLIENTS, lasting_s=seconds))
+                    found[server.name].cpu_s.append(server.cpu_s() - used_s)
+        print("warmed up" if warms else f"round {number} of {effort.rounds}", flush=True)
+    return seen, lane, median(elsewhere)
 
 
 @contextmanager
-def _ours(home: Path) -> Iterator[Server]:
-    port = _free_port()
-    command = [sys.executable, "-m", "finetune30", "serve", "--port", str(port)]
-    with _running(command, home, port, "/ready") as process:
-        yield Server("finetune30", port, "/predict", lambda text: {"text": text}, process)
+def _noted(ours: Server, lane: Lane, limit: Callable[[], float]) -> Iterator[None]:
+    """What the lane does meanwhile, and the machine's limit: the better of before and after, for others take of it."""
+    with servers.still([ours]):
+        before_it = limit()
+    before = ours.metrics()
+    yield
+    after = ours.metrics()
+    with servers.still([ours]):
+        lane.limits.append(max(before_it, limit()))
+    for values, name in (
+        (lane.tokens, "te_tokens"),
+        (lane.busy_s, "te_batch_inference_duration_sum"),
+        (lane.texts, "te_embed_count"),
+        (lane.batches, "te_batch_inference_count"),
+    ):
+        values.append(after[name] - before[name])
 
 
-def _peers(merged: Path) -> Iterator[Any]:
-    here = Path(__file__).with_name("peers")
-    yield _peer("pipeline", [sys.executable, str(here / "pipeline_server.py"), str(merged)], "/docs")
-    other = os.environ.get("FINETUNE30_PEERS")
-    if not other:
-        print("FINETUNE30_PEERS is not set: LitServe and infinity are left out", flush=True)
-        return
-    yield _peer("litserve", [other, str(here / "litserve_server.py"), str(merged)], "/health")
-    infinity = [str(Path(other).with_name("infinity_emb")), "v2", "--model-id", str(merged), "--engine", "torch"]
-    infinity += ["--device", "cpu", "--no-bettertransformer", "--no-model-warmup", "--host", "127.0.0.1", "--port"]
-    ask = lambda text: {"model": merged.name, "input": [text]}  # noqa: E731
-    yield _peer("infinity", infinity, "/health", "/classify", ask)
+def _goals(seen: dict[str, Seen], lane: Lane) -> list[Goal]:
+    ours = seen["finetune30"]
+
+    def over(peer: str, figure: str) -> list[float]:
+        if peer not in seen:
+            return []
+        return [a / b for a, b in zip(getattr(ours, figure), getattr(seen[peer], figure), strict=True)]
+
+    share = [rate / limit for rate, limit in zip(lane.rates, lane.limits, strict=True)]
+    return [
+        Goal(f"texts/s at {CLIENTS} clients over FastAPI + `transformers.pipeline`", 6, over("pipeline", "rates")),
+        Goal("p50 of one client over the same", 0.25, over("pipeline", "p50s"), at_least=False),
+        Goal(f"texts/s at {CLIENTS} clients over LitServe", 1.5, over("litserve", "rates")),
+        Goal(f"texts/s at {CLIENTS} clients over infinity-emb", 1.5, over("infinity", "rates")),
+        Goal("real tokens/s in the lane over the forward limit", 0.5, share),
+    ]
 
 
-@contextmanager
-def _peer(
-    name: str,
-    command: list[str],
-    ready: str,
-    path: str = "/predict",
-    ask: Callable[[str], Any] = lambda text: {"text": text},
-) -> Iterator[Server]:
-    port = _free_port()
-    with tempfile.TemporaryDirectory() as folder, _running([*command, str(port)], Path(folder), port, ready) as process:
-        yield Server(name, port, path, ask, process)
+def _table(seen: dict[str, Seen]) -> list[str]:
+    lines = [
+        f"| server | texts/s, {CLIENTS} clients | p99, ms | p50 of one client, ms | its processor ms a text |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in seen.items():
+        figures = _figures(one)
+        shown = [Spread.of(figures[key]).shown(digits) for key, digits in _COLUMNS.items()]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return lines
 
 
-@contextmanager
-def _running(command: list[str], home: Path, port: int, ready: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "RESULTS_DIR": str(home / "results"), "DATA_DIR": str(home / "data"), "TZ": "UTC"}
-    environment["HF_HUB_OFFLINE"] = "1"
-    log = (home / f"{port}.log").open("wb")
-    process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        until = time.monotonic() + _READY_S
-        while not _answers(port, ready):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{command[:4]} does not start: {(home / f'{port}.log').read_text()[-2000:]}")
-            time.sleep(0.2)
-        yield process
-    finally:
-        _end(process)
-        log.close()
+_COLUMNS = {"texts_per_s": 0, "p99_ms": 0, "p50_ms_one_client": 1, "cpu_ms_a_text": 2}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The process and its children: some outlive their parent's SIGTERM."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(20)
-    for one in family:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    process.kill()
-    process.wait()
+def _figures(seen: Seen) -> dict[str, list[float]]:
+    return {
+        "texts_per_s": seen.rates,
+        "p99_ms": [1000 * one.share(0.99) for one in seen.many],
+        "p50_ms_one_client": [1000 * p50 for p50 in seen.p50s],
+        "cpu_ms_a_text": [1000 * used / len(one.seconds) for used, one in zip(seen.cpu_s, seen.many, strict=True)],
+        "client_cpu_ms_a_text": [1000 * one.client_s / len(one.seconds) for one in seen.many],
+    }
 
 
-def _answers(port: int, path: str) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10).status_code == 200
-    return False
+def _remarks(seen: dict[str, Seen], lane: Lane, mixed: dict[str, Any], moved: dict[str, Any]) -> list[str]:
+    ours = seen["finetune30"]
+    client = 1000 * median(_figures(ours)["client_cpu_ms_a_text"])
+    rates, limits = Spread.of(lane.rates).shown(0), Spread.of(lane.limits).shown(0)
+    per_text = median(tokens / texts for tokens, texts in zip(lane.tokens, lane.texts, strict=True))
+    return [
+        f"- The lane: {rates} real tokens/s while it computes, of {limits} that the matrix products alone would allow; "
+        f"{per_text:.1f} tokens a text, {median(_per_batch(lane)):.0f} texts a batch.",
+        *adapters.remarks(mixed, moved),
+        f"- The clients, one thread on the same cores, take {client:.0f} µs a text.",
+    ]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _finetune30(home: Path, *arguments: str) -> None:
-    environment = {**os.environ, "RESULTS_DIR": str(home / "results"), "DATA_DIR": str(home / "data"), "TZ": "UTC"}
-    subprocess.run([sys.executable, "-m", "finetune30", *arguments], cwd=home, env=environment, check=True)
+def _per_batch(lane: Lane) -> list[float]:
+    return [texts / batches for texts, batches in zip(lane.texts, lane.batches, strict=True)]

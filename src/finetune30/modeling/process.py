@@ -41,6 +41,12 @@ def cores() -> int:
     return max(1, min(bound, _granted(Path("/sys/fs/cgroup/cpu.max")) or bound))
 
 
+def give_back() -> None:
+    """Give the system what was freed and kept: for after a load, whose passing copies are many times what stays."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _granted(quota: Path) -> int | None:
     """Whole cores that a cgroup's ``cpu.max`` ("200000 100000", or "max 100000") gives; None without a limit."""
     with suppress(OSError, ValueError):

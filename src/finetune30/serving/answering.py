@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,25 @@ def scores(question: Question, given: Sequence[Given], *, default_top_k: int | N
 
 def base_of(live: Live) -> str:
     """The base model by its name; of a folder of this machine only its own name."""
-    folder = Path(live.base_model)
-    return folder.name if folder.is_absolute() else live.base_model
+    return _public(live.base_model)
+
+
+@lru_cache(1000)
+def _public(base_model: str) -> str:
+    folder = Path(base_model)
+    return folder.name if folder.is_absolute() else base_model
 
 
 def language_of(live: Live) -> str | None:
     """What the base model speaks, by name; None where it is unknown, or all."""
     if live.languages is None:
         return None
-    return ", ".join(NAMES.get(code, code) for code in sorted(live.languages))
+    return _named(live.languages)
+
+
+@lru_cache(1000)
+def _named(languages: frozenset[str]) -> str:
+    return ", ".join(NAMES.get(code, code) for code in sorted(languages))
 
 
 def _row(one: Given, top_k: int | None) -> dict[str, Any]:

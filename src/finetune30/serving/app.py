@@ -1,8 +1,8 @@
-"""The app: routes behind the gate, three shapes of a question, one way out for every error.
+"""The app: doors behind the gate, three shapes of a question, one way out for every error.
 
-    uvicorn ─► Gate ─► a route ─► guests ─► asking ─► predicting ─► answering
+    uvicorn ─► Gate ─► Table ─► a door ─► guests ─► asking ─► predicting ─► answering
 
-Plain Starlette: what a framework adds to a request takes longer here than the model does.
+No framework: what one adds to a request takes as long here as all the rest.
 Neighbours: ``serve`` runs it; tests call ``create_app`` with parts of theirs.
 """
 
@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from finetune30 import __version__
 from finetune30.errors import Finetune30Error, Forbidden, ModelError, NotFound, StorageError
@@ -33,6 +31,7 @@ from finetune30.serving.loading import Loading
 from finetune30.serving.measures import MEDIA_TYPE, Measures
 from finetune30.serving.predicting import Predicting
 from finetune30.serving.probing import Probe
+from finetune30.serving.table import Door, Table
 from finetune30.web import problems
 from finetune30.web.bodies import json_object
 from finetune30.web.problems import Problem
@@ -59,19 +58,18 @@ class Doors:
         self._predicting = Predicting(following, self._loading, measures)
         self._probe = Probe(following)
 
-    def routes(self) -> list[Route]:
-        """All of them."""
-        post, get = ["POST"], ["GET"]
+    def all(self) -> list[Door]:
+        """What is behind each path."""
         return [
-            Route("/predict", self.predict, methods=post),
-            Route("/", self.classify, methods=post),
-            Route("/models/{address:path}", self.classify, methods=post),
-            Route("/adapters", self.adapters, methods=get),
-            Route("/adapters/refresh", self.refresh, methods=post),
-            Route("/info", self.info, methods=get),
-            Route("/health", self.health, methods=get),
-            Route("/ready", self.ready, methods=get),
-            Route("/metrics", self.metrics, methods=get),
+            Door("POST", "/predict", self.predict),
+            Door("POST", "/", self.classify),
+            Door("POST", "/models/{address:path}", self.classify),
+            Door("GET", "/adapters", self.adapters),
+            Door("POST", "/adapters/refresh", self.refresh),
+            Door("GET", "/info", self.info),
+            Door("GET", "/health", self.health),
+            Door("GET", "/ready", self.ready),
+            Door("GET", "/metrics", self.metrics),
         ]
 
     async def predict(self, request: Request) -> Response:
@@ -81,11 +79,11 @@ class Doors:
         began = time.perf_counter()
         if "inputs" in values:
             question = asking.of_tei(values)
-            given = await self._counted("predict", lambda: self._predicting.answer(request, guest, question))
+            given = await self._counted("predict", self._predicting.answer(request, guest, question))
             found = answering.scores(question, given)
             return _json(found[0] if question.single else found, _cut(given))
         question = asking.of_ours(values)
-        given = await self._counted("predict", lambda: self._predicting.answer(request, guest, question))
+        given = await self._counted("predict", self._predicting.answer(request, guest, question))
         return _json(answering.ours(question, given, 1000 * (time.perf_counter() - began)))
 
     async def classify(self, request: Request) -> Response:
@@ -93,7 +91,7 @@ class Doors:
         guest = await self.guests.known(request)
         address = request.path_params.get("address")
         question: Question = asking.of_hugging_face(await json_object(request), address)
-        given = await self._counted("classify", lambda: self._predicting.answer(request, guest, question))
+        given = await self._counted("classify", self._predicting.answer(request, guest, question))
         return _json(answering.scores(question, given), _cut(given))
 
     async def adapters(self, request: Request) -> Response:
@@ -173,43 +171,41 @@ class Doors:
         given = request.headers.get("authorization", "")
         return hmac.compare_digest(given.encode(), f"Bearer {self._monitor}".encode())
 
-    async def _counted(self, method: str, answer: Callable[[], Awaitable[Any]]) -> Any:
-        began = time.perf_counter()
-        self.measures.requests.labels(method).inc()
-        found = await answer()
-        self.measures.successes.labels(method).inc()
-        self.measures.duration.labels(method).observe(time.perf_counter() - began)
+    async def _counted(self, method: str, answer: Awaitable[list[Given]]) -> list[Given]:
+        began, counts = time.perf_counter(), self.measures.of[method]
+        counts.requests.inc()
+        found = await answer
+        counts.successes.inc()
+        counts.duration.observe(time.perf_counter() - began)
         return found
 
 
-def create_app(doors: Doors, origins: Sequence[str] = ()) -> Starlette:
-    """All routes, every error on its one way out; the gate stands before it.
+def create_app(doors: Doors, origins: Sequence[str] = ()) -> ASGIApp:
+    """All doors, every error on its one way out; the gate stands before it.
 
     Args:
         origins: Pages elsewhere that browsers may call from.
     """
 
-    async def answer(request: Request, error: Exception) -> Response:
+    def worded(request: Request, error: Exception) -> tuple[Response, bool]:
         problem = _problem_of(error)
         if isinstance(error, ModelError | StorageError):  # the answer does not say why, the operator must know
             extra = {"request_id": request.state.request_id}
             _LOG.warning("refused, %s: %s", error.code, error.message, extra=extra)
         doors.measures.failures.labels(_ERROR_TYPES.get(problem.status, "other")).inc()
-        return problem.response(request.state.request_id)
+        # What nobody foresaw goes on: the gate logs it.
+        foreseen = isinstance(error, Problem | Finetune30Error | HTTPException)
+        return problem.response(request.state.request_id), not foreseen
 
-    # Without the last the framework would answer in its own words. It raises again: the gate logs the fault.
-    handled = (Problem, Finetune30Error, HTTPException, Exception)
-    cors = Middleware(
-        CORSMiddleware,
+    app = Table(doors.all(), worded)
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
         expose_headers=["X-Request-ID", "Retry-After", TRUNCATED],
-    )
-    return Starlette(
-        routes=doors.routes(),
-        exception_handlers=dict.fromkeys(handled, answer),
-        middleware=[cors] if origins else [],
     )
 
 

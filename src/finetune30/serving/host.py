@@ -26,6 +26,7 @@ from finetune30.modeling.device import Compute
 from finetune30.modeling.language import languages_of
 from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.opened import OpenAdapter, open_adapter
+from finetune30.modeling.process import give_back
 from finetune30.modeling.shared import Adapter, NotShared, Row, SharedBase
 from finetune30.modeling.shared.alone import AloneAdapter
 from finetune30.modeling.shared.reading import Read, Reader
@@ -129,6 +130,7 @@ class AdapterHost:
                 return known
             began = time.monotonic()
             loaded = self._load(found)
+            give_back()
             took_ms, size = 1000 * (time.monotonic() - began), loaded.adapter.nbytes >> 10
             _LOG.info("%s is in memory: %d KiB, loaded in %d ms", found.experiment_id, size, took_ms)
             with self._lock:

@@ -1,8 +1,9 @@
-"""The one thread that touches models: what waits is computed in batches, whoever asked.
+"""The queue before the models: what waits is computed in batches, whoever asked, by the threads of a crew.
 
-Requests take turns row by row, so a thousand texts of one do not keep one text of another waiting. Of what
-has its turn, rows of one engine and of similar length make a batch. A request that was given up frees its
-place. Neighbours: ``host`` asks; ``modeling.shared`` computes.
+Nobody else calls a model. Each thread computes a batch of its own; what they share (the base, adapters) is only
+read. Requests take turns row by row, so a thousand texts of one do not keep one text of another waiting. Of what
+has its turn, rows of one engine make a batch. A request that was given up frees its place.
+Neighbours: ``host`` asks, ``crew`` says how many threads; ``modeling.shared`` computes.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from finetune30.errors import Busy, Finetune30Error
 from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.shared import Row
+from finetune30.serving.crew import Crew
 
 Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
+# A thread computes fewer rows for not much less than these.
+_WORTH_A_BATCH = 8
 
 
 class Engine(Protocol):
@@ -32,11 +38,11 @@ class Engine(Protocol):
 
     @property
     def mixes(self) -> bool:
-        """Whether rows of different adapters may stand in one batch."""
+        """Whether rows of different adapters may stand in one batch, and several batches be computed at a time."""
         ...
 
     def logits(self, rows: Sequence[Row]) -> Logits:
-        """Of each row; rows of one adapter stand together."""
+        """Of each row."""
         ...
 
 
@@ -56,7 +62,7 @@ class Limits:
 
 @dataclass
 class Figures:
-    """What the lane did so far, for metrics; written by it alone."""
+    """What the lane did so far, for metrics; written by it alone. ``busy_s`` adds up its threads."""
 
     batches: int = 0
     rows: int = 0
@@ -89,22 +95,38 @@ class _Place:
 
 
 class Lane:
-    """A thread with a bounded queue before it.
+    """Threads with a bounded queue before them.
 
     Args:
         waited: Told the seconds each request waited until its first row was computed.
     """
 
-    def __init__(self, limits: Limits | None = None, waited: Callable[[float], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        waited: Callable[[float], None] = lambda _: None,
+        crew: Crew | None = None,
+    ) -> None:
         self.limits = limits or Limits()
+        self.crew = crew or Crew()
         self.figures = Figures()
         self._waited = waited
         self._turns: deque[_Asked] = deque()
         self._waiting = 0
         self._changed = threading.Condition()
+        self._alone = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
-        self._thread.start()
+        self._busy = 0
+        threads = torch.get_num_threads()
+        begun = threading.Barrier(self.crew.workers + 1)
+        self._threads = [
+            threading.Thread(target=self._run, args=(begun,), name=f"lane-{number}", daemon=True)
+            for number in range(self.crew.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+        begun.wait()
+        torch.set_num_threads(threads)  # what a thread sets is also what threads to come begin with
 
     @property
     def waiting(self) -> int:
@@ -140,8 +162,9 @@ class Lane:
         """Compute what waits, then end."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _forget(self, asked: _Asked) -> None:
         with self._changed:
@@ -149,21 +172,31 @@ class Lane:
                 self._turns.remove(asked)
                 self._waiting -= len(asked.rows) - asked.next
 
-    def _run(self) -> None:
+    def _run(self, begun: threading.Barrier) -> None:
+        self.crew.begin()
+        begun.wait()
+        busy = 0
         while True:
             with self._changed:
+                self._busy -= busy
+                busy = 0
                 while not self._turns and not self._closed:
                     self._changed.wait()
                 if not self._turns:
                     return
                 places = self._take()
+                busy = 1
+                self._busy += busy
+                if self._turns:
+                    self._changed.notify()
             for batch in _batches(places, self.limits):
                 self._compute(batch)
 
     def _take(self) -> list[_Place]:
-        """The rows whose turn it is, one of each request after the other."""
+        """The rows whose turn it is, one of each request after the other; as many as are an idle thread's share."""
+        share = max(_WORTH_A_BATCH, -(-self._waiting // (self.crew.workers - self._busy)))
         places: list[_Place] = []
-        while self._turns and len(places) < self.limits.batch_rows:
+        while self._turns and len(places) < min(share, self.limits.batch_rows):
             asked = self._turns.popleft()
             places.append(_Place(asked, asked.next))
             asked.next += 1
@@ -177,23 +210,31 @@ class Lane:
         if not batch:
             return
         began = time.monotonic()
-        for asked in dict.fromkeys(place.asked for place in batch):
-            if asked.began_at is None:
+        with self._changed:
+            new = [asked for asked in dict.fromkeys(place.asked for place in batch) if asked.began_at is None]
+            for asked in new:
                 asked.began_at = began
-                self._waited(began - asked.asked_at)
+        for asked in new:
+            self._waited(began - asked.asked_at)
+        engine = batch[0].asked.engine
         try:
-            answers = _answers(batch[0].asked.engine, [place.row for place in batch])
+            with nullcontext() if engine.mixes else self._alone:
+                answers = _answers(engine, [place.row for place in batch])
         except Exception as fault:  # noqa: BLE001 - the lane must go on
             _LOG.error("a batch failed: %s", type(fault).__name__, exc_info=not isinstance(fault, Finetune30Error))
             for place in batch:
                 _settle(place.asked.future, fault)
             return
-        self._note(batch, time.monotonic() - began)
-        for place, answer in zip(batch, answers, strict=True):
-            place.asked.found[place.at] = answer
-            place.asked.left -= 1
-            if place.asked.left == 0:
-                _settle(place.asked.future, place.asked.found)
+        done: list[_Asked] = []
+        with self._changed:
+            self._note(batch, time.monotonic() - began)
+            for place, answer in zip(batch, answers, strict=True):
+                place.asked.found[place.at] = answer
+                place.asked.left -= 1
+                if place.asked.left == 0:
+                    done.append(place.asked)
+        for asked in done:
+            _settle(asked.future, asked.found)
 
     def _note(self, batch: Sequence[_Place], took_s: float) -> None:
         lengths = [len(place.row.ids) for place in batch]

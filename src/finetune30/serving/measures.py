@@ -6,26 +6,46 @@ Source: https://huggingface.co/docs/text-embeddings-inference/metrics
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from finetune30.serving.following import Following
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS = ("predict", "classify")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Of the requests of one method."""
+
+    requests: Counter
+    successes: Counter
+    duration: Histogram
+
+
 class Measures:
-    """Of one process."""
+    """Of one process.
+
+    Attributes:
+        of: By method.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         method = ("method",)
         count, seconds = self._counter, self._histogram
-        self.requests = count("te_request_count", "Predictions asked for", method)
-        self.successes = count("te_request_success", "Predictions answered", method)
+        requests = count("te_request_count", "Predictions asked for", method)
+        successes = count("te_request_success", "Predictions answered", method)
+        duration = seconds("te_request_duration", "Seconds from request to answer", method)
         self.failures = count("te_request_failure", "Predictions refused or failed, by error type", ("err",))
-        self.duration = seconds("te_request_duration", "Seconds from request to answer", method)
+        # Looked up once: a label costs more than what is counted by it.
+        self.of = {
+            name: Counts(requests.labels(name), successes.labels(name), duration.labels(name)) for name in _METHODS
+        }
         self.queued = seconds("te_request_queue_duration", "Seconds before the first text was computed")
         self.read = seconds("te_request_tokenization_duration", "Seconds of reading texts as tokens")
         self._gauges = {name: self._gauge(name, told) for name, told in _GAUGES.items()}

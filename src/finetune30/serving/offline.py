@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from finetune30.modeling.device import choose
 from finetune30.modeling.predict import probabilities_of
 from finetune30.serving.catalog import Found
+from finetune30.serving.crew import crew_for
 from finetune30.serving.host import AdapterHost, Live
 from finetune30.serving.lane import Lane
 
@@ -79,9 +80,10 @@ def oracle(found: Found, device: str) -> Iterator[Oracle]:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     Raises: ModelError, ConfigError.
     """
-    lane = Lane()
+    compute = choose(device, False)
+    lane = Lane(crew=crew_for(compute.device, beside=0))
     try:
-        host = AdapterHost(choose(device, False), lane, 1 << 40)
+        host = AdapterHost(compute, lane, 1 << 40)
         yield Oracle(host, host.live(found))
     finally:
         lane.close()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +42,7 @@ class Predicting:
         self._loading = loading
         self._measures = measures
         self._reading = CapacityLimiter(_READERS)
+        self._landing = Landing()
 
     async def answer(self, request: Request, guest: Guest, question: Question) -> list[Given]:
         """The answer to each text, in their order.
@@ -80,9 +84,8 @@ class Predicting:
         return asked
 
     async def _wait(self, request: Request, asking: Asking) -> None:
-        future = asyncio.wrap_future(asking.future)
-        done, _ = await asyncio.wait({future}, timeout=_QUICK_S)
-        if not done:
+        if not await self._landing.within(asking.future, _QUICK_S):
+            future = asyncio.wrap_future(asking.future)
             gone = asyncio.create_task(_gone(request))
             waited: set[asyncio.Future[Any]] = {future, gone}
             try:
@@ -94,7 +97,47 @@ class Predicting:
                 if gone.done() and not gone.cancelled():
                     raise ClientDisconnect
                 raise Busy("the texts were not computed in time")
-        _ = future.result()
+        _ = asking.future.result()
+
+
+class Landing:
+    """Tells an event loop what another thread has done, all that is done at one time by waking it once."""
+
+    def __init__(self) -> None:
+        self._done: deque[asyncio.Future[bool]] = deque()
+        self._called = False
+
+    async def within(self, future: Future[Any], time_s: float) -> bool:
+        """Whether it is done by then."""
+        if future.done():
+            return True
+        loop = asyncio.get_running_loop()
+        landed: asyncio.Future[bool] = loop.create_future()
+
+        def tell(_: object) -> None:
+            # In the other thread. First what is done, then who is told of it: see _tell.
+            self._done.append(landed)
+            if not self._called:
+                self._called = True
+                with suppress(RuntimeError):  # the loop has ended, and who waited with it
+                    loop.call_soon_threadsafe(self._tell)
+
+        future.add_done_callback(tell)
+        late = loop.call_later(time_s, _settle, landed, False)
+        try:
+            return await landed
+        finally:
+            late.cancel()
+
+    def _tell(self) -> None:
+        self._called = False
+        while self._done:
+            _settle(self._done.popleft(), True)
+
+
+def _settle(landed: asyncio.Future[bool], found: bool) -> None:
+    if not landed.done():
+        landed.set_result(found)
 
 
 def _shortened(live: Live, max_length: int | None) -> Live:

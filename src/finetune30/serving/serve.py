@@ -7,6 +7,7 @@ answered. What is refused is refused before torch is loaded. Neighbours: the com
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -61,6 +62,7 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     Raises: StorageError, SettingsError, ConfigError.
     """
     from finetune30.serving.app import Doors, create_app
+    from finetune30.serving.crew import crew_for
     from finetune30.serving.following import Following
     from finetune30.serving.host import AdapterHost
     from finetune30.serving.lane import Lane, Limits
@@ -69,8 +71,9 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     store = open_store(settings)
     measures = Measures()
     limits = Limits(batch_tokens=settings.serving_batch_tokens, waiting_rows=settings.serving_queue)
-    lane = Lane(limits, measures.queued.observe)
-    host = AdapterHost(_compute(settings), lane, settings.serving_memory_mb << 20)
+    compute = _compute(settings)
+    lane = Lane(limits, measures.queued.observe, crew_for(compute.device, beside=1))
+    host = AdapterHost(compute, lane, settings.serving_memory_mb << 20)
     books = Books(store, Models(store.engine, settings.results_dir))
     following = Following(books, host, address, settings.serving_poll_s)
     access = _access(settings, store)
@@ -99,6 +102,9 @@ def serve(settings: Settings, address: str | None = None) -> int:
     allow_files()
     try:
         _load_first(service.following, address)
+        # What is there by now stays: looking through all of torch for garbage would hold up answers.
+        gc.collect()
+        gc.freeze()
         service.following.start()
         _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
         server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))

@@ -115,10 +115,7 @@ def file_body(
 
 def _parsed(body: bytes) -> Any:
     try:
-        text = body.decode("utf-8")
-        found = json.loads(
-            text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole, object_pairs_hook=_each_key_once
-        )
+        found = _STRICT.decode(body.decode("utf-8"))
         _check_depth(found)
         return found
     except (RecursionError, _TooMuchError):
@@ -159,6 +156,11 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise _FaultError("the body holds a key twice")
     return found
+
+
+_STRICT = json.JSONDecoder(
+    parse_constant=_no_number, parse_float=_finite, parse_int=_whole, object_pairs_hook=_each_key_once
+)
 
 
 def _check_depth(value: Any) -> None:

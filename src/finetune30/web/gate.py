@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finetune30.web import problems
+from finetune30.web.ordinary import WHOLE
 from finetune30.web.problems import Problem
 from finetune30.web.rates import Rates
 
@@ -30,7 +31,7 @@ MOST_BYTES = 1 << 20
 _BODY_TIMEOUT_S = 30.0
 _LET_GO_BYTES = 16 << 20
 _LET_GO_S = 1.0
-_HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+_HOST = re.compile(rb"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 # Answered however often they come: those who watch over the service ask.
 _ALWAYS = frozenset({"/health", "/ready"})
 _LOG = logging.getLogger("finetune30.api")
@@ -38,11 +39,14 @@ _DOCS = frozenset({"/docs"})
 # Headers of answers that scripts of other pages may read.
 EXPOSED = ("X-Request-ID", "Retry-After", "Location")
 PAGE_CLIENT, PAGE_KEY = "x-finetune30-client", "x-finetune30-key"
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY = (
-    "default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data:; "
-    "script-src 'self'; style-src 'self' 'unsafe-inline'"
+    b"default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src 'self' data:; "
+    b"script-src 'self'; style-src 'self' 'unsafe-inline'"
 )
+# Of every answer, whatever its route says.
+_OURS = {b"x-content-type-options": b"nosniff", b"cache-control": b"no-store", b"referrer-policy": b"no-referrer"}
+_SECURE = {b"strict-transport-security": b"max-age=31536000"}
 
 
 class Gate:
@@ -76,7 +80,7 @@ class Gate:
         self._note = note
         self._streams = frozenset(streams)
         self._page_key = page_key.encode() if page_key else None
-        self._secure = secure
+        self._ours = {**_OURS, **(_SECURE if secure else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -97,7 +101,7 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(MutableHeaders(scope=message), scope, request_id)
+                self._dress(message, scope, request_id)
             await send(message)
 
         try:
@@ -113,8 +117,6 @@ class Gate:
                     await problem.response(request_id, scope["path"])(scope, receive, answer)
         except ClientDisconnect:
             return  # there is nobody to answer
-        except asyncio.CancelledError:
-            raise
         except Exception as fault:  # noqa: BLE001 - the last resort
             _LOG.exception("unexpected fault", extra={"request_id": request_id})
             if not status:
@@ -125,37 +127,44 @@ class Gate:
             _LOG.info("request", extra=_told(scope, status, took_s))
 
     async def _admit(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        if "content-length" in headers and "transfer-encoding" in headers:
+        path, method = scope["path"], scope["method"]
+        if _values(scope, b"content-length") and _values(scope, b"transfer-encoding"):
             # Two servers in a row may disagree on where this request ends (RFC 9112 6.3).
             raise problems.of_status(400, {"Connection": "close"})
-        hosts = headers.getlist("host")
+        hosts = _values(scope, b"host")
         found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or found["name"].lower() not in self._hosts or not scope["path"].startswith("/"):
+        if found is None or found["name"].decode().lower() not in self._hosts or not path.startswith("/"):
             raise Problem(
                 400, "host_not_allowed", "this service does not answer to this host", hint="see ALLOWED_HOSTS"
             )
-        if scope["path"] not in _ALWAYS:
-            await self._rates.check("address", address_of(scope), scope["method"])
-        origin = headers.get("origin")
-        if origin is not None and scope["method"] == "OPTIONS" and origin not in self._origins:
+        if path not in _ALWAYS:
+            await self._rates.check("address", address_of(scope), method)
+        if method == "OPTIONS" and (origin := _origin(scope)) is not None and origin not in self._origins:
             raise Problem(400, "origin_not_allowed", "pages of this origin may not call this service")
 
-    def _dress(self, headers: MutableHeaders, scope: Scope, request_id: str) -> None:
-        headers["X-Request-ID"] = request_id
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Cache-Control"] = "no-store"
+    def _dress(self, message: Message, scope: Scope, request_id: str) -> None:
+        given = [one for one in message.get("headers", ()) if one[0] not in self._ours]
+        given += [(b"x-request-id", request_id.encode()), *self._ours.items()]
         # A page of ours (the report of a dataset) brings a policy of its own.
-        headers.setdefault("Content-Security-Policy", _DOCS_POLICY if scope["path"] in _DOCS else _POLICY)
-        headers["Referrer-Policy"] = "no-referrer"
-        if self._secure:
-            headers["Strict-Transport-Security"] = "max-age=31536000"
-        origin = Headers(scope=scope).get("origin")
-        if origin in self._origins and "access-control-allow-origin" not in headers:
-            # A refusal from before the app: the page's script shall be able to read why.
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED)
-            headers.add_vary_header("Origin")
+        if not any(name == b"content-security-policy" for name, _ in given):
+            given.append((b"content-security-policy", _DOCS_POLICY if scope["path"] in _DOCS else _POLICY))
+        message["headers"] = given
+        if self._origins and (origin := _origin(scope)) in self._origins:
+            headers = MutableHeaders(scope=message)
+            if "access-control-allow-origin" not in headers:
+                # A refusal from before the app: the page's script shall be able to read why.
+                headers["Access-Control-Allow-Origin"] = str(origin)
+                headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED)
+                headers.add_vary_header("Origin")
+
+
+def _values(scope: Scope, name: bytes) -> list[bytes]:
+    """Of a header of the request; the name in lower case."""
+    return [value for one, value in scope["headers"] if one == name]
+
+
+def _origin(scope: Scope) -> str | None:
+    return next((value.decode("latin-1") for value in _values(scope, b"origin")), None)
 
 
 def _believe(key: bytes, scope: Scope) -> None:
@@ -217,15 +226,16 @@ async def _whole(scope: Scope, receive: Receive) -> Receive:
 
     Raises: Problem 400, 408, 413.
     """
+    if not _values(scope, b"content-length") and not _values(scope, b"transfer-encoding"):
+        return receive
     headers = Headers(scope=scope)
     length = length_of(headers)
-    if length == 0 and "content-length" not in headers:
-        return receive
     if length is not None and length > MOST_BYTES:
         await _let_go(headers, receive)
         raise problems.too_large(MOST_BYTES)
+    is_whole = scope.get("extensions", {}).get(WHOLE)
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
+        async with asyncio.timeout(None if is_whole and is_whole() else _BODY_TIMEOUT_S):
             body = await _read(receive)
         if body is None:
             await _let_go(headers, receive)

@@ -3,7 +3,8 @@
 uvicorn waits for ever for the first request of a connection and for the rest of a half-sent head. Here a head has
 ``head_s`` from the first moment on, however its bytes drip. Where there are more than ``most`` connections, the one
 that has been idle longest is given up. Who does not read what it asked for is cut off after ``stall_s``.
-Neighbours: ``serve`` runs it, ``limits`` has the time of a body.
+Ordinary requests are read and answered by ``ordinary``, all others by h11: of one connection, one after the other.
+Neighbours: ``listening`` has uvicorn run it, ``gate`` has the time of a body.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import asyncio
 import json
 import secrets
 from typing import Any
+from urllib.parse import unquote
 
 import h11
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, service_unavailable
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from finetune30.web import problems
+from finetune30.web.ordinary import WHOLE, Cycle, Head, head_of
 
 
 class Guarded(H11Protocol):
@@ -38,6 +42,10 @@ class Guarded(H11Protocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._since = self.loop.time()
         self._upgraded = False
+        self._coming = 0
+        """Bytes of an ordinary request's body that are still to come."""
+        self._next = b""
+        """What came before the answer to an ordinary request was complete."""
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > self.most:
@@ -45,17 +53,40 @@ class Guarded(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came: of a head, a body, or of the next request."""
-        super().data_received(data)
+        if self._coming:
+            data = self._body(data)
+        if data and not self._taken(data):
+            super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
         """An answer was sent."""
         self._since = self.loop.time()
-        super().on_response_complete()
+        if not isinstance(self.cycle, Cycle):
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.timeout_keep_alive_task is None:
+            self._expect_more(self.timeout_keep_alive)
+        self.flow.resume_reading()
+        if self._next and not self._coming:
+            data, self._next = self._next, b""
+            self.data_received(data)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """They may have asked since the timer was set: ordinary requests leave it as it is."""
+        self.timeout_keep_alive_task = None
+        left_s = self.timeout_keep_alive - (self.loop.time() - self._since if self.waits else 0.0)
+        if left_s > 0:
+            self._expect_more(left_s)
+        else:
+            super().timeout_keep_alive_handler()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""
-        for timer in (self._deadline, self._stalled):
+        for timer in (self._deadline, self._stalled, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -92,6 +123,82 @@ class Guarded(H11Protocol):
     def waits(self) -> bool:
         """Whether no request is being answered: it is their turn."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _taken(self, data: bytes) -> bool:
+        """Whether it is ordinary and was begun, or waits for its turn; else it is h11's, and so is what follows."""
+        if isinstance(self.cycle, Cycle) and not self.cycle.response_complete:
+            self._next += data
+            self.flow.pause_reading()
+            return True
+        if self.conn.their_state is not h11.IDLE or self.conn.trailing_data[0] or self.transport.is_closing():
+            return False
+        head = head_of(data)
+        if head is None:
+            return False
+        self._begin(head)
+        rest = data[head.end :]
+        if self._coming and rest:
+            rest = self._body(rest)
+        if rest:
+            self._next = rest
+            self.flow.pause_reading()
+        return True
+
+    def _begin(self, head: Head) -> None:
+        raw_path, _, query = head.target.partition(b"?")
+        path = raw_path.decode("ascii")
+        self.headers = head.headers
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]
+            "method": head.method,
+            "root_path": self.root_path,
+            "path": self.root_path + (unquote(path) if "%" in path else path),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": query,
+            "headers": head.headers,
+            "state": self.app_state.copy(),
+        }
+        most = self.limit_concurrency
+        too_many = most is not None and max(len(self.connections), len(self.tasks)) >= most
+        self._coming = head.length
+        self.cycle = Cycle(
+            head.length,
+            scope=self.scope,
+            conn=self.conn,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            on_response=self.on_response_complete,
+        )
+        self.scope["extensions"] = {WHOLE: self.cycle.is_whole}  # type: ignore[dict-item]
+        task = self.loop.create_task(self.cycle.run_asgi(service_unavailable if too_many else self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _body(self, data: bytes) -> bytes:
+        """Take what belongs to the body; of one that nobody wants any more it is thrown away. Returns the rest."""
+        part, rest = data[: self._coming], data[self._coming :]
+        self._coming -= len(part)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += part
+            cycle.more_body = self._coming > 0
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
+        return rest
+
+    def _expect_more(self, left_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
 
     def _watch(self) -> None:
         if self._upgraded or not self.waits:

@@ -22,6 +22,10 @@ class Product(Protocol):
         """Shape (rows, in) -> (rows, out), bias added."""
         ...
 
+    def onto(self, inputs: Tensor, other: Tensor) -> Tensor:
+        """As ``forward``, and ``other``, shape (rows, out), is added."""
+        ...
+
     def backward(self, gradient: Tensor, onto: Tensor | None) -> Tensor:
         """Shape (rows, out) -> (rows, in); ``onto`` is added if there is one."""
         ...
@@ -60,6 +64,11 @@ class Packed:
         outputs: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "")
         return outputs
 
+    def onto(self, inputs: Tensor, other: Tensor) -> Tensor:
+        """See ``Product``."""
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, other, self.weight, self.bias, "add")
+        return outputs
+
     def backward(self, gradient: Tensor, onto: Tensor | None) -> Tensor:
         """See ``Product``."""
         if onto is None:
@@ -79,6 +88,10 @@ class Plain:
     def forward(self, inputs: Tensor) -> Tensor:
         """See ``Product``."""
         return functional.linear(inputs, self.weight, self.bias)
+
+    def onto(self, inputs: Tensor, other: Tensor) -> Tensor:
+        """See ``Product``."""
+        return functional.linear(inputs, self.weight, self.bias).add_(other)
 
     def backward(self, gradient: Tensor, onto: Tensor | None) -> Tensor:
         """See ``Product``."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from finetune30.modeling.lora import WEIGHTS
 from finetune30.modeling.opened import OpenAdapter
-from finetune30.modeling.shared.body import Row, padded
+from finetune30.modeling.shared.rows import Row, padded
 from finetune30.modeling.source import sha256_of
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder

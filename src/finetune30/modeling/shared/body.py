@@ -3,16 +3,17 @@
 Architectures the engine knows are computed by it, with rows of any adapters in one batch. Others are
 computed by transformers' own code, one adapter a batch, the adapter added by hooks: also there the base
 is in memory once. In bfloat16 a row whose decision is close is computed again in float32, so that its
-label is the one that was evaluated. Nothing of this may be called by two threads at once.
-Neighbours: ``deltas`` and ``heads`` are an adapter's tensors, ``crowd`` adds them; serving owns the thread.
+label is the one that was evaluated. What is the batch's is made for the batch, so threads may compute side by side.
+Neighbours: ``deltas`` and ``heads`` are an adapter's tensors, ``forward`` and ``crowd`` compute.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,13 @@ from torch import Tensor, nn
 from finetune30.modeling import base as base_model
 from finetune30.modeling.base import BaseModel
 from finetune30.modeling.engine.architectures import NotKnown, take_apart
-from finetune30.modeling.engine.encoder import Encoder
 from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.process import tune
 from finetune30.modeling.shared.crowd import Crowd, SharedStack
-from finetune30.modeling.shared.deltas import Deltas, NotShared, read_deltas
+from finetune30.modeling.shared.deltas import Delta, Deltas, NotShared, Plans, Tensors, read_deltas
+from finetune30.modeling.shared.forward import Forward
 from finetune30.modeling.shared.heads import Head, head_of
+from finetune30.modeling.shared.rows import Batch, Row, batch_of
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
 
@@ -65,6 +67,11 @@ class Adapter:
         """Memory of its tensors."""
         return self.deltas.nbytes
 
+    @property
+    def kin(self) -> tuple[int, int]:
+        """Equal for rows of one adapter; the first number for all that can be computed in one product."""
+        return id(self.deltas.plan), id(self.deltas)
+
     def measured(self, fast: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> Adapter:
         """The same adapter, knowing how far the fast number format is off on some texts."""
         ours, true = (probabilities_of(np.stack(rows), multi_label=self.task.multi_label) for rows in (fast, exact))
@@ -72,17 +79,8 @@ class Adapter:
         return replace(self, exact=moved > _MOVED, close=max(_CLOSE, _OFTEN * moved))
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One text as token ids, and the adapter that is to read it."""
-
-    ids: NDArray[np.int32]
-    types: NDArray[np.int8] | None
-    adapter: Any
-
-
 class SharedBase:
-    """A base model that answers for many adapters.
+    """A base model that answers for many adapters. Its weights are only read: several threads may compute at once.
 
     Args:
         precision: ``float32`` or ``bfloat16``.
@@ -96,7 +94,7 @@ class SharedBase:
         self.device = device
         self.precision = precision
         self.padder = Padder.of(base.tokenizer)
-        self._crowd = Crowd()
+        self._hooks = threading.local()
         loaded = base_model.load(base, ("0", "1"), seed=_SEED)
         classifier: Any = loaded.model
         classifier.requires_grad_(False)
@@ -107,12 +105,13 @@ class SharedBase:
         self._own = _outside_layers(classifier, loaded.new_modules)
         self._names = {module: name for name, module in classifier.named_modules()}
         self._body: Any = getattr(classifier, classifier.base_model_prefix)
-        self._exact: Callable[..., Tensor] | None = None
+        self._exact: _Compute | None = None
         self.stacks: list[tuple[str, ...]] = []
+        self._plans: Plans = {}
         self._copied: list[nn.Module] = []
         self.mixes = False
         try:
-            self._forward: Callable[..., Tensor] = self._engine(classifier, torch.float32)
+            self._forward: _Compute = self._engine(classifier, torch.float32)
             if precision == "bfloat16":
                 self._exact, self._forward = self._forward, self._engine(classifier, torch.bfloat16)
             self._let_go()
@@ -125,14 +124,13 @@ class SharedBase:
         Raises: ModelError; NotShared when it is more than plain LoRA.
         """
         deltas = read_deltas(self.base, folder, self.device)
-        deltas.fold(self._own)
         head = head_of(self.base, self._own, deltas, self.device)
-        deltas.join(self.stacks)
+        deltas.lay_out(self.stacks, self._plans, halves=self._exact is not None)
         return Adapter(deltas, head, deltas.sha256)
 
     @torch.inference_mode()
     def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
-        """Of each row, one number a label of its adapter; rows of one adapter stand together.
+        """Of each row, one number a label of its adapter.
 
         Raises: What the device says when memory is short.
         """
@@ -154,36 +152,46 @@ class SharedBase:
         """Computes every row in float32."""
         return Format(self, self._exact or self._forward)
 
-    def _once(self, forward: Callable[..., Tensor], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+    def _once(self, compute: _Compute, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         if not rows:
             return []
-        self._crowd.enter([row.adapter.deltas for row in rows])
-        batch = {key: value.to(self.device) for key, value in padded(rows, self.padder).items()}
-        hidden = forward(**batch)
-        found: list[NDArray[np.float32]] = []
-        for span in self._crowd.spans:
-            some, adapter = slice(span.start, span.stop), rows[span.start].adapter
-            read = {key: value[some] for key, value in batch.items()}
-            found.extend(adapter.head(hidden[some], read).float().cpu().numpy())
+        batch = batch_of(rows, self.padder, self.device, cuts=self._cuts)
+        hidden = compute(batch)
+        found: list[Any] = [None] * len(rows)
+        for first, last in _runs(batch.rows):
+            adapter = batch.rows[first].adapter
+            some = {key: value[first:last] for key, value in batch.read.items()}
+            logits = adapter.head(hidden[first:last], some).float().cpu().numpy()
+            for at, one in zip(batch.order[first:last], logits, strict=True):
+                found[at] = one
         return found
 
-    def _engine(self, classifier: nn.Module, dtype: torch.dtype) -> Callable[..., Tensor]:
+    @property
+    def _cuts(self) -> bool:
+        """On a GPU calls cost more than padding."""
+        return self.mixes and self.device == "cpu" and not self.padder.left
+
+    def _engine(self, classifier: nn.Module, dtype: torch.dtype) -> _Compute:
         def make(layers: Sequence[nn.Module]) -> SharedStack:
             names = tuple(self._names[layer] for layer in layers)
             self.stacks.append(names)
             self._copied.extend(layers)
-            return SharedStack(layers, names, dtype, self._crowd)
+            return SharedStack(layers, names, dtype)
 
         parts = take_apart(classifier, dtype, trains=False, make=make)
-        encoder = Encoder(parts, dtype)
+        forward = Forward(parts, dtype)
         if parts.between is not None and not self.mixes:  # once, whatever the number of engines
             self._hook(parts.between, by_row=True)
         self.mixes = True
 
-        def forward(**batch: Tensor) -> Tensor:
-            return cast(Tensor, encoder.forward(**batch).last_hidden_state)
+        def compute(batch: Batch) -> Tensor:
+            whose = _tensors(batch.rows, dtype)
+            if parts.between is not None:
+                whole = whose if dtype == torch.float32 else _tensors(batch.rows, torch.float32)
+                self._hooks.crowd = Crowd(whole, batch.alike)
+            return forward(batch, Crowd(whose, batch.segments), Crowd(whose, batch.firsts))
 
-        return forward
+        return compute
 
     def _let_go(self) -> None:
         """Free the layers' weights: the engine has its own copies."""
@@ -191,16 +199,18 @@ class SharedBase:
             layer.weight.data = torch.empty(0)
         self._copied = []
 
-    def _hooked(self) -> Callable[..., Tensor]:
+    def _hooked(self) -> _Compute:
         for module in self._body.modules():
             if self._names.get(module) in self.base.linear:
                 self._hook(module, by_row=False)
 
-        def forward(**batch: Tensor) -> Tensor:
-            hidden: Tensor = self._body(**batch).last_hidden_state.float()
+        def compute(batch: Batch) -> Tensor:
+            self._hooks.tensors = batch.rows[0].adapter.deltas.tensors(torch.float32)
+            found: Tensor = self._body(**batch.read).last_hidden_state
+            hidden: Tensor = found.float()
             return hidden
 
-        return forward
+        return compute
 
     def _hook(self, module: nn.Module, *, by_row: bool) -> None:
         """Add the adapters to a layer that transformers computes.
@@ -209,22 +219,39 @@ class SharedBase:
             by_row: Its inputs are the batch's rows. Of other architectures some layers also read positions,
                 which belong to no row: there a batch has one adapter, and it is added to all there is.
         """
-        names, crowd = (self._names[module],), self._crowd
+        names, hooks = (self._names[module],), self._hooks
         self.stacks.append(names)
 
         def of_rows(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
             flat = outputs.reshape(-1, outputs.shape[-1])
-            crowd.add(names, inputs[0].reshape(-1, inputs[0].shape[-1]), flat)
+            hooks.crowd.add(names, inputs[0].reshape(-1, inputs[0].shape[-1]), flat)
             return flat.view_as(outputs)
 
         def of_all(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-            delta = crowd.spans[0].deltas.of(names)
+            delta: Delta | None = hooks.tensors.of(names)
             if delta is None:
                 return outputs
             added = inputs[0] @ delta.down.to(outputs.dtype).t() @ delta.ups[0][2].to(outputs.dtype)
             return outputs + added
 
         module.register_forward_hook(of_rows if by_row else of_all)
+
+
+# Hidden states of each row's first token, or of all its tokens, in float32.
+_Compute = Callable[[Batch], Tensor]
+
+
+def _tensors(rows: Sequence[Row], dtype: torch.dtype) -> list[Tensors]:
+    """Of each row; the same for rows of one adapter."""
+    adapters = {id(row.adapter): row.adapter for row in rows}
+    each = {key: adapter.deltas.tensors(dtype) for key, adapter in adapters.items()}
+    return [each[id(row.adapter)] for row in rows]
+
+
+def _runs(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Where rows of one adapter lie together."""
+    starts = [at for at in range(len(rows)) if at == 0 or rows[at].adapter is not rows[at - 1].adapter]
+    return list(zip(starts, [*starts[1:], len(rows)], strict=True))
 
 
 def _is_close(logits: NDArray[np.float32], adapter: Adapter) -> bool:
@@ -243,7 +270,7 @@ class Format:
     """A base that computes in one number format, whatever its adapters would have."""
 
     base: SharedBase
-    forward: Callable[..., Tensor]
+    forward: _Compute
 
     @property
     def mixes(self) -> bool:
@@ -254,27 +281,6 @@ class Format:
     def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """As the base's."""
         return self.base._once(self.forward, rows)
-
-
-def padded(rows: Sequence[Row], padder: Padder) -> dict[str, Tensor]:
-    """A batch of the rows; see ``Tokens.batch``."""
-    longest = max(len(row.ids) for row in rows)
-    ids = np.full((len(rows), longest), padder.token, dtype=np.int64)
-    typed = any(row.types is not None for row in rows)
-    types = np.full_like(ids, padder.token_type if typed else 0)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for at, row in enumerate(rows):
-        there = slice(longest - len(row.ids), longest) if padder.left else slice(0, len(row.ids))
-        ids[at, there] = row.ids
-        mask[at, there] = 1
-        if typed:
-            types[at, there] = 0 if row.types is None else row.types
-    batch = {"input_ids": torch.from_numpy(ids)}
-    if typed:
-        batch["token_type_ids"] = torch.from_numpy(types)
-    if not mask.all():
-        batch["attention_mask"] = torch.from_numpy(mask)
-    return batch
 
 
 def _outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:

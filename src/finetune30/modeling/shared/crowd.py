@@ -1,94 +1,130 @@
 """One batch, many adapters: each row gets what its own adapter adds to a layer's outputs.
 
-The frozen product is computed once for all rows; ``Crowd`` adds the thin products. Rows of one adapter
-lie together. Few adapters are added span by span, many in batched products of those that have the same
-shape. Nothing is switched: a row carries its adapter, so a batch cannot meet another's.
-Neighbours: ``deltas`` holds the tensors, ``body`` sets the crowd and computes.
+The frozen product is computed once for all rows; ``Crowd`` adds the thin products. Few adapters are added span by
+span, many in batched products of those that have the same shapes. Nothing is switched, and nothing is remembered:
+a crowd is made for a batch, so a batch cannot meet another's adapters, in whatever thread.
+Neighbours: ``deltas`` holds the tensors, ``forward`` computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from finetune30.modeling.engine.linear import Stack, Thin
-from finetune30.modeling.shared.deltas import Delta, Deltas
+from finetune30.modeling.engine.linear import Stack
+from finetune30.modeling.engine.products import thin_product
+from finetune30.modeling.shared.deltas import Tensors
+from finetune30.modeling.shared.rows import Segment
 
-# Up to so many adapters a product each; from here on gathering their tensors costs less than the calls.
+# Up to so many spans a product each; from here on gathering their tensors costs less than the calls.
 _FEW = 4
 
 
 @dataclass(frozen=True)
 class Span:
-    """Rows from ``start`` up to ``stop`` of a batch, all of one adapter."""
+    """Tokens from ``start`` up to ``stop`` of a batch, all of one adapter."""
 
     start: int
     stop: int
-    deltas: Deltas
+    tensors: Tensors
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one segment whose adapters have the same shapes, row by row."""
+
+    start: int
+    stop: int
+    tensors: Sequence[Tensors]
 
 
 class Crowd:
-    """Whose rows are in the batch that is computed now. Touched by one thread."""
+    """Whose rows are in a batch.
 
-    def __init__(self) -> None:
-        self.rows = 0
-        self.spans: Sequence[Span] = ()
+    Args:
+        whose: Of each row its adapter's tensors.
+        segments: How the rows lie.
+    """
 
-    def enter(self, whose: Sequence[Deltas]) -> None:
-        """A new batch; rows of one adapter stand together."""
-        starts = [at for at in range(len(whose)) if at == 0 or whose[at] is not whose[at - 1]]
-        stops = [*starts[1:], len(whose)]
-        self.rows = len(whose)
-        self.spans = [Span(start, stop, whose[start]) for start, stop in zip(starts, stops, strict=True)]
+    def __init__(self, whose: Sequence[Tensors], segments: Sequence[Segment]) -> None:
+        self.whose = whose
+        self.spans = list(_spans(whose, segments))
+        self.groups: list[Group] = []
+        if len(self.spans) > _FEW:
+            self.spans, self.groups = [], list(_groups(whose, segments))
 
     def add(self, layers: tuple[str, ...], inputs: Tensor, outputs: Tensor) -> None:
         """Add to ``outputs`` what the adapters make of ``inputs``.
 
         Args:
             layers: Names of the layers whose outputs stand side by side.
-            inputs: Shape (rows * tokens, in), row after row.
-            outputs: Shape (rows * tokens, out); changed.
+            inputs: Shape (tokens, in), segment after segment.
+            outputs: Shape (tokens, out); changed.
         """
-        found = [(span, delta) for span in self.spans if (delta := span.deltas.of(layers)) is not None]
-        if len(found) <= _FEW:
-            for span, delta in found:
-                self._add_span(span, delta, inputs, outputs)
-            return
-        alike: dict[object, list[tuple[Span, Delta]]] = {}
-        for span, delta in found:
-            alike.setdefault(delta.shape, []).append((span, delta))
-        for some in alike.values():
-            self._add_alike(some, inputs, outputs)
-
-    def _add_span(self, span: Span, delta: Delta, inputs: Tensor, outputs: Tensor) -> None:
-        tokens = inputs.shape[0] // self.rows
-        some = slice(span.start * tokens, span.stop * tokens)
-        values = inputs[some] @ delta.down.to(inputs.dtype).t()
-        for ranks, columns, up in delta.ups:
-            outputs[some, columns].addmm_(values[:, ranks], up.to(inputs.dtype))
-
-    def _add_alike(self, some: Sequence[tuple[Span, Delta]], inputs: Tensor, outputs: Tensor) -> None:
-        if len(some) == 1:
-            self._add_span(*some[0], inputs, outputs)
-            return
-        each = [delta for span, delta in some for _ in range(span.stop - span.start)]
-        every = len(each) == self.rows
-        at = None if every else [row for span, _ in some for row in range(span.start, span.stop)]
-        rows_in = inputs.view(self.rows, -1, inputs.shape[-1])
-        rows_out = outputs.view(self.rows, -1, outputs.shape[-1])
-        chosen = rows_in if at is None else rows_in[at]
-        down = torch.stack([delta.down for delta in each]).to(inputs.dtype)
-        values = torch.bmm(chosen, down.transpose(1, 2))
-        for number, (ranks, columns, _) in enumerate(each[0].ups):
-            up = torch.stack([delta.ups[number][2] for delta in each]).to(inputs.dtype)
-            added = torch.bmm(values[..., ranks], up)
-            if at is None:
-                rows_out[..., columns] += added
+        for span in self.spans:
+            delta = span.tensors.of(layers)
+            if delta is None:
+                continue
+            part_in, part_out = inputs, outputs
+            if span.stop - span.start < inputs.shape[0]:
+                part_in, part_out = inputs[span.start : span.stop], outputs[span.start : span.stop]
+            values = thin_product(part_in, delta.down)
+            if delta.equal is None:
+                for ranks, columns, up in delta.ups:
+                    part_out[:, columns].addmm_(values[:, ranks], up)
+            elif len(delta.ups) == 1:
+                part_out.addmm_(values, delta.ups[0][2])
             else:
-                rows_out[at, :, columns] += added
+                count = len(delta.ups)
+                layered = part_out.view(part_out.shape[0], count, -1).transpose(0, 1)
+                layered.baddbmm_(values.view(values.shape[0], count, -1).transpose(0, 1), delta.equal)
+        for group in self.groups:
+            _add_group(group, layers, inputs, outputs)
+
+
+def _add_group(group: Group, layers: tuple[str, ...], inputs: Tensor, outputs: Tensor) -> None:
+    place = group.tensors[0].plan.place(layers)
+    if place is None:
+        return
+    rows = len(group.tensors)
+    rows_in = inputs[group.start : group.stop].view(rows, -1, inputs.shape[1])
+    rows_out = outputs[group.start : group.stop].view(rows, -1, outputs.shape[1])
+    gathered = torch.stack([one.pieces[place.number] for one in group.tensors])
+    down = gathered[:, : place.up_at].view(rows, *place.down)
+    values = torch.bmm(rows_in, down.transpose(1, 2))
+    at = place.up_at
+    for ranks, columns in place.ups:
+        rank, width = ranks.stop - ranks.start, columns.stop - columns.start
+        up = gathered[:, at : at + rank * width].view(rows, rank, width)
+        rows_out[..., columns].baddbmm_(values[..., ranks], up)
+        at += rank * width
+
+
+def _spans(whose: Sequence[Tensors], segments: Sequence[Segment]) -> Iterator[Span]:
+    start = stop = 0
+    of: Tensors | None = None
+    for segment in segments:
+        for row in range(segment.first, segment.last):
+            if whose[row] is not of:
+                if of is not None:
+                    yield Span(start, stop, of)
+                start, of = stop, whose[row]
+            stop += segment.tokens
+    if of is not None:
+        yield Span(start, stop, of)
+
+
+def _groups(whose: Sequence[Tensors], segments: Sequence[Segment]) -> Iterator[Group]:
+    for segment in segments:
+        first = segment.first
+        for row in range(segment.first + 1, segment.last + 1):
+            if row == segment.last or whose[row].plan is not whose[first].plan:
+                start = segment.start + (first - segment.first) * segment.tokens
+                yield Group(start, start + (row - first) * segment.tokens, whose[first:row])
+                first = row
 
 
 class SharedStack(Stack):
@@ -98,13 +134,17 @@ class SharedStack(Stack):
         names: Full names of ``layers`` in the classifier.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], names: tuple[str, ...], dtype: torch.dtype, crowd: Crowd) -> None:
+    def __init__(self, layers: Sequence[nn.Module], names: tuple[str, ...], dtype: torch.dtype) -> None:
         super().__init__(layers, dtype, trains=False)
         self.names = names
-        self._crowd = crowd
 
-    def forward(self, inputs: Tensor, *, learns: bool) -> tuple[Tensor, Thin | None]:  # noqa: ARG002
-        """See ``Stack``; never learns."""
-        outputs = self.product.forward(inputs)
-        self._crowd.add(self.names, inputs, outputs)
-        return outputs, None
+    def answer(self, inputs: Tensor, crowd: Crowd, onto: Tensor | None = None) -> Tensor:
+        """The layers' outputs side by side, each token's adapter added.
+
+        Args:
+            inputs: Shape (tokens, in).
+            onto: Added to them, shape (tokens, out).
+        """
+        outputs = self.product.forward(inputs) if onto is None else self.product.onto(inputs, onto)
+        crowd.add(self.names, inputs, outputs)
+        return outputs

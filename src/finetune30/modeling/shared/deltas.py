@@ -1,8 +1,8 @@
 """An adapter's tensors, verified, beside no model: what it adds to each layer, and its own new layers.
 
 Read and checked as strictly as by ``adapter``, against a classifier that has shapes and no memory.
-Tensors stay as they are in the file, so an adapter costs what its file weighs.
-Neighbours: ``crowd`` adds them to outputs, ``heads`` builds the head of them.
+All numbers lie in one row, four bytes each in whatever number formats are needed (``halves``), so an adapter
+costs what its file weighs. Neighbours: ``crowd`` adds them to outputs, ``heads`` builds the head of them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from finetune30.modeling.adapter import attach_untrained, check_weights
 from finetune30.modeling.base import BaseModel, classifier_config, quiet_transformers
 from finetune30.modeling.lora import WEIGHTS
 from finetune30.modeling.safety import read_json
+from finetune30.modeling.shared.halves import Halves
 from finetune30.modeling.task import Task
 
 _PREFIX = "base_model.model."
@@ -35,22 +36,88 @@ class NotShared(Exception):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the tensors of layers whose outputs stand side by side are in an adapter's row of numbers.
+
+    Attributes:
+        down: Shape of every ``lora_A``, one below the other: (ranks, in).
+        ups: For each layer the rows of ``down`` and the columns of the outputs it has.
+        whole: Whether these are all the columns there are, and equally many for each.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    down: tuple[int, int]
+    ups: tuple[tuple[slice, slice], ...]
+    whole: bool
+
+    @property
+    def up_at(self) -> int:
+        """Where the first ``lora_B`` begins: behind ``down``."""
+        return self.down[0] * self.down[1]
+
+    @property
+    def size(self) -> int:
+        """Numbers."""
+        return self.up_at + sum(int((r.stop - r.start) * (c.stop - c.start)) for r, c in self.ups)
+
+
+class Plan:
+    """How an adapter's numbers lie. Those that lie alike share one: they can be computed in one product."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.sizes = [place.size for place in places]
+        self._places = {place.names: place for place in places}
+
+    def place(self, layers: tuple[str, ...]) -> Place | None:
+        """Of these layers; None where nothing is added to them."""
+        return self._places.get(layers)
+
+
+@dataclass(frozen=True)
 class Delta:
     """What an adapter adds to layers whose outputs stand side by side.
 
     Attributes:
-        down: Every ``lora_A``, one below the other: shape (ranks, in).
+        down: See ``Place``.
         ups: For each layer the rows of ``down`` and the columns of the outputs it has, and its ``lora_B``,
             transposed and scaled: shape (rank, out).
+        equal: All of ``ups``, shape (layers, rank, out), where they are equally large and no column is left out.
     """
 
     down: Tensor
     ups: tuple[tuple[slice, slice, Tensor], ...]
+    equal: Tensor | None
 
-    @property
-    def shape(self) -> object:
-        """Equal for those that can be computed in one batched product."""
-        return tuple(self.down.shape), tuple((r.start, r.stop, c.start, c.stop) for r, c, _ in self.ups)
+
+class Tensors:
+    """An adapter's numbers in one number format.
+
+    Args:
+        numbers: In a row.
+    """
+
+    def __init__(self, plan: Plan, numbers: Tensor) -> None:
+        self.plan = plan
+        self.pieces: Sequence[Tensor] = torch.split(numbers, plan.sizes) if plan.sizes else ()
+        self._deltas: dict[tuple[str, ...], Delta] = {}
+
+    def of(self, layers: tuple[str, ...]) -> Delta | None:
+        """What it adds to these layers; None for nothing."""
+        found = self._deltas.get(layers)
+        if found is None and (place := self.plan.place(layers)) is not None:
+            found = self._deltas[layers] = _delta(place, self.pieces[place.number])
+        return found
+
+
+def _delta(place: Place, piece: Tensor) -> Delta:
+    ups, at = [], place.up_at
+    for ranks, columns in place.ups:
+        shape = ranks.stop - ranks.start, columns.stop - columns.start
+        ups.append((ranks, columns, piece[at : at + shape[0] * shape[1]].view(shape)))
+        at += shape[0] * shape[1]
+    equal = piece[place.up_at :].view(len(ups), *ups[0][2].shape) if place.whole else None
+    return Delta(piece[: place.up_at].view(place.down), tuple(ups), equal)
 
 
 @dataclass
@@ -59,7 +126,8 @@ class Deltas:
 
     Attributes:
         scale: lora_alpha / r, or over the root of r.
-        lora: Layer's full name -> (lora_A of shape (r, in), lora_B of shape (out, r)).
+        lora: Layer's full name -> (lora_A of shape (r, in), lora_B of shape (out, r)); empty once laid out.
+        outside: The same for layers outside the encoder's, such as a pooler.
         new: Layers of its own, by the names of their tensors in the classifier.
         widths: Output columns of each layer the base has.
         sha256: Of the file of weights.
@@ -71,55 +139,93 @@ class Deltas:
     new: Mapping[str, Tensor]
     widths: Mapping[str, int]
     sha256: str
-    _joined: dict[tuple[str, ...], Delta | None] = field(default_factory=dict)
+    outside: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    plan: Plan | None = None
+    _numbers: Halves | Tensor | None = None
+    _ready: Tensors | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory of its tensors."""
-        joined = [d for d in self._joined.values() if d is not None]
-        tensors = [t for d in joined for t in (d.down, *(up for _, _, up in d.ups))]
-        return sum(t.nbytes for t in [*tensors, *self.new.values()])
+        loose = [*self.new.values(), *(t for pair in (*self.lora.values(), *self.outside.values()) for t in pair)]
+        return sum(t.nbytes for t in loose) + (0 if self._numbers is None else self._numbers.nbytes)
 
-    def fold(self, own: Mapping[str, Tensor]) -> None:
-        """Make what it adds to a layer outside the encoder's part of a layer of its own.
+    def take_outside(self, own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Set aside what it adds to layers outside the encoder's; returned are these layers' tensors with it.
 
         Args:
             own: Tensors of the base outside its layers, by name, such as a pooler's.
         """
         for layer in [layer for layer in self.lora if f"{layer}.weight" in own]:
-            down, up = self.lora.pop(layer)
-            folded = {f"{layer}.weight": own[f"{layer}.weight"] + self.scale * (up @ down)}
-            bias = own.get(f"{layer}.bias")
-            self.new = {**({} if bias is None else {f"{layer}.bias": bias}), **self.new, **folded}
+            self.outside[layer] = self.lora.pop(layer)
+        folded = {
+            f"{layer}.weight": own[f"{layer}.weight"] + self.scale * (up @ down)
+            for layer, (down, up) in self.outside.items()
+        }
+        return {**own, **self.new, **folded}
 
-    def join(self, stacks: Sequence[tuple[str, ...]]) -> None:
+    def fold(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keep as layers of its own, as ``take_outside`` gave them, what else would be added to the base's."""
+        self.new = {**self.new, **{f"{layer}.weight": tensors[f"{layer}.weight"] for layer in self.outside}}
+        self.outside = {}
+
+    def lay_out(self, stacks: Sequence[tuple[str, ...]], plans: Plans, *, halves: bool) -> None:
         """Lay the tensors out for the layers as the base computes them, and let go of the loose ones.
 
+        Args:
+            halves: Ready for bfloat16 and float32; else for float32 alone.
         Raises: NotShared if a layer is none of them.
         """
         left = sorted(self.lora.keys() - {name for names in stacks for name in names})
         if left:
             raise NotShared(f"it changes {left[0]}, outside the encoder's layers")
-        self._joined = {names: self._join(names) for names in dict.fromkeys(stacks)}
+        places: list[Place] = []
+        numbers: list[Tensor] = []
+        for names in dict.fromkeys(stacks):
+            if any(name in self.lora for name in names):
+                places.append(self._place(len(places), names))
+                inside = [self.lora[name] for name in names if name in self.lora]
+                numbers += [down.flatten() for down, _ in inside]
+                numbers += [(up * self.scale).t().flatten() for _, up in inside]
+        self.plan = plans.setdefault(_key(places), Plan(places))
+        row = torch.cat(numbers) if numbers else torch.empty(0)
+        self._numbers = Halves.of(row) if halves else row
         self.lora = {}
 
-    def of(self, layers: tuple[str, ...]) -> Delta | None:
-        """What it adds to these layers; None for nothing."""
-        return self._joined.get(layers)
+    def tensors(self, dtype: torch.dtype) -> Tensors:
+        """Its tensors for products in this number format."""
+        numbers, plan = self._numbers, self.plan
+        if numbers is None or plan is None:
+            raise RuntimeError("it was not laid out")
+        if isinstance(numbers, Halves) and dtype == torch.float32:
+            return Tensors(plan, numbers.whole())  # seldom needed, so not kept
+        if self._ready is None:
+            self._ready = Tensors(plan, numbers.high if isinstance(numbers, Halves) else numbers)
+        return self._ready
 
-    def _join(self, names: tuple[str, ...]) -> Delta | None:
-        downs: list[Tensor] = []
-        ups: list[tuple[slice, slice, Tensor]] = []
-        rank = column = 0
+    def _place(self, number: int, names: tuple[str, ...]) -> Place:
+        ups: list[tuple[slice, slice]] = []
+        rank = column = inputs = 0
         for name in names:
             if name in self.lora:
                 down, up = self.lora[name]
-                downs.append(down)
-                place = slice(rank, rank + down.shape[0]), slice(column, column + up.shape[0])
-                ups.append((*place, (up * self.scale).t().contiguous()))
+                ups.append((slice(rank, rank + down.shape[0]), slice(column, column + up.shape[0])))
                 rank += down.shape[0]
+                inputs = down.shape[1]
             column += self.widths[name]
-        return Delta(torch.cat(downs), tuple(ups)) if downs else None
+        shapes = {(r.stop - r.start, c.stop - c.start) for r, c in ups}
+        whole = len(ups) == len(names) and len(shapes) == 1
+        return Place(number, names, (rank, inputs), tuple(ups), whole)
+
+
+Plans = dict[object, Plan]
+"""Of the adapters of one base."""
+
+
+def _key(places: Sequence[Place]) -> object:
+    return tuple(
+        (place.names, place.down, tuple((r.start, r.stop, c.start, c.stop) for r, c in place.ups)) for place in places
+    )
 
 
 def read_deltas(base: BaseModel, folder: Path, device: str) -> Deltas:

@@ -7,6 +7,7 @@ Neighbours: ``deltas`` brings the tensors, ``body`` calls.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,14 +35,18 @@ def head_of(base: BaseModel, own: Mapping[str, Tensor], deltas: Deltas, device: 
         own: The base's own tensors outside its layers, by name: a pooler, or a head it came with.
     Raises: ModelError if a tensor of the head is neither the adapter's nor the base's.
     """
-    shell = _Shell(_cut_out(base, {**own, **deltas.new}, deltas, device), base)
-    chain = _chain(shell)
+    tensors = deltas.take_outside(own)
+    shell = _Shell(_cut_out(base, tensors, deltas, device), base)
+    chain = _chain(shell, own, deltas)
     if chain is None:
+        deltas.fold(tensors)
         return shell
     probe = torch.randn(3, 1, shell.size, generator=torch.Generator().manual_seed(0)).to(device)
     read = {"input_ids": torch.zeros(3, 1, dtype=torch.long, device=device)}
     with torch.inference_mode():
         same = torch.allclose(chain(probe, read), shell(probe, read), atol=_CLOSE, rtol=_CLOSE)
+    if not same:
+        deltas.fold(tensors)
     return chain if same else shell
 
 
@@ -53,10 +58,11 @@ class _Given(nn.Module):
         self.pooler = getattr(body, "pooler", None)
         # ALBERT keeps its activation beside the pooler; it has no tensors.
         self.pooler_activation = getattr(body, "pooler_activation", None)
-        self.hidden: Tensor | None = None
+        self.told = threading.local()
 
     def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPooling:
-        return BaseModelOutputWithPooling(last_hidden_state=self.hidden, pooler_output=self._pooled(self.hidden))
+        hidden = self.told.hidden
+        return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=self._pooled(hidden))
 
     def _pooled(self, hidden: Any) -> Tensor | None:
         if self.pooler is None:
@@ -77,23 +83,42 @@ class _Shell:
         self.size = int(classifier.config.hidden_size)
 
     def __call__(self, hidden: Tensor, read: Mapping[str, Tensor]) -> Tensor:
-        self.body.hidden = hidden
+        self.body.told.hidden = hidden
         logits: Tensor = self.classifier(**read).logits
-        self.body.hidden = None
+        self.body.told.hidden = None
         return logits
 
 
 @dataclass(frozen=True)
-class _Chain:
-    """Linear layers, each with what comes after it."""
+class Link:
+    """A linear layer, and what comes after it.
 
-    links: tuple[tuple[Tensor, Tensor | None, Callable[[Tensor], Tensor] | None], ...]
+    Attributes:
+        thin: What the adapter adds to a layer of the base: lora_A, and lora_B times the scale.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    activation: Callable[[Tensor], Tensor] | None
+    thin: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, values: Tensor) -> Tensor:
+        outputs = functional.linear(values, self.weight, self.bias)
+        if self.thin is not None:
+            outputs += functional.linear(functional.linear(values, self.thin[0]), self.thin[1])
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Linear layers, one after the other."""
+
+    links: tuple[Link, ...]
 
     def __call__(self, hidden: Tensor, _: Mapping[str, Tensor]) -> Tensor:
         values = hidden[:, 0]
-        for weight, bias, activation in self.links:
-            values = functional.linear(values, weight, bias)
-            values = values if activation is None else activation(values)
+        for link in self.links:
+            values = link(values)
         return values
 
 
@@ -113,7 +138,7 @@ def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, dev
     return classifier.eval()
 
 
-def _chain(shell: _Shell) -> Head | None:
+def _chain(shell: _Shell, own: Mapping[str, Tensor], deltas: Deltas) -> Head | None:
     model: Any = shell.classifier
     body: Any = shell.body
     links: list[tuple[Any, Callable[[Tensor], Tensor] | None]]
@@ -131,6 +156,18 @@ def _chain(shell: _Shell) -> Head | None:
                 links = [(model.classifier.dense, functional.gelu), (model.classifier.out_proj, None)]
             case _:
                 return None
-        return _Chain(tuple((one.weight.detach(), one.bias.detach(), after) for one, after in links))
+        names = {module: name for name, module in model.named_modules()}
+        return _Chain(tuple(_link(one, after, names[one], own, deltas) for one, after in links))
     except AttributeError:
         return None
+
+
+def _link(
+    layer: Any, after: Callable[[Tensor], Tensor] | None, name: str, own: Mapping[str, Tensor], deltas: Deltas
+) -> Link:
+    """The base's layer itself, where the adapter only adds to it: a folded one would be as large as the adapter."""
+    bias = None if layer.bias is None else layer.bias.detach()
+    if name not in deltas.outside:
+        return Link(layer.weight.detach(), bias, after)
+    down, up = deltas.outside[name]
+    return Link(own[f"{name}.weight"], bias, after, (down, up * deltas.scale))

@@ -1,0 +1,56 @@
+"""Threads that compute for the lane: how many, and how many cores each one's products use.
+
+A product that is shared by threads waits for the last of them each time, and an encoder has two hundred products;
+so cores are better used by a batch each. One core is left to what speaks HTTP: without it everybody waits for that.
+Neighbours: ``lane`` has the threads, ``serve`` and ``offline`` choose.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from finetune30.modeling.process import cores
+
+# Beyond so many they wait for each other: Python runs in one of them at a time.
+_MOST = 4
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Of a lane.
+
+    Attributes:
+        workers: Threads, each with a batch of its own.
+        threads: That share each product of a worker; None for as many as torch takes.
+    """
+
+    workers: int = 1
+    threads: int | None = None
+
+    def begin(self) -> None:
+        """Called by each worker first."""
+        if self.threads is not None:
+            torch.get_num_threads()  # it settles this thread, or its first product would set the number back
+            torch.set_num_threads(self.threads)
+
+
+def crew_for(device: str, *, beside: int) -> Crew:
+    """The crew of a machine: on a GPU one thread, on a CPU up to four that share the cores.
+
+    Args:
+        beside: Cores left to others.
+    """
+    if device != "cpu":
+        return Crew()
+    here = min(cores(), _asked() or cores())
+    spare = max(1, here - beside)
+    workers = min(spare, _MOST)
+    return Crew(workers, spare // workers)
+
+
+def _asked() -> int | None:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else None
