@@ -9,6 +9,7 @@ import pytest
 from finetune30 import errors
 from finetune30.access import Role
 from finetune30.client import Client
+from finetune30.client.configurations import read_configuration
 from finetune30.experiments import Status
 from tests.api.service import PASSWORD, Service
 
@@ -104,6 +105,20 @@ def test_an_admin_manages_users_and_reads_the_audit_log(both: Service) -> None:
         assert older.items[0].action == "user.role"
         assert client.config_schema()["properties"]["lora"]
         assert client.config_defaults()["training"]["num_train_epochs"]
+
+
+def test_a_configuration_is_checked_before_it_is_submitted(both: Service) -> None:
+    person = both.person()
+    with Client(both.url, token=person.token) as client:
+        assert "builtin:minilm" in client.config_choices().models
+        checked = client.check(read_configuration("experiment_name: mine\nlora: {r: 4}\n"))
+        assert checked.config["lora"]["r"] == read_configuration(checked.text)["lora"]["r"] == 4
+        with pytest.raises(errors.Refused) as refusal:
+            client.check({"lora": {"rank": 4, "bias": 1}})
+        assert [where for where, _ in refusal.value.faults] == ["body.lora.bias"]
+        assert not list(client.tasks())
+    with pytest.raises(errors.ConfigError, match="given twice"):
+        read_configuration("seed: 1\nseed: 2\n")
 
 
 def test_a_file_means_what_it_means_to_train(both: Service, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from finetune30.web.gate import address_of
 from finetune30.web.problems import Problem
 
 NOBODY = "anonymous"
+ASKING = frozenset({"config.check"})
+"""Routes that change nothing and are POST because a question has a body: they leave no row."""
 # Refusals that are not noted: a flood of requests must not fill the log, and nothing was asked of a right.
 _UNNOTED = frozenset({404, 405, 408, 413, 429, 500, 503})
 
@@ -66,7 +68,7 @@ def record(request: Request, connection: Connection, user: User | None, outcome:
 def refused(request: Request, problem: Problem) -> None:
     """Note that something was denied to somebody, or that a change failed; a read that failed is no deed."""
     user: User | None = getattr(request.state, "user", None)
-    reads = request.method in ("GET", "HEAD", "OPTIONS")
+    reads = request.method in ("GET", "HEAD", "OPTIONS") or action_of(request) in ASKING
     if problem.status in _UNNOTED or (reads and problem.status != 403) or (user is None and not _is_entrance(request)):
         return
     outcome = Outcome.DENIED if problem.status in (401, 403) else Outcome.FAILED

@@ -106,11 +106,22 @@ def base_models(settings: Settings) -> list[str]:
 
     Raises: Problem 503.
     """
+    return list(dict.fromkeys((*MODELS, _usual().model.name, *settings.model_allowlist)))
+
+
+def datasets(settings: Settings) -> list[str]:
+    """Names of the data that everybody may train on: built in, the default here, allowed by the operator.
+
+    Raises: Problem 503.
+    """
+    return list(dict.fromkeys((*_builtin_data(), _usual().data.dataset_name, *settings.dataset_allowlist)))
+
+
+def _usual() -> ExperimentConfig:
     try:
-        default = defaults().model.name
+        return defaults()
     except ConfigError:
         raise _no_defaults() from None
-    return list(dict.fromkeys((*MODELS, default, *settings.model_allowlist)))
 
 
 def _no_defaults() -> Problem:
@@ -128,11 +139,9 @@ def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settin
 def _data(
     config: ExperimentConfig, default: ExperimentConfig, user: User, services: Services, states: Collection[str]
 ) -> list[Fault]:
-    from finetune30.data.naming import BUILTIN as DATASETS  # numpy comes with it: not at the start
-    from finetune30.data.naming import BUILTIN_PREFIX, UPLOAD_PREFIX, VERSION_PREFIX
+    from finetune30.data.naming import UPLOAD_PREFIX, VERSION_PREFIX  # numpy comes with it: not at the start
 
-    name, allowed = config.data.dataset_name, services.settings.dataset_allowlist
-    builtin = [f"{BUILTIN_PREFIX}{one}" for one in DATASETS]
+    name, allowed, builtin = config.data.dataset_name, services.settings.dataset_allowlist, _builtin_data()
     if name == default.data.dataset_name or name in builtin or name in allowed:
         return []
     if name.startswith(VERSION_PREFIX) and _may_use(name.removeprefix(VERSION_PREFIX), user, services):
@@ -148,6 +157,12 @@ def _data(
     own = (f"{VERSION_PREFIX}ID of data you have used", f"{UPLOAD_PREFIX}ID of data you have sent")
     there = ", ".join((*builtin, *allowed, *own))
     return [Fault("body.data.dataset_name", f"expected one of {there} (DATASET_ALLOWLIST)")]
+
+
+def _builtin_data() -> list[str]:
+    from finetune30.data.naming import BUILTIN, BUILTIN_PREFIX
+
+    return [f"{BUILTIN_PREFIX}{one}" for one in BUILTIN]
 
 
 def _own(upload_id: str, user: User, services: Services) -> Upload | None:

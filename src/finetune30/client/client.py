@@ -15,6 +15,7 @@ import httpx
 from finetune30.client.address import HERE, check_secret_may_go, server_url
 from finetune30.client.artifacts import Artifacts
 from finetune30.client.asking import refresher
+from finetune30.client.configurations import Configurations
 from finetune30.client.credentials import CredentialsFile, last_server
 from finetune30.client.datasets import Datasets
 from finetune30.client.experiments import Experiments
@@ -34,7 +35,9 @@ FORWARDED_FOR = "X-Finetune30-Client"
 TRUSTED_KEY = "X-Finetune30-Key"
 
 
-class Client(Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, Keys, People, Operations, Logins):
+class Client(
+    Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, Keys, Configurations, People, Operations, Logins
+):
     """One user at one server. Threads may share it; close it, or use it in a ``with`` block.
 
     Args:

@@ -1,4 +1,4 @@
-"""Users and the audit log, for admins; the configuration's keys and the server's health, for all.
+"""Users and the audit log, for admins; the server's health, for all.
 
 Neighbours: ``logins`` is about oneself.
 """
@@ -68,15 +68,7 @@ class People(Asking):
 
 
 class Operations(Asking):
-    """``/config``, ``/health``, ``/ready``."""
-
-    def config_schema(self) -> dict[str, Any]:
-        """JSON schema of a configuration: every key, what it takes and means."""
-        return self._object("/config/schema")
-
-    def config_defaults(self) -> dict[str, Any]:
-        """What an empty configuration means at this server."""
-        return self._object("/config/defaults")
+    """``/health``, ``/ready``."""
 
     def health(self) -> bool:
         """Whether the server answers; nobody needs to be logged in.

@@ -1,0 +1,46 @@
+"""Configurations before they are submitted: what one means, what is wrong with it, what may be named here."""
+
+from __future__ import annotations
+
+import yaml
+
+from tests.api.service import Person, Service, refused
+
+
+def test_a_check_answers_what_train_would_make_and_makes_nothing(service: Service, ana: Person) -> None:
+    body = {"experiment_name": "checked", "training": {"warmup_ratio": 0.2}, "lora": {"r": 4}}
+    before = service.count()
+
+    checked = ana.post("/config/check", body)
+
+    assert checked.status_code == 200, checked.text
+    assert service.count() == before
+    task = ana.post("/train", body).json()
+    assert checked.json()["config"] == ana.get(f"/task/{task['task_id']}").json()["config"]
+    assert yaml.safe_load(checked.json()["text"])["lora"]["r"] == 4
+    assert checked.json()["notes"] == ["training.warmup_ratio read as training.warmup_steps"]
+
+
+def test_a_check_refuses_in_the_words_of_train(ana: Person) -> None:
+    for body in (
+        {"lora": {"rank": 4}, "model": {"name": "/etc/passwd"}},
+        {"training": {"learning_rate": 2}, "data": {"dataset_name": "upload:ds-0123456789abcdef"}},
+        {"training": {"eval_steps": 5}},
+        {"training": None},
+    ):
+        told, expected = refused(ana.post("/config/check", body), 422), refused(ana.post("/train", body), 422)
+        assert told["errors"] == expected["errors"]
+        assert told["code"] == "config_invalid"
+
+
+def test_choices_name_what_is_taken(service: Service, ana: Person) -> None:
+    choices = ana.get("/config/choices").json()
+
+    assert choices["models"][0] == "builtin:minilm"
+    assert "builtin:reviews" in choices["datasets"]
+    assert choices["queues"] == list(service.settings.queues)
+    assert choices["max_runtime_s"] is None
+    for model in choices["models"]:
+        assert ana.post("/config/check", {"model": {"name": model}}).status_code == 200
+    for data in choices["datasets"]:
+        assert ana.post("/config/check", {"data": {"dataset_name": data}}).status_code == 200
