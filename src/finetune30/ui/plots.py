@@ -1,0 +1,192 @@
+"""Plots: lines by step, bars by name, confusion matrices; the same signs on every page, light and dark.
+
+Promises: nothing is told by colour alone (lines differ in dash and marker, bars and cells carry their numbers); texts
+that somebody else wrote are neither markup nor links; a redrawn plot keeps its size and place. What is drawn stands
+beside it as words or a table, which is the caller's to say: ``alt`` is what a screen reader calls the plot.
+Neighbours: ``theme`` has the colours; pages call ``lines``, ``bars`` or ``confusion`` and ``draw`` what comes.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from finetune30.ui.theme import COLOURS
+
+Number = float | int | None
+# Yellow is too faint on white, black too faint on dark.
+_COLOURS = COLOURS[:6]
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
+# Solid colours, so that the numbers on them are told apart whatever lies behind the plot.
+_SCALE = ((0.0, "#EAF3F9"), (0.5, "#5BA3CC"), (1.0, "#00466F"))
+_LONGEST_LABEL = 22
+_MOST_NUMBERED = 12
+_GRID = "rgba(128, 140, 150, 0.25)"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        y: None where nothing was told; the line goes on over it.
+        points: Draw a marker at each, as for evaluations, which are few.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[Number]
+    points: bool = False
+
+
+def lines(
+    some: Sequence[Line], *, x: str, y: str, percent: bool = False, unit: str = "", height: int = 260
+) -> go.Figure:
+    """Curves over each other, in the order's colours and dashes.
+
+    Args:
+        x, y: What the axes say, unit included; nothing where a heading above says it.
+        percent: ``y`` is a share from 0 to 1 and is shown in percent.
+        unit: Behind the numbers of the hover.
+    """
+    figure = go.Figure()
+    for one, colour, dash, marker in zip(some, cycle(_COLOURS), cycle(_DASHES), cycle(_MARKERS), strict=False):
+        told = [(at, value) for at, value in zip(one.x, one.y, strict=True) if value is not None]
+        # A single point has no line that could be seen.
+        marked = one.points or len(told) == 1
+        figure.add_scatter(
+            x=[at for at, _ in told],
+            y=[value for _, value in told],
+            name=plain(one.name),
+            mode="lines+markers" if marked else "lines",
+            line={"color": colour, "dash": dash, "width": 2},
+            marker={"symbol": marker, "size": 8, "color": colour},
+            hovertemplate=f"%{{y:{'.1%' if percent else '.4~g'}}}{plain(unit)}<extra>{plain(one.name, 40)}</extra>",
+        )
+    figure.update_layout(hovermode="x unified", showlegend=len(some) > 1)
+    if not any(value is not None for one in some for value in one.y):
+        # An empty place, as large as the plot will be, instead of axes about nothing.
+        figure.update_xaxes(range=[0, 1], showticklabels=False)
+        figure.update_yaxes(range=[0, 1], showticklabels=False)
+    figure.update_xaxes(title=plain(x, 60), tickformat="~s", hoverformat="d")
+    figure.update_yaxes(title=plain(y, 60), tickformat=".0%" if percent else None, exponentformat="e")
+    return _dressed(figure, height)
+
+
+def bars(
+    names: Sequence[str],
+    series: Mapping[str, Sequence[Number]],
+    *,
+    x: str,
+    y: str = "",
+    percent: bool = False,
+    height: int | None = None,
+) -> go.Figure:
+    """Horizontal bars with their numbers: a group for each name, the first on top; a bar in it for each of ``series``.
+
+    Args:
+        x: What the numbers are, unit included.
+        y: What the names are.
+        height: Pixels; None for as many as the bars need.
+    """
+    figure, places = go.Figure(), list(range(len(names)))
+    for (name, values), colour, pattern in zip(
+        series.items(), cycle(_COLOURS), cycle(("", "/", "x", ".", "-", "\\")), strict=False
+    ):
+        figure.add_bar(
+            orientation="h",
+            x=list(values),
+            y=places,
+            name=plain(name),
+            customdata=[plain(one, 200) for one in names],
+            marker={"color": colour, "pattern": {"shape": pattern, "solidity": 0.25}},
+            texttemplate="%{x:.1%}" if percent else "%{x:.4~g}",
+            textposition="auto",
+            hovertemplate=f"%{{customdata}}: %{{x:{'.2%' if percent else '.6~g'}}}<extra>{plain(name, 40)}</extra>",
+        )
+    figure.update_layout(barmode="group", showlegend=len(series) > 1, bargap=0.3)
+    figure.update_xaxes(title=plain(x, 60), tickformat=".0%" if percent else "~s", rangemode="tozero")
+    figure.update_yaxes(title=plain(y, 60), autorange="reversed", **_names(names))
+    return _dressed(figure, height or max(170, 90 + 26 * max(1, len(series)) * len(names)))
+
+
+def confusion(
+    matrix: Sequence[Sequence[int]], labels: Sequence[str], *, right: str, answered: str, height: int | None = None
+) -> go.Figure:
+    """A confusion matrix: a row for each right label, shaded by its share of the row, with counts where they have room.
+
+    Args:
+        right: What the rows are called.
+        answered: What the columns are called.
+    """
+    totals = [sum(row) or 1 for row in matrix]
+    shares = [[count / total for count in row] for row, total in zip(matrix, totals, strict=True)]
+    told = [
+        [f"{plain(one, 60)} → {plain(other, 60)}: {count}" for other, count in zip(labels, row, strict=True)]
+        for one, row in zip(labels, matrix, strict=True)
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            zmin=0,
+            zmax=1,
+            text=[[str(count) for count in row] for row in matrix],
+            texttemplate="%{text}" if len(labels) <= _MOST_NUMBERED else None,
+            textfont={"size": 14},
+            customdata=told,
+            hovertemplate="%{customdata} (%{z:.1%})<extra></extra>",
+            colorscale=_SCALE,
+            xgap=2,
+            ygap=2,
+            colorbar={"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        )
+    )
+    figure.update_xaxes(title=plain(answered, 60), showgrid=False, constrain="domain", **_names(labels))
+    figure.update_yaxes(title=plain(right, 60), showgrid=False, autorange="reversed", **_names(labels))
+    return _dressed(figure, height or min(700, max(280, 140 + 44 * len(labels))))
+
+
+def draw(figure: go.Figure, key: str, alt: str) -> None:
+    """The plot, in its place.
+
+    Args:
+        key: Stable over refreshes and one of its kind on the page.
+        alt: What is to be seen, in a sentence; inert as it is.
+    """
+    figure.update_layout(uirevision=key)
+    st.plotly_chart(figure, theme="streamlit", key=key, alt=alt, config={"displayModeBar": False, "responsive": True})
+
+
+def plain(text: str, most: int = _LONGEST_LABEL) -> str:
+    """A text for a plot, which reads some HTML: cut to ``most`` characters, nothing in it is markup."""
+    short = " ".join(text.split())
+    return html.escape(short if len(short) <= most else short[: most - 1] + "…", quote=False)
+
+
+def _names(names: Sequence[str]) -> dict[str, Any]:
+    """An axis of names, written at numbers: two that are cut to the same text stay two, and "1" stays a name."""
+    places = range(len(names))
+    return {"tickmode": "array", "tickvals": list(places), "ticktext": [plain(one) for one in names], "type": "linear"}
+
+
+def _dressed(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 12, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        # A finger that scrolls the page must not zoom the plot.
+        dragmode=False,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "title": {"text": ""}},
+        transition={"duration": 0},
+    )
+    figure.update_xaxes(automargin=True, gridcolor=_GRID, zeroline=False, fixedrange=True)
+    figure.update_yaxes(automargin=True, gridcolor=_GRID, zeroline=False, fixedrange=True)
+    return figure
