@@ -72,6 +72,7 @@ def test_lists_are_read_page_by_page_and_filtered(both: Service) -> None:
         assert (first.has_more, len(first.items)) == (True, 2)
         assert [one.task_id for one in client.tasks(limit=3)] == made[:1:-1]
         assert [one.task_id for one in client.tasks(status="SUCCESS")] == made[:1]
+        assert [one.task_id for one in client.tasks(q="status != SUCCESS")] == made[:0:-1]
         assert list(client.tasks(limit=0)) == []
         assert [one.name for one in client.experiments(sort_by="name", desc=False)] == [f"number {n}" for n in range(5)]
         assert [one.id for one in client.experiments(name="number 3")] == [made[3]]

@@ -71,16 +71,28 @@ class Tasks(Asking):
         """Everything about a task."""
         return self._get(_path(task_id), WholeTask)
 
-    def tasks(self, *, status: str | None = None, owner: str | None = None, limit: int | None = None) -> Iterator[Task]:
-        """One's tasks (an admin's: all), the newest first, page by page as they are taken."""
+    def tasks(
+        self, *, status: str | None = None, owner: str | None = None, q: str | None = None, limit: int | None = None
+    ) -> Iterator[Task]:
+        """One's tasks (an admin's: all), the newest first, page by page as they are taken.
+
+        Args:
+            q: A filter in words, as ``docs/api.md`` has it.
+        """
         size = _PAGE if limit is None else min(limit, _PAGE)
-        return every(lambda after: self.tasks_page(status=status, owner=owner, limit=size, after=after), limit)
+        return every(lambda after: self.tasks_page(status=status, owner=owner, q=q, limit=size, after=after), limit)
 
     def tasks_page(
-        self, *, status: str | None = None, owner: str | None = None, limit: int = _PAGE, after: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        owner: str | None = None,
+        q: str | None = None,
+        limit: int = _PAGE,
+        after: str | None = None,
     ) -> Page[Task]:
         """One page of them."""
-        query = {"status": status, "owner": owner, "limit": limit, "after": after}
+        query = {"status": status, "owner": owner, "q": q, "limit": limit, "after": after}
         return self._page("/tasks", "tasks", Task, query)
 
     def cancel(self, task_id: str) -> Task:
