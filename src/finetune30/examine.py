@@ -119,6 +119,7 @@ def _check(data_dir: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     with _held(data_dir, request["id"]) as (store, upload):
         config, versions = _config_of(upload), VersionStore(data_dir)
         store.page(upload).unlink(missing_ok=True)
+        store.figures(upload).unlink(missing_ok=True)
         found = data.find(config, versions)
         report = _inspected(found, config)
         _write(report, store.report(upload))
@@ -143,8 +144,19 @@ def _page(data_dir: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         found = data.find(config, VersionStore(data_dir))
         counter = counter_of(locate(config.model.name, config.model.revision))
         figures = analysis.analyze(found, config, lengths=lengths_by(counter))
-        analysis.write_page(store.page(upload), figures, _inspected(found, config))
+        _write_figures(store.figures(upload), figures.to_dict())
+        if request["work"] == "page":
+            analysis.write_page(store.page(upload), figures, _inspected(found, config))
     return {}
+
+
+def _write_figures(path: Path, figures: Mapping[str, Any]) -> None:
+    staging = path.with_name(f".staging-{path.name}")
+    try:
+        staging.write_bytes(json.dumps(figures, ensure_ascii=False).encode("utf-8", "replace"))
+        durable.put_in_place(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def _diff(data_dir: Path, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +180,12 @@ def _row(row: Any) -> dict[str, Any]:
     return {name: value and value[:_LONGEST_TEXT] for name, value in told.items()}
 
 
-_WORK: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {"check": _check, "page": _page, "diff": _diff}
+_WORK: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {
+    "check": _check,
+    "page": _page,
+    "figures": _page,
+    "diff": _diff,
+}
 
 
 def _config_of(upload: Upload) -> ExperimentConfig:

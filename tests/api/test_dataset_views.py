@@ -17,7 +17,7 @@ from finetune30 import database
 from finetune30.api import downloads
 from finetune30.api.checking import Allowance
 from finetune30.api.fine_tuning import names
-from tests.api.datasets import CSV, WAIT, kept, on_disk, send
+from tests.api.datasets import CSV, ROWS, WAIT, kept, on_disk, send
 from tests.api.service import Person, Service, refused, serving
 
 
@@ -75,6 +75,23 @@ def test_the_report_names_every_row_and_is_a_page_where_one_is_wanted(ana: Perso
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none'")
     assert page.text.lstrip().lower().startswith("<!doctype html>")
+
+
+def test_its_analysis_is_told_in_figures(ana: Person) -> None:
+    found = kept(ana)
+    path = f"/datasets/{found['dataset_id']}"
+
+    figures = ana.get(f"{path}/analysis").json()
+
+    assert figures["total_samples"] == figures["splits"]["train"]["rows"] == ROWS
+    assert figures["splits"]["train"]["words"]["median"] == 5
+    assert {one["name"] for one in figures["labels"]} == {"bad", "good"}
+    assert figures["label_counts"] == found["report"]["label_counts"]
+    unread = kept(ana, b"was,ist\nx,y\n")["dataset_id"]
+    refused(ana.get(f"/datasets/{unread}/analysis"), 409, "state_conflict")
+    again = {**WAIT, "text_column": "label", "label_column": "text"}
+    assert ana.post(f"{path}/check", params=again).json()["options"]["text_column"] == "label"
+    assert ana.get(f"{path}/analysis").json()["splits"]["train"]["words"]["median"] == 1
 
 
 def test_a_preview_shows_rows_of_each_split(ana: Person) -> None:

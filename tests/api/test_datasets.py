@@ -48,12 +48,12 @@ def test_columns_nobody_finds_are_told_and_checked_again(ana: Person) -> None:
 def test_s26_anothers_dataset_is_403_an_unknown_one_404_for_every_route(ana: Person, bo: Person, admin: Person) -> None:
     dataset = kept(ana)["dataset_id"]
 
-    for path in ("", "/report", "/preview", "/file", "/check", "DELETE"):
+    for path in ("", "/report", "/analysis", "/preview", "/file", "/check", "DELETE"):
         for person, one, status in (
             (bo, dataset, 403), (bo, NOBODYS, 404), (admin, NOBODYS, 404), (ana, "DS-1", 422), (ana, "x" * 81, 422),
         ):  # fmt: skip
             refused(ask(person, one, path), status)
-    for path in ("", "/report", "/preview", "/file", "/check", "DELETE"):
+    for path in ("", "/report", "/analysis", "/preview", "/file", "/check", "DELETE"):
         assert ask(admin, dataset, path).status_code in (200, 202, 204), path
 
 

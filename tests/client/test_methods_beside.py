@@ -77,6 +77,7 @@ def test_data_is_sent_checked_looked_at_and_fetched_again(ana: Person, connect: 
     assert found.report is not None
     assert [one.dataset_id for one in client.datasets(limit=5)] == [sent.dataset_id]
     assert client.dataset_report(sent.dataset_id)
+    assert client.dataset_analysis(sent.dataset_id)["splits"]["train"]["words"]["median"] > 0
     assert len(client.preview(sent.dataset_id, rows=2)) >= 2
     assert client.download_dataset(sent.dataset_id, tmp_path / "back.csv").read_text() == content
     page = client.download_report(sent.dataset_id, tmp_path)

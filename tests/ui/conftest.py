@@ -96,7 +96,7 @@ def page(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def run_page() -> Callable[..., AppTest]:
     """Looks at a page: ``run_page("run", ana, id=…)``, by the name it has in ``pages``; the rest is the URL's query."""
 
-    def run(name: str, seat: Seat | None, **query: str) -> AppTest:
+    def run(name: str, seat: Seat | None, /, **query: str) -> AppTest:
         page = AppTest.from_file(Path(SCRIPT), default_timeout=_PATIENCE_S)
         if seat is not None:
             page.session_state["seat"] = seat.id

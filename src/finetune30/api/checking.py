@@ -121,6 +121,13 @@ class Checks:
         """
         return self._aside(user_id, {"work": "page", "id": upload_id})
 
+    def figures(self, upload_id: str, user_id: str) -> Future[Mapping[str, Any]]:
+        """Write down the figures of its analysis, without the page.
+
+        Raises: Busy.
+        """
+        return self._aside(user_id, {"work": "figures", "id": upload_id})
+
     def diff(self, before: str, after: str, rows: int, user_id: str) -> Future[Mapping[str, Any]]:
         """Compare two versions.
 

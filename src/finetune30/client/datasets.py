@@ -99,6 +99,10 @@ class Datasets(Transfers):
         path, name = f"{_at(dataset_id)}/report", f"{dataset_id}.html"
         return self._fetched(path, Path(to), name, accept="text/html", overwrite=overwrite)
 
+    def dataset_analysis(self, dataset_id: str) -> dict[str, Any]:
+        """Figures of its rows: lengths, labels, telling words; made when they are asked for first."""
+        return self._object(f"{_at(dataset_id)}/analysis")
+
     def preview(self, dataset_id: str, rows: int | None = None) -> list[dict[str, Any]]:
         """The first rows of each split, as a training sees them."""
         return list(self._object(f"{_at(dataset_id)}/preview", rows=rows)["rows"])

@@ -2,7 +2,7 @@
 
     DATA_DIR/uploads/<id>/card.json        what it is, and its state
                          /data.<format>    the bytes as they were sent
-                         /report.json      every row the checks name; report.html, if somebody asked for it
+                         /report.json      every row the checks name; report.html and analysis.json, if asked for
 
 The name a user gave is a label and never in a path. Several processes may receive, check and read at once.
 Neighbours: ``arriving`` takes a file in, ``sources`` reads ``upload:ID``; the API checks and hands out.
@@ -183,6 +183,10 @@ class UploadStore:
     def page(self, upload: Upload) -> Path:
         """Where the page of its analysis lies, once it was asked for."""
         return self.folder / upload.id / "report.html"
+
+    def figures(self, upload: Upload) -> Path:
+        """Where the figures of its analysis lie, as JSON, once they or the page were asked for."""
+        return self.folder / upload.id / "analysis.json"
 
     def of_version(self, version_id: str) -> Sequence[str]:
         """Names (``upload:ID``) of those whose rows are this version of data."""

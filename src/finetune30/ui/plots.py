@@ -109,6 +109,7 @@ def bars(
             marker={"color": colour, "pattern": {"shape": pattern, "solidity": 0.25}},
             texttemplate="%{x:.1%}" if percent else "%{x:.4~g}",
             textposition="auto",
+            textangle=0,
             hovertemplate=f"%{{customdata}}: %{{x:{'.2%' if percent else '.6~g'}}}<extra>{plain(name, 40)}</extra>",
         )
     figure.update_layout(barmode="group", showlegend=len(series) > 1, bargap=0.3)

@@ -78,6 +78,15 @@ def router() -> APIRouter:
         response_class=Response,
         responses=page,
     )
+    figures: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": {"type": "object"}}}}}
+    add(
+        f"{one}/analysis",
+        analysis,
+        methods=["GET"],
+        name="dataset.analysis",
+        response_class=Response,
+        responses=figures,
+    )
     add(f"{one}/preview", preview, methods=["GET"], name="dataset.preview")
     file: dict[int | str, dict[str, Any]] = {
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
@@ -184,8 +193,7 @@ async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Resp
     """Every row the checks name, as JSON; with ``Accept: text/html`` a page with figures and plots."""
     found = services.of(request).checks
     if upload.state == "checking" or not found.uploads.report(upload).is_file():
-        told = "it is being checked" if upload.state == "checking" else "it could not be read, so there is no report"
-        raise Problem(409, "state_conflict", told, hint="GET /datasets/{dataset_id} tells its state")
+        raise _unread(upload)
     if not accepts(request, "text/html"):
         return await run_in_threadpool(sent, user, found.uploads.report(upload), "application/json")
     page = found.uploads.page(upload)
@@ -194,6 +202,22 @@ async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Resp
     answer = await run_in_threadpool(sent, user, page, "text/html")
     answer.headers["Content-Security-Policy"] = _PAGE_POLICY
     return answer
+
+
+async def analysis(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
+    """Figures of the rows: lengths, labels, telling words, splits against train; as ``data analyze --json`` has them."""
+    found = services.of(request).checks
+    if upload.state == "checking" or not found.uploads.report(upload).is_file():
+        raise _unread(upload)
+    path = found.uploads.figures(upload)
+    if not path.is_file():
+        await answer_of(found.figures(upload.id, request.state.user_id))
+    return await run_in_threadpool(sent, user, path, "application/json")
+
+
+def _unread(upload: Upload) -> Problem:
+    told = "it is being checked" if upload.state == "checking" else "it could not be read, so there is no report"
+    return Problem(409, "state_conflict", told, hint="GET /datasets/{dataset_id} tells its state")
 
 
 def preview(request: Request, upload: OwnUpload, rows: Rows = 20) -> Preview:
