@@ -117,6 +117,8 @@ def test_a_server_that_is_away_is_told_calmly_the_name_stays_and_the_address_is_
     [
         "https://evil.example/",
         "//evil.example",
+        "//evil.example/x",
+        "///evil.example/x",
         "/\\evil.example",
         "/\t/evil.example",
         "\\\\evil.example",

@@ -125,13 +125,12 @@ class Door:
 
 def inside(wanted: str | None) -> str:
     """Where to go on: a path of this page, nowhere else, and not the door again."""
-    try:
-        found = urlsplit(wanted or "/")
-    except ValueError:
+    wanted = wanted or "/"
+    # As browsers read it: // and /\\ begin another host, however many there are; line breaks and tabs they leave out.
+    if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted or not wanted.isprintable():
         return "/"
-    good = not found.scheme and not found.netloc and found.path.startswith("/") and not found.path.startswith("//")
-    door = found.path.rstrip("/") in {"/login", "/logout"}
-    return wanted or "/" if good and not door and "\\" not in found.path and (wanted or "/").isprintable() else "/"
+    path = wanted.partition("?")[0].partition("#")[0]
+    return "/" if path.rstrip("/") in {"/login", "/logout"} else wanted
 
 
 def _language(request: Request) -> str:
