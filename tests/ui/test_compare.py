@@ -45,7 +45,7 @@ def test_who_has_too_few_runs_is_told_what_to_do(ana: Seat, run_page: Look) -> N
 
 
 def test_without_a_choice_the_newest_is_compared_with_the_one_before(
-    ana: Seat, runs: dict[str, str], run_page: Look
+    ana: Seat, service: Service, trained: Trained, runs: dict[str, str], run_page: Look
 ) -> None:
     page = run_page("compare", ana)
     assert page.query_params["ids"] == f"{runs['guessed']},{runs['fewer']}"
@@ -57,6 +57,12 @@ def test_without_a_choice_the_newest_is_compared_with_the_one_before(
     page = run_page("compare", ana, ids=runs["trained"])
     assert words("compare.no_before", "en") in said(page)
     assert words("compare.one_more", "en") in said(page)
+
+    (other,) = start(ana, "on other data")
+    service.ended(other, eval={"accuracy": 0.5})
+    again = trained.copy("guessed", service.services.jobs.store, service.settings, ana.person.name)
+    page = run_page("compare", ana)
+    assert page.query_params["ids"] == f"{runs['fewer']},{again}"
 
 
 def test_figures_stand_side_by_side_and_the_best_is_marked(ana: Seat, runs: dict[str, str], run_page: Look) -> None:

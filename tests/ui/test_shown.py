@@ -58,7 +58,7 @@ def test_figures() -> None:
     ]
     assert (shown.share(0.93214), shown.share(None), shown.share(1, 0)) == ("93.21 %", "–", "100 %")
     assert (shown.rate(1234.6), shown.rate(None)) == ("1,235 tokens/s", "–")
-    assert shown.names("abcde") == "a, b, c and 2 more"
+    assert [shown.names(some) for some in ("", "a", "abc", "abcde")] == ["", "a", "a, b, c", "a, b, c and 2 more"]
 
 
 def test_moments_are_those_of_the_pages_zone(taipei: None) -> None:

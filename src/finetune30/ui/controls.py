@@ -11,13 +11,15 @@ from functools import partial
 
 import streamlit as st
 
-from finetune30.client import Task, WholeTask
+from finetune30.client import WholeTask
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
 from finetune30.ui.look import Look
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import inert, say, show
+from finetune30.ui.shell import guarded, inert, say, show
 
+DELETED = "run_deleted"
+"""In the session's state: the run that was deleted here, and the bytes that are free now."""
 _FAILED = frozenset({"FAILURE", "REVOKED"})
 
 
@@ -44,21 +46,12 @@ def _while_it_lives(look: Look, task: WholeTask) -> None:
         say(f"run.{name}"),
         icon=f":material/{icon}:",
         key="hold",
-        on_click=partial(_do, look, deed, f"{name}d"),
+        on_click=partial(_do, look, deed, []),
         disabled=task.pause_requested or task.cancel_requested,
         width=140,
     )
-    with st.popover(
-        say("run.cancel"), icon=":material/stop_circle:", disabled=task.cancel_requested, key="cancel", type="secondary"
-    ):
-        st.write(say("run.cancel_sure" if task.attempt else "run.cancel_sure_waiting"))
-        st.button(
-            say("run.cancel_yes"),
-            icon=":material/stop_circle:",
-            key="cancel_yes",
-            on_click=partial(_do, look, look.client.cancel, "cancelled"),
-            type="primary",
-        )
+    if st.button(say("run.cancel"), icon=":material/stop_circle:", key="cancel", disabled=task.cancel_requested):
+        _ask(look, task, "cancel", look.client.cancel)
 
 
 def _when_it_has_ended(look: Look, task: WholeTask) -> None:
@@ -69,12 +62,36 @@ def _when_it_has_ended(look: Look, task: WholeTask) -> None:
         _link("models", "register", "inventory_2", {"register": task.task_id})
         _link("try", "try", "chat", {"model": task.task_id})
     _link("compare", "compare", "compare", {"ids": task.task_id})
-    with st.popover(say("run.delete"), icon=":material/delete:", key="delete", on_change="rerun") as asked:
-        if asked.open:
-            size = look.once("bytes", lambda: look.client.experiment(look.run_id).more.get("bytes"))
-            st.write(say("run.delete_sure", size=shown.size(size)))
-            if st.button(say("run.delete_yes"), icon=":material/delete:", key="delete_yes", type="primary"):
-                _delete(look, size)
+    if st.button(say("run.delete"), icon=":material/delete:", key="delete"):
+        _ask(look, task, "delete", look.client.delete)
+
+
+def _ask(look: Look, task: WholeTask, name: str, deed: Callable[[str], object]) -> None:
+    """Once more, in a dialog: it has the keyboard, and stays open while the page behind it is refreshed."""
+    look.told = None
+    done: list[bool] = []
+
+    def size() -> str:
+        found = look.once("bytes", lambda: look.client.experiment(look.run_id).more.get("bytes"))
+        return shown.size(found)
+
+    def asked() -> None:
+        if done:
+            if name == "delete":
+                st.session_state[DELETED] = (look.run_id, size())
+            st.rerun()
+        frees = size() if name == "delete" else ""
+        st.write(say(f"run.{name}_sure" if task.attempt or frees else f"run.{name}_sure_waiting", size=frees))
+        with st.container(horizontal=True, gap="small"):
+            doing = partial(_do, look, deed, done)
+            st.button(say(f"run.{name}_yes"), key=f"{name}_yes", type="primary", on_click=doing)
+            if st.button(say("run.no"), key=f"{name}_no"):
+                st.rerun()
+        if look.told is not None:
+            show(look.told)
+
+    icon = {"delete": ":material/delete:", "cancel": ":material/stop_circle:"}[name]
+    st.dialog(say(f"run.{name}_title"), icon=icon)(guarded(asked))()
 
 
 def _retry(look: Look, task: WholeTask) -> None:
@@ -98,25 +115,15 @@ def _again(look: Look, *, fresh: bool) -> None:
     st.rerun(scope="app")
 
 
-def _delete(look: Look, size: float | None) -> None:
-    try:
-        look.client.delete(look.run_id)
-    except Finetune30Error as fault:
-        look.told = fault
-        return
-    st.toast(say("run.deleted", size=shown.size(size)), icon=":material/delete:")
-    st.switch_page(page_of("experiments"))
-
-
-def _do(look: Look, deed: Callable[[str], Task], done: str) -> None:
-    """Before the view is drawn again, which then shows what came of it."""
+def _do(look: Look, deed: Callable[[str], object], done: list[bool]) -> None:
+    """Before the view is drawn again, which then shows what came of it; ``done`` hears of a success."""
     look.told = None
     try:
         deed(look.run_id)
     except Finetune30Error as fault:
         look.told = fault
         return
-    st.toast(say(f"run.told_{done}"), icon=":material/check:")
+    done.append(True)
 
 
 def _link(page: str, name: str, icon: str, query: dict[str, str]) -> None:

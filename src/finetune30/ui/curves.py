@@ -125,7 +125,8 @@ def _series(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _line(series: Mapping[str, Any], figure: str, *, points: bool = False) -> Line:
     steps: Sequence[float] = series["steps"]
     values: Sequence[Number] = series["figures"].get(figure) or [None] * len(steps)
-    name = say(f"run.line_{series['kind']}") if figure == "loss" else say(f"run.line_{figure}")
+    kind = series["kind"] if figure == "loss" else figure
+    name = say(f"run.line_{kind}")
     return Line(name, steps, values, points)
 
 

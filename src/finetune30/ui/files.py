@@ -39,7 +39,8 @@ def files(look: Look) -> None:
         return
     st.subheader(say("run.files"), anchor=False)
     for one in some:
-        told = say(f"run.file_{one.name.replace('.', '_')}") if one.name in _TOLD else ""
+        known = one.name.replace(".", "_")
+        told = say(f"run.file_{known}") if one.name in _TOLD else ""
         _row(one.name, told, shown.size(one.bytes), partial(client.download, id, one.name), f"{id}-{one.name}")
         if one.name == "eval_predictions.parquet":
             for kind, ending in (("text/csv", "csv"), ("application/x-ndjson", "jsonl")):

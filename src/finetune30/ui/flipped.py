@@ -23,6 +23,7 @@ PAGE_ROWS = 25
 _KINDS = ("any", "gained", "lost", "changed")
 _AT, _OF = "compare_flips_after", "compare_flips_of"
 _FETCHED = 1000
+_SURE = 0.05
 
 
 def counts(comparison: Mapping[str, Any], sides: Sequence[Side]) -> bool:
@@ -97,9 +98,8 @@ def _sentence(told: Mapping[str, Any], first: Side, second: Side) -> str:
     if told["gained"] == told["lost"]:
         return say("compare.told_even", first=first.letter, second=second.letter, count=told["gained"])
     better, worse = (second, first) if told["gained"] > told["lost"] else (first, second)
-    sure = say(
-        "compare.told_sure" if told["p_value"] < 0.05 else "compare.told_luck", luck=shown.share(told["p_value"])
-    )
+    value, luck = told["p_value"], _luck(told["p_value"])
+    sure = say("compare.told_sure", luck=luck) if value < _SURE else say("compare.told_luck", luck=luck)
     more, fewer = max(told["gained"], told["lost"]), min(told["gained"], told["lost"])
     return say("compare.told", better=better.letter, worse=worse.letter, more=more, fewer=fewer) + " " + sure
 

@@ -18,6 +18,7 @@ from finetune30.ui.look import Look
 from finetune30.ui.shell import inert, say
 
 _LOG_PX = 420
+_EVENTS_PX, _FEW = 320, 8
 _KINDS = ("state", "checkpoint", "evaluation", "warning")
 # The API tells so many with a task.
 _MOST_EVENTS = 1000
@@ -55,7 +56,7 @@ def history(task: WholeTask) -> None:
         pd.DataFrame(events, columns=["at", "kind", "message"]),
         key="events",
         hide_index=True,
-        height=320,
+        height=_EVENTS_PX if len(events) > _FEW else "auto",
         column_config={
             "at": _moment(say("run.when")),
             "kind": st.column_config.TextColumn(say("run.kind"), width="small"),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -157,7 +158,7 @@ def rate(value: float | None) -> str:
 def names(some: Iterable[str], most: int = 3) -> str:
     """A few names, and how many more there are."""
     found = list(some)
-    told = say("shown.and").join(found[:most])
+    told = reduce(lambda one, other: say("shown.and", one=one, other=other), found[:most] or [""])
     return told if len(found) <= most else say("shown.and_more", names=told, count=len(found) - most)
 
 

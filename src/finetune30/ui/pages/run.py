@@ -7,14 +7,15 @@ Neighbours: ``stages``, ``curves``, ``controls``, ``results``, ``history`` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
 from finetune30.client import WholeTask
 from finetune30.errors import Denied, Missing
 from finetune30.ui import shown
-from finetune30.ui.controls import controls
+from finetune30.ui.controls import DELETED, controls
 from finetune30.ui.curves import curves, tiles
 from finetune30.ui.files import files
 from finetune30.ui.history import configuration, history, log
@@ -35,13 +36,17 @@ def page() -> None:
     seat = here()
     run_id = st.query_params.get("id", "").strip()
     if not run_id:
-        _go_elsewhere("run.choose", ":material/table_view:")
+        _go_elsewhere(say("run.choose"), ":material/table_view:")
         return
     look = Look(seat.client, run_id)
     try:
         look.refresh()
     except (Missing, Denied):
-        _go_elsewhere("run.not_there", ":material/search_off:")
+        deleted, size = st.session_state.get(DELETED, ("", ""))
+        if deleted == run_id:
+            _go_elsewhere(say("run.deleted", size=size), ":material/delete:")
+        else:
+            _go_elsewhere(say("run.not_there"), ":material/search_off:")
         return
     _head(look)
     seen_at_first = _Once()
@@ -85,8 +90,7 @@ def _view(look: Look) -> None:
         return
     above = st.container()
     names = _parts_of(look.task)
-    tabs = st.tabs([say(f"run.tab_{name}") for name in names], key=f"tabs_{len(names)}", on_change="rerun")
-    opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
+    tabs, opened = _tabs(names)
     if look.is_live:
         look.refresh_more(log=opened == "log")
     with above:
@@ -95,6 +99,21 @@ def _view(look: Look) -> None:
         controls(look)
     with tabs[names.index(opened)]:
         _PARTS[opened](look, look.task)
+
+
+def _tabs(names: tuple[str, ...]) -> tuple[Sequence[Any], str]:
+    """The tabs, and the name of the open one, which is in the address: a refresh opens it again."""
+    labels = {name: say(f"run.tab_{name}") for name in names}
+    tabs = st.tabs(
+        list(labels.values()),
+        default=labels.get(st.query_params.get("tab", "")),
+        key=f"tabs_{len(names)}",
+        on_change="rerun",
+    )
+    opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
+    if opened != st.query_params.get("tab", names[0]):
+        st.query_params["tab"] = opened
+    return tabs, opened
 
 
 def _parts_of(task: WholeTask) -> tuple[str, ...]:
@@ -146,7 +165,7 @@ def _head(look: Look) -> None:
 
 def _go_elsewhere(why: str, icon: str) -> None:
     st.title(say("run.title"), anchor=False)
-    st.info(say(why), icon=icon)
+    st.info(why, icon=icon)
     with st.container(horizontal=True):
         st.page_link(page_of("experiments"), label=say("run.to_experiments"), icon=":material/table_view:")
         st.page_link(page_of("submit"), label=say("run.to_submit"), icon=":material/add_circle:")

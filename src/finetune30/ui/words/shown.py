@@ -14,6 +14,6 @@ WORDS = {
     "just_now": ("just now", "剛剛"),
     "ago": ("{time} ago", "{time}前"),
     "tokens_s": ("tokens/s", "token/秒"),
-    "and": (", ", "、"),
+    "and": ("{one}, {other}", "{one}、{other}"),
     "and_more": ("{names} and {count} more", "{names}等，另有 {count} 項"),
 }
