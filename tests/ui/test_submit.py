@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from finetune30.client.configurations import read_configuration
@@ -14,7 +16,7 @@ from finetune30.ui.options import Options
 from finetune30.ui.pages import path_of
 from finetune30.ui.seats import Seat
 from tests.api.service import Service
-from tests.ui.conftest import AppTest
+from tests.proxy import Proxy
 
 Look = Callable[..., AppTest]
 MARKUP = "<script>alert(1)</script>![x](http://evil/p.png)"
@@ -30,6 +32,14 @@ def templates(tmp_path: Path) -> Iterator[Path]:
     shell.configure(before)
 
 
+@pytest.fixture
+def bad_wire(service: Service, seat_of: Callable[..., Seat]) -> Iterator[tuple[Proxy, Seat]]:
+    """A user, and the wire between the page and the API."""
+    wire = Proxy(service.port)
+    yield wire, seat_of(service.person(), api_url=f"http://127.0.0.1:{wire.port}", tries=1, patience_s=2, timeout_s=2)
+    wire.close()
+
+
 def sent(seat: Seat, tmp_path: Path, name: str, content: str) -> str:
     """A file of somebody's, checked."""
     path = tmp_path / "data.csv"
@@ -41,10 +51,11 @@ def sent(seat: Seat, tmp_path: Path, name: str, content: str) -> str:
 def said(page: AppTest) -> str:
     """Every text on it, without what makes it inert."""
     kinds = (page.markdown, page.caption, page.info, page.warning, page.error, page.success, page.text, page.code)
-    return "\n".join(str(one.value) for kind in kinds for one in kind).replace("\\", "")
+    return "\n".join(str(one.value) for kind in kinds for one in kind).replace("\\", "").replace("\u2060", "")
 
 
-def field(page: AppTest, path: str, kind: str = "number_input") -> object:
+def field(page: AppTest, path: str, kind: str = "number_input") -> Any:
+    """The widget of a key."""
     return getattr(page, kind)(key=f"field.{path}")
 
 
@@ -318,23 +329,43 @@ def test_a_file_that_is_none_of_ours_changes_nothing(ana: Seat, run_page: Look, 
     assert "root:" not in said(page)
 
 
-def test_the_api_down_is_a_calm_note_and_the_form_is_kept(ana: Seat, cut_off: Seat, run_page: Look) -> None:
-    away = run_page("submit", cut_off)
-    assert "Nothing is lost" in said(away)
-    page = run_page("submit", ana)
-    field(page, "lora.r").set_value(4).run()
+def test_the_api_down_is_a_calm_note(cut_off: Seat, run_page: Look) -> None:
+    page = run_page("submit", cut_off)
 
-    page.session_state["seat"] = cut_off.id
+    assert not page.exception
+    assert page.warning
+    assert page.button(key="again")
+
+
+def test_the_api_away_for_a_while_loses_nothing(bad_wire: tuple[Proxy, Seat], run_page: Look) -> None:
+    wire, seat = bad_wire
+    page = run_page("submit", seat)
+    wire.become("reset")
+
     field(page, "lora.r").set_value(5).run()
 
     assert not page.exception
     assert "nothing is checked" in said(page)
     page.button(key="start").click().run()
     assert "makes no second training" in said(page)
-    page.session_state["seat"] = ana.id
-    page.run()
-    assert field(page, "lora.r").value == 5
-    assert not page.button(key="start").disabled
+    wire.become("pass")
+    page.button(key="start").click().run()
+    (task,) = seat.client.tasks()
+    assert seat.client.task(task.task_id).config["lora"]["r"] == 5
+
+
+def test_an_answer_that_was_lost_makes_no_second_training(bad_wire: tuple[Proxy, Seat], run_page: Look) -> None:
+    wire, seat = bad_wire
+    page = run_page("submit", seat)
+    wire.become("mute")
+
+    page.button(key="start").click().run()
+
+    assert "makes no second training" in said(page)
+    wire.become("pass")
+    page.button(key="start").click().run()
+    (task,) = seat.client.tasks()
+    assert page.query_params["id"] == task.task_id
 
 
 def test_what_was_said_of_one_dataset_is_not_said_of_the_next(ana: Seat, run_page: Look, templates: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 BASICS = ("experiment_name", "data.dataset_name", "model.name", "training.num_train_epochs", "data.train_samples")
 """Answered above the groups."""
 REST = "rest"
-_RULES = "data.validation_rules"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "learning": (
         "training.learning_rate",
@@ -67,12 +66,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "data.revision",
     ),
     "cleaning": (
-        f"{_RULES}.min_text_length",
-        f"{_RULES}.max_text_length",
-        f"{_RULES}.min_rows_per_label",
+        "data.validation_rules.min_text_length",
+        "data.validation_rules.max_text_length",
+        "data.validation_rules.min_rows_per_label",
         "data.on_quality_fail",
-        f"{_RULES}.allow_empty",
-        f"{_RULES}.remove_html",
+        "data.validation_rules.allow_empty",
+        "data.validation_rules.remove_html",
     ),
     "base": ("model.revision", "model.num_labels", "model.dropout", "model.threshold", "training.freeze_below"),
     "machine": (
