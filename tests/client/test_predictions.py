@@ -11,7 +11,7 @@ import pytest
 from finetune30 import errors
 from finetune30.access import Role
 from finetune30.client import Client, Session
-from finetune30.client.predictions import MOST_BYTES, in_turns
+from finetune30.client.predictions import in_turns
 from tests.serving.desk import PASSWORD, Desk, serving
 
 
@@ -137,10 +137,19 @@ def test_the_key_of_the_page_stays_with_the_api() -> None:
 
 def test_texts_are_divided_by_number_and_by_weight() -> None:
     heavy = "界" * 200_000
-    assert [len(some) for some in in_turns(["a"] * 10, 4)] == [4, 4, 2]
-    assert [len(some) for some in in_turns([heavy, "a", heavy, "b"], 64)] == [2, 2]
+    assert [len(some) for some in in_turns([("a",)] * 10, 4)] == [4, 4, 2]
+    assert [len(some) for some in in_turns([(heavy,), ("a",), (heavy,), ("b",)], 64)] == [2, 2]
+    assert [len(some) for some in in_turns([("a", heavy)] * 3, 64)] == [1, 1, 1]
     assert list(in_turns([], 4)) == []
-    assert all(sum(len(text.encode()) for text in some) <= MOST_BYTES for some in in_turns([heavy] * 5, 64))
+
+
+def test_second_texts_go_along(desk: Desk) -> None:
+    run = desk.run(seed=5)
+    with Client(serving_url=desk.url) as client:
+        with pytest.raises(errors.Refused, match="pairs"):
+            list(client.predict_all(["a"] * 3, pairs=["b"] * 3, adapter=run))
+        with pytest.raises(ValueError, match="shorter"):
+            list(client.predict_all(["a"] * 3, pairs=["b"] * 2, adapter=run))
 
 
 def test_more_texts_than_a_question_holds_are_refused_here() -> None:

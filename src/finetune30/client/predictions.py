@@ -156,17 +156,26 @@ class Predicting(Asking):
         return found
 
     def predict_all(
-        self, texts: Iterable[str], *, at_once: int = 64, patience_s: float = 120.0, **options: Any
+        self,
+        texts: Iterable[str],
+        *,
+        pairs: Iterable[str] | None = None,
+        at_once: int = 64,
+        patience_s: float = 120.0,
+        **options: Any,
     ) -> Iterator[Labelled]:
         """Answers to any number of texts, in their order, asked some at a time as they are taken.
 
         Args:
+            pairs: The second text of each.
             at_once: Texts of one question, at most; long ones are fewer.
             patience_s: For each question; where one may ask only so often, it takes longer.
             options: ``adapter``, ``top_k`` and ``timeout_s`` of ``predict``.
         """
-        for some in in_turns(texts, min(at_once, MOST_TEXTS)):
-            yield from self.predict(some, patience_s=patience_s, **options).predictions
+        rows = ((text,) for text in texts) if pairs is None else zip(texts, pairs, strict=True)
+        for some in in_turns(rows, min(at_once, MOST_TEXTS)):
+            first, seconds = [row[0] for row in some], None if pairs is None else [row[-1] for row in some]
+            yield from self.predict(first, pairs=seconds, patience_s=patience_s, **options).predictions
 
     def adapters(self) -> list[Adapter]:
         """Those in memory there that one may ask; others are loaded when they are asked for."""
@@ -203,17 +212,17 @@ class Predicting(Asking):
             return shaped(shape, answer.json(), answer.server)
 
 
-def in_turns(texts: Iterable[str], at_once: int) -> Iterator[list[str]]:
-    """Texts in lists that one question may hold."""
-    some: list[str] = []
+def in_turns(rows: Iterable[tuple[str, ...]], at_once: int) -> Iterator[list[tuple[str, ...]]]:
+    """Rows of one or two texts, in lists that one question may hold."""
+    some: list[tuple[str, ...]] = []
     size = 0
-    for text in texts:
+    for row in rows:
         # As it is sent: a quote or a line's end is two bytes there.
-        weight = len(json.dumps(text, ensure_ascii=False).encode(errors="replace")) + 2
+        weight = sum(len(json.dumps(text, ensure_ascii=False).encode(errors="replace")) + 2 for text in row)
         if some and (len(some) >= at_once or size + weight > MOST_BYTES):
             yield some
             some, size = [], 0
-        some.append(text)
+        some.append(row)
         size += weight
     if some:
         yield some
