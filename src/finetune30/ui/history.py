@@ -17,7 +17,7 @@ from finetune30.ui import shown
 from finetune30.ui.look import Look
 from finetune30.ui.shell import inert, say
 
-_LOG_PX = 420
+_LOG_PX, _CONFIG_PX = 420, 520
 _EVENTS_PX, _FEW = 320, 8
 _KINDS = ("state", "checkpoint", "evaluation", "warning")
 # The API tells so many with a task.
@@ -107,7 +107,9 @@ def configuration(task: WholeTask) -> None:
     left, right = st.columns([3, 2])
     with left:
         st.subheader(say("run.configuration"), anchor=False)
-        st.code(yaml.safe_dump(task.config, sort_keys=False, allow_unicode=True), language="yaml", height=520)
+        with st.container(height=_CONFIG_PX, border=False, key="config"):
+            # Without colours of syntax: some of them are too faint to read.
+            st.code(yaml.safe_dump(task.config, sort_keys=False, allow_unicode=True), language=None)
         st.caption(say("run.configuration_help"))
     with right:
         st.subheader(say("run.environment"), anchor=False)
