@@ -175,7 +175,7 @@ def test_a_file_is_sent_once_and_checked_then_deleted(ana: Seat, run_page: Run) 
     page = pressed(page, "data_send")
 
     assert not page.exception
-    assert page.title[0].value == "sent.csv"
+    assert page.title[0].value.replace("\\", "") == "sent.csv"
     (sent,) = ana.client.datasets()
     assert page.query_params["id"] in (sent.dataset_id, [sent.dataset_id])
     found = ana.client.checked(sent.dataset_id)
@@ -208,6 +208,19 @@ def test_an_api_that_is_down_is_told_calmly(cut_off: Seat, run_page: Run) -> Non
 
         assert not page.exception
         assert "Nothing is lost" in page.warning[0].value
+
+
+def test_whoever_is_logged_out_meanwhile_is_taken_to_the_login(
+    service: Service, seat_of: Callable[..., Seat], run_page: Run
+) -> None:
+    for name, query in (("data", {"id": "ds-0123456789abcdef"}), ("models", {"name": "films"})):
+        seat = seat_of(service.person())
+        seat.client.logout()
+        page = run_page(name, seat, **query)
+
+        assert not page.exception
+        assert not page.error
+        assert any("session has ended" in one.value for one in page.info)
 
 
 def test_in_chinese(library: Library, run_page: Run) -> None:

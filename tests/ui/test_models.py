@@ -81,7 +81,7 @@ def test_a_version_tells_where_it_comes_from(ana: Seat, films: str, run_page: Ru
     assert not page.exception
     assert page.metric[0].value == "80.00 %"
     told = [one.value for one in page.text]
-    assert f"{films}/2" in told  # what else was trained on these rows
+    assert any(f"{films}/2" in one for one in told)  # what else was trained on these rows
     assert any(len(one) == 64 for one in told)
 
 
@@ -140,7 +140,7 @@ def test_a_run_is_registered_and_a_refusal_keeps_what_was_typed(ana: Seat, run_o
     ana.client.register(name, run_of(ana))
     page = run_page("models", ana, register=run)
     assert not page.exception
-    assert "75.00" in page.markdown[0].value
+    assert "75.00" in page.markdown[0].value.replace("\\", "")
 
     page.selectbox(key="register_name").set_value(name)
     page.text_input(key="register_alias").set_value("No Such Alias!")

@@ -19,7 +19,7 @@ from finetune30.ui import shown
 from finetune30.ui.analysis import analysis
 from finetune30.ui.fetching import fetched
 from finetune30.ui.pages import page_of
-from finetune30.ui.quality import quality
+from finetune30.ui.quality import quality, say_split
 from finetune30.ui.sending import reading
 from finetune30.ui.shell import guarded, here, inert, say, show
 
@@ -109,7 +109,7 @@ def _refused(one: Dataset) -> None:
     fault = one.error
     st.error(inert((fault and fault.message) or say("data.state_refused")), icon=":material/block:")
     if fault and fault.hint:
-        st.info(f"{say('shell.next')}: {inert(fault.hint)}", icon=":material/lightbulb:")
+        st.info(f"{say('shell.hint')}: {inert(fault.hint)}", icon=":material/lightbulb:")
     if one.report is not None:
         quality(one.report, "data_quality")
     st.subheader(say("data.view_reading"), anchor=False)
@@ -175,7 +175,7 @@ def _rows(one: Dataset) -> None:
     pair = {"pair": column.TextColumn(say("data.pair"))} if any(row.get("text_pair") for row in rows) else {}
     table = [
         {
-            "split": say(f"quality.split_{row['split']}"),
+            "split": say_split(row["split"]),
             "row": row["row"],
             "label": row["label"] if isinstance(row["label"], str) else ", ".join(row["label"]),
             "text": row["text"],

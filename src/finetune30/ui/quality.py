@@ -60,7 +60,8 @@ def figures(report: Mapping[str, Any]) -> None:
     kinds.caption(inert(shown.names(sorted(counts, key=lambda name: -counts[name]))))
     ratio = report.get("imbalance_ratio")
     balance.metric(say("quality.balance"), shown.NOTHING if ratio is None else f"{shown.number(ratio, 3)} : 1")
-    balance.caption(say("quality.balanced" if report.get("is_balanced") else "quality.unbalanced"))
+    even = bool(report.get("is_balanced"))
+    balance.caption(say("quality.balanced" if even else "quality.unbalanced"))
 
 
 def labels(report: Mapping[str, Any], key: str) -> None:

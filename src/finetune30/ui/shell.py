@@ -84,6 +84,8 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
 
 def show(fault: Finetune30Error) -> None:
     """One box: what is, where, what to do next. A server that is away gets a calm one, with a button."""
+    if isinstance(fault, LoginNeeded):
+        raise fault  # ``guarded`` takes them to the login, whoever caught it
     if isinstance(fault, Unreachable | ServerFault):
         _LOG.warning("the API: %s", fault.message)
         st.warning(say("shell.away"), icon=":material/cloud_off:")

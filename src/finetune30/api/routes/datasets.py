@@ -205,7 +205,7 @@ async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Resp
 
 
 async def analysis(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:
-    """Figures of the rows: lengths, labels, telling words, splits against train; as ``data analyze --json`` has them."""
+    """Figures of the rows, as ``data analyze --json`` has them: lengths, labels, telling words, how splits differ."""
     found = services.of(request).checks
     if upload.state == "checking" or not found.uploads.report(upload).is_file():
         raise _unread(upload)
