@@ -1,7 +1,7 @@
 """``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
 
 ``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, api, login, uploads, scale,
-faults, validation, serving, training.
+page, faults, validation, serving, training.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks import api, faults, jobs, login, scale, serving, startup, uploads, validation, whole_run
+from benchmarks import api, faults, jobs, login, page, scale, serving, startup, uploads, validation, whole_run
 from finetune30.bench.training import FULL, run
 from finetune30.monitoring import environment_report
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "login": login.measure,
     "uploads": uploads.measure,
     "scale": scale.measure,
+    "page": page.measure,
     "faults": faults.measure,
     "validation": validation.measure,
     "serving": serving.measure,

@@ -1,0 +1,125 @@
+"""No serious accessibility fault on any page, light and dark, told by axe-core in a real browser.
+
+axe-core is Deque's, from npm, and not kept here: ``make axe`` puts it into ``node_modules``, or ``FINETUNE30_AXE`` names
+its ``axe.min.js``; without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune30.access import Role
+from tests.registered import trained
+from tests.ui.browser import Visit, launched
+from tests.ui.world import World
+
+pytest.importorskip("streamlit", reason="the page is not installed: pip install 'finetune30[ui]'")
+
+pytestmark = pytest.mark.timeout(600)
+_ROOT = Path(__file__).parents[2]
+_SERIOUS = ("serious", "critical")
+# What Streamlit draws inside its own widgets, out of reach of a page in Python: rule, and what its HTML holds.
+STREAMLITS_OWN: tuple[tuple[str, str], ...] = ()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Its source."""
+    named = os.environ.get("FINETUNE30_AXE")
+    path = Path(named) if named else _ROOT / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        pytest.skip(f"no axe-core at {path}: make axe (npm), or name its axe.min.js in FINETUNE30_AXE")
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser(axe: str) -> Iterator[Any]:
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    found = World(tmp_path_factory.mktemp("world"))
+    try:
+        found.person("root", Role.ADMIN)
+        found.person("newcomer")
+        found.start("api", "page")
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def paths(world: World) -> dict[str, str]:
+    """Every page with something on it, by name."""
+    store = world.store()
+    one, two = (trained(store, world.results, owner="root", accuracy=share) for share in (0.8, 0.9))
+    file = world.home / "films.csv"
+    file.write_text("text,label\nA wonderful film.,good\nTwo hours I will not get back.,bad\nA wonderful film.,bad\n")
+    with world.client("root") as client:
+        client.register("films", one, alias="champion", description="of films")
+        client.register("films", two)
+        waits = client.train({"experiment_name": "waits"}).task_id
+        data = client.checked(client.upload(file).dataset_id).dataset_id
+    views = {f"data {view}": f"/data?id={data}&view={view}" for view in ("checks", "figures", "rows", "reading")}
+    return {
+        "experiments": "/",
+        "submit": "/submit",
+        "submit from a run": f"/submit?from={one}",
+        "run": f"/run?id={one}",
+        "run that waits": f"/run?id={waits}",
+        "compare": f"/compare?ids={one},{two}",
+        "all data": "/data",
+        "versions of data": "/data?show=versions",
+        **views,
+        "models": "/models",
+        "model": "/models?name=films&version=1",
+        "register": f"/models?register={two}",
+        "try": "/try",
+        "account": "/account",
+        "admin": "/admin",
+    }
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("en", "dark"), ("zh-TW", "light")])
+def test_no_page_has_a_serious_fault(
+    browser: Any, world: World, paths: dict[str, str], axe: str, language: str, scheme: str
+) -> None:
+    visit = Visit(browser, world.url, language, color_scheme=scheme, bypass_csp=True)
+    visit.tab.goto("/login")
+    found = _faults(visit, axe, "login")
+    visit.log_in("root")
+    for name, path in paths.items():
+        visit.go(path)
+        found += _faults(visit, axe, name)
+    visit.close()
+
+    assert found == []
+
+
+def test_nor_has_the_first_page_of_a_newcomer(browser: Any, world: World, axe: str) -> None:
+    visit = Visit(browser, world.url, bypass_csp=True)
+    visit.log_in("newcomer")
+    found = _faults(visit, axe, "newcomer")
+    visit.close()
+
+    assert found == []
+
+
+def _faults(visit: Visit, axe: str, name: str) -> list[str]:
+    visit.tab.wait_for_load_state("networkidle")
+    visit.tab.evaluate(axe)
+    told = visit.tab.evaluate("axe.run()")
+    return [
+        f"{name}: {rule['id']} ({rule['impact']}): {node['html'][:200]} {node['failureSummary'][:200]}"
+        for rule in told["violations"]
+        if rule["impact"] in _SERIOUS
+        for node in rule["nodes"]
+        if not any(rule["id"] == known and part in node["html"] for known, part in STREAMLITS_OWN)
+    ]
