@@ -1,8 +1,8 @@
 """What an open page costs: calls of the API, the first load, and what twenty live pages take from a training.
 
-The peer of the first load is an empty Streamlit page, started as its guide says. Twenty live pages and the training they
-look at share this machine's cores with page, API and worker: the worst case, for in life browsers are elsewhere; so the
-pages here are connections without a browser. Goals: two calls in two seconds; 0.95 of the training's speed alone.
+The peer of the first load is an empty Streamlit page, started as its guide says. Twenty live pages, the page's process,
+the API and the training they look at share this machine's cores; browsers are on other machines in life, so the twenty
+are connections without one. Goals: two calls in two seconds; 0.95 of the training's speed alone.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _first_load(world: World, ana: Client) -> dict[str, Any]:
             for name, address in places.items():
                 took.setdefault(name, []).append(_load(browser, address, cookies))
     _ended(ana, ana.cancel(run).task_id)
-    told = {name: [one for one in some[1:]] for name, some in took.items()}  # the first warms the servers up
+    told = {name: some[1:] for name, some in took.items()}  # the first warms the servers up
     peer = told["empty Streamlit page"]
     return {
         name: {

@@ -1,7 +1,7 @@
-"""A Chromium before the page: the machine's own, driven by Playwright; whoever lacks one of them skips, with the reason.
+"""A Chromium before the page: the machine's own, driven by Playwright; tests skip where one of them is not there.
 
-A ``Visit`` is one person's browser: cookies of its own, and a list of every request that went elsewhere, which are never
-let through. Elements are found by the words somebody reads, or by the key the page gave them. Neighbours: ``world``.
+A ``Visit`` is one person's browser: cookies of its own, and a list of every request that went elsewhere; none of them
+is let through. Elements are found by the words somebody reads, or by the key the page gave them. Neighbours: ``world``.
 """
 
 from __future__ import annotations
@@ -112,6 +112,11 @@ class Visit:
         """The element, or the container, that the page gave this key."""
         return (tab or self.tab).locator(f".st-key-{re.sub(r'[^A-Za-z0-9_-]', '-', name)}").first
 
+    def link(self, key: str, tab: Any = None) -> Any:
+        """The link of this text, on the page itself and not in its menu."""
+        main = (tab or self.tab).get_by_test_id("stMain")
+        return main.get_by_role("link", name=self.say(key)).first
+
     def press(self, key: str) -> None:
         """Click the button of this key."""
         self.key(key).locator("button").first.click()
@@ -140,7 +145,8 @@ class Visit:
         """Wait until nothing is being drawn any more."""
         self.tab.wait_for_function(
             "() => { const app = document.querySelector('[data-testid=stApp]');"
-            " return app && app.getAttribute('data-test-script-state') !== 'running'; }"
+            " return app && app.getAttribute('data-test-script-state') !== 'running'"
+            " && !document.querySelector('[data-testid=stSkeleton], [data-stale=true]'); }"
         )
 
     def close(self) -> None:

@@ -81,8 +81,8 @@ def _fill(world: World) -> Content:
     with world.client("ana") as ana, world.client("bo") as bo:
         files = _files(world, ana)
         runs = {
-            "first try": _train(ana, "first try", train_samples=200),
-            "higher rank": _train(ana, "higher rank", train_samples=200, r=32),
+            "first try": _train(ana, "first try", train_samples=300, epochs=3.0),
+            "higher rank": _train(ana, "higher rank", train_samples=300, epochs=3.0, r=32),
             "whole data": _train(ana, "whole data", epochs=2.0),
             "contradictions": _train(ana, "contradictions", dataset=files["contradictions.csv"]),
             "Chinese reviews": _train(bo, "Chinese reviews", dataset="builtin:reviews-zh", train_samples=200),
@@ -138,7 +138,7 @@ def _train(client: Client, name: str, *, dataset: str = "builtin:reviews", epoch
 
 def _photograph(browser: Any, world: World, content: Content, how: tuple[str, str, str], wanted: list[str]) -> None:
     language, scheme, size = how
-    width, height = SIZES[size]
+    width, _ = SIZES[size]
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
     person = "ana"
     visit = Visit(browser, world.url, language, **options)
@@ -183,6 +183,8 @@ def _take(visit: Visit, name: str, how: tuple[str, str, str], wanted: list[str])
     )
     visit.tab.set_viewport_size({"width": width, "height": max(_LEAST, min(most, long))})
     visit.tab.wait_for_timeout(_SETTLE_MS)
+    if name != "login":
+        visit.drawn()
     path = IMAGES / f"{name}-{scheme}-{size}{'' if language == 'en' else f'-{language}'}.png"
     visit.tab.screenshot(path=path)
     with Image.open(path) as image:

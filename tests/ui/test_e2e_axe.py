@@ -1,7 +1,7 @@
 """No serious accessibility fault on any page, light and dark, told by axe-core in a real browser.
 
-axe-core is Deque's, from npm, and not kept here: ``make axe`` puts it into ``node_modules``, or ``FINETUNE30_AXE`` names
-its ``axe.min.js``; without it these tests are skipped.
+axe-core is Deque's, from npm, and not kept here: ``make axe`` puts it into ``node_modules``, or ``FINETUNE30_AXE``
+names its ``axe.min.js``; without it these tests are skipped.
 """
 
 from __future__ import annotations

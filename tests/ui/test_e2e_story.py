@@ -49,7 +49,7 @@ def test_from_the_login_to_the_logout(browser: Any, world: World, language: str,
     first = _trains_on_it(visit)
     _watches_it(visit, first)
     second = _trains_again(visit, first, epochs=2)
-    visit.tab.get_by_role("link", name=visit.say("run.register")).wait_for()
+    visit.link("run.register").wait_for()
     _cancels_another(visit, second)
     _compares_two(visit)
     _tries_a_sentence(visit, first)
@@ -105,11 +105,11 @@ def _watches_it(visit: Visit, run: str) -> None:
     other.goto(visit.tab.url)
     visit.key("stepper", other).wait_for()
     visit.tab.reload()
-    visit.key("stepper").wait_for()
+    visit.tab.locator(".st-key-cancel, .st-key-delete").first.wait_for()
     assert visit.key("cancel").count(), "the training has ended before it was looked at again"
 
     for tab in (visit.tab, other):
-        tab.get_by_role("link", name=visit.say("run.register")).wait_for()
+        visit.link("run.register", tab).wait_for()
         assert run in tab.url
     visit.sees("run.per_class")
     other.close()
@@ -117,7 +117,7 @@ def _watches_it(visit: Visit, run: str) -> None:
 
 def _trains_again(visit: Visit, run: str, epochs: int) -> str:
     visit.go(f"/run?id={run}")
-    visit.tab.get_by_role("link", name=visit.say("run.again")).click()
+    visit.link("run.again").click()
     visit.heading(visit.say("submit.title")).wait_for()
     field = visit.tab.locator("[class*=st-key-field-training-num_train_epochs] input")
     field.fill(str(epochs))
@@ -155,7 +155,7 @@ def _compares_two(visit: Visit) -> None:
 
 def _tries_a_sentence(visit: Visit, run: str) -> None:
     visit.go(f"/run?id={run}")
-    visit.tab.get_by_role("link", name=visit.say("run.try")).click()
+    visit.link("run.try").click()
     visit.heading(visit.say("shell.try")).wait_for()
     visit.tab.get_by_label(visit.say("tryout.text")).fill("the film was superb and lovely")
     visit.press("try_ask")
@@ -167,12 +167,12 @@ def _tries_a_sentence(visit: Visit, run: str) -> None:
 
 def _registers(visit: Visit, run: str, model: str, version: int) -> None:
     visit.go(f"/run?id={run}")
-    visit.tab.get_by_role("link", name=visit.say("run.register")).click()
+    visit.link("run.register").click()
     field = visit.key("register_name").locator("input").first
     field.fill(model)
     field.press("Enter")
     visit.press("register_yes")
-    visit.key("model_version").get_by_text(visit.say("models.details", version=version)).wait_for()
+    visit.key("model_version").get_by_role("heading", name=visit.say("models.details", version=version)).wait_for()
 
 
 def _promotes_and_rolls_back(visit: Visit, model: str) -> None:
