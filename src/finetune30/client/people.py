@@ -1,4 +1,4 @@
-"""Users and the audit log, for admins; the configuration's keys and the server's health, for all.
+"""Users, workers and the audit log, for admins; the configuration's keys and the server's health, for all.
 
 Neighbours: ``logins`` is about oneself.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from finetune30.client.address import segment
-from finetune30.client.answers import AuditEntry, Page, Person, Readiness, shaped
+from finetune30.client.answers import AuditEntry, Page, Person, Readiness, Worker, shaped
 from finetune30.client.asking import Asking, every
 from finetune30.client.wire import Request
 from finetune30.errors import ServerFault
@@ -68,7 +68,7 @@ class People(Asking):
 
 
 class Operations(Asking):
-    """``/config``, ``/health``, ``/ready``."""
+    """``/config``, ``/health``, ``/ready``, ``/workers``."""
 
     def config_schema(self) -> dict[str, Any]:
         """JSON schema of a configuration: every key, what it takes and means."""
@@ -77,6 +77,10 @@ class Operations(Asking):
     def config_defaults(self) -> dict[str, Any]:
         """What an empty configuration means at this server."""
         return self._object("/config/defaults")
+
+    def workers(self) -> list[Worker]:
+        """The workers heard of lately, by name, and what each does; for admins."""
+        return self._page("/workers", "workers", Worker, {}).items
 
     def health(self) -> bool:
         """Whether the server answers; nobody needs to be logged in.
