@@ -107,7 +107,7 @@ def test_a_question_whose_answer_was_lost_is_asked_again(desk: Desk) -> None:
     assert wire.asked == 2
 
 
-def test_s82_no_token_goes_to_a_service_elsewhere_over_plain_http() -> None:
+def test_no_token_goes_to_a_service_elsewhere_over_plain_http() -> None:
     asked: list[httpx.Request] = []
 
     def note(request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""The page where sentences and files are tried, against a real API and a real service of predictions."""
+"""The page where sentences and files are tried, against a real API and a real service of predictions beside it."""
 
 from __future__ import annotations
 
