@@ -175,7 +175,8 @@ def _take(visit: Visit, name: str, how: tuple[str, str, str], wanted: list[str])
     if not _is_wanted(name, language, wanted):
         return
     width, most = SIZES[size]
-    visit.tab.wait_for_load_state("networkidle")
+    if name != "login":
+        visit.drawn()
     visit.tab.wait_for_timeout(_SETTLE_MS)  # plots are drawn, and lines moved to their place
     long = visit.tab.evaluate(
         "() => Math.max(document.documentElement.scrollHeight,"

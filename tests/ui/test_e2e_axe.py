@@ -7,6 +7,7 @@ names its ``axe.min.js``; without it these tests are skipped.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from finetune30.access import Role
+from finetune30.config import ExperimentConfig
+from finetune30.experiments import ExperimentFolder, ExperimentStore, Status
 from tests.registered import trained
 from tests.ui.browser import Visit, launched
 from tests.ui.world import World
@@ -23,6 +26,7 @@ pytest.importorskip("streamlit", reason="the page is not installed: pip install 
 pytestmark = pytest.mark.timeout(600)
 _ROOT = Path(__file__).parents[2]
 _SERIOUS = ("serious", "critical")
+_SETTLE_MS = 1000
 # What Streamlit draws inside its own widgets, out of reach of a page in Python: rule, and what its HTML holds.
 STREAMLITS_OWN: tuple[tuple[str, str], ...] = ()
 
@@ -67,12 +71,23 @@ def paths(world: World) -> dict[str, str]:
         client.register("films", two)
         waits = client.train({"experiment_name": "waits"}).task_id
         data = client.checked(client.upload(file).dataset_id).dataset_id
+    live, _ = _begun(store, world.results)
+    failed, attempt = _begun(store, world.results)
+    error = {"code": "x", "message": "the memory is full", "where": "training", "hint": "take smaller batches"}
+    store.finish(failed, attempt, "test", Status.FAILURE, error=error)
+    done, attempt = _begun(store, world.results)
+    figures = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    scores = {"accuracy": 0.5, "loss": 1.0, "rows": 4, "confusion": [[1, 1], [1, 1]]}
+    scores["per_class"] = {"bad": figures, "good": figures}
+    store.finish(done, attempt, "test", Status.SUCCESS, metrics={"train": {"runtime_s": 3.0}, "eval": scores})
     views = {f"data {view}": f"/data?id={data}&view={view}" for view in ("checks", "figures", "rows", "reading")}
     return {
         "experiments": "/",
         "submit": "/submit",
         "submit from a run": f"/submit?from={one}",
-        "run": f"/run?id={one}",
+        **{f"run, {tab}": f"/run?id={done}&tab={tab}" for tab in ("result", "curves", "log", "history", "files")},
+        "live": f"/run?id={live}",
+        "failed": f"/run?id={failed}",
         "run that waits": f"/run?id={waits}",
         "compare": f"/compare?ids={one},{two}",
         "all data": "/data",
@@ -82,9 +97,25 @@ def paths(world: World) -> dict[str, str]:
         "model": "/models?name=films&version=1",
         "register": f"/models?register={two}",
         "try": "/try",
-        "account": "/account",
-        "admin": "/admin",
+        **{f"account, {part}": f"/account?part={part}" for part in ("person", "keys", "webhooks")},
+        **{f"admin, {part}": f"/admin?part={part}" for part in ("system", "users", "audit")},
     }
+
+
+def _begun(store: ExperimentStore, results: Path) -> tuple[str, int]:
+    """A run that somebody's worker has taken and done some steps of, and the number of its attempt."""
+    made = store.create(ExperimentConfig(experiment_name="measured"), owner="root", tz="UTC").id
+    attempt = store.claim(made, "test")
+    folder = ExperimentFolder.create(results, made)
+    for step in range(1, 21):
+        told = {"step": step, "loss": 1 / step, "learning_rate": 0.001, "tokens_per_s": 900.0, "at": time.time()}
+        system = {"cpu_percent": 150.0, "memory_bytes": 3 << 30}
+        folder.append_json(folder.progress_jsonl, {"kind": "step", **told, "system": system})
+    evaluated = {"accuracy": 0.75, "f1_macro": 0.7, "loss": 0.5}
+    folder.append_json(folder.progress_jsonl, {"kind": "evaluation", "step": 20, "metrics": evaluated})
+    folder.write_text(folder.logs_txt, "step 20/40\n")
+    store.heartbeat(made, attempt, "test", {"step": 20, "total": 40, "loss": 0.05, "eta_s": 65.0})
+    return made, attempt
 
 
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("en", "dark"), ("zh-TW", "light")])
@@ -113,7 +144,7 @@ def test_nor_has_the_first_page_of_a_newcomer(browser: Any, world: World, axe: s
 
 
 def _faults(visit: Visit, axe: str, name: str) -> list[str]:
-    visit.tab.wait_for_load_state("networkidle")
+    visit.tab.wait_for_timeout(_SETTLE_MS)  # plots and tables are drawn a moment later
     visit.tab.evaluate(axe)
     told = visit.tab.evaluate("axe.run()")
     return [

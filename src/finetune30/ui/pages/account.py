@@ -1,6 +1,6 @@
 """Oneself: who one is, one's password, keys for programs, webhooks. The part that is looked at stands in the address.
 
-Neighbours: ``keys`` and ``hooks`` are parts; who logs out does so in the sidebar of every page.
+Neighbours: ``api_keys`` and ``hooks`` are parts; who logs out does so in the sidebar of every page.
 """
 
 from __future__ import annotations
