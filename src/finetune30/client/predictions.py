@@ -194,7 +194,7 @@ class Predicting(Asking):
             try:
                 # What it says just now is the answer: nobody waits for a better one.
                 with _worded():
-                    self._serving_wire.send(Request("GET", path, patient=False))
+                    self._serving_wire.send(Request("GET", path, patient=False, timeout_s=5.0))
             except ServerFault as fault:
                 if fault.status == 503:
                     return otherwise

@@ -28,19 +28,20 @@ def now() -> None:
     workers = client.workers()
     running = list(client.tasks(status="STARTED", limit=_MOST))
     waiting = list(client.tasks(status="PENDING", limit=_MOST))
-    _health(found)
+    serving = _serving()  # all is asked before the first of it is drawn anew
+    _health(found, serving)
     _workers(workers, {one.task_id: one for one in running})
     _queue(workers, waiting)
 
 
-def _health(found: Readiness) -> None:
+def _health(found: Readiness, serving: str) -> None:
     st.subheader(say("admin.health"), anchor=False)
     parts = {
         "api": found.status,
         "database": found.database or "?",
         "broker": found.broker or "?",
         "disk": found.more.get("disk", "?"),
-        "serving": _serving(),
+        "serving": serving,
     }
     for (name, state), column in zip(parts.items(), st.columns(len(parts)), strict=True):
         with column:

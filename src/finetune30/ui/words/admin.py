@@ -17,7 +17,7 @@ WORDS = {
     "is_unavailable": ("unavailable", "無法使用"),
     "is_ok": ("good", "正常"),
     "is_down": ("away", "沒有回應"),
-    "is_none": ("not needed", "不需要"),
+    "is_none": ("none", "不需要"),
     "is_full": ("full", "已滿"),
     "is_waiting": ("no run yet", "尚無模型"),
     "is_unhealthy": ("unhealthy", "異常"),
