@@ -131,7 +131,7 @@ def test_no_page_has_a_serious_fault(
         found += _faults(visit, axe, name)
     visit.close()
 
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_nor_has_the_first_page_of_a_newcomer(browser: Any, world: World, axe: str) -> None:
@@ -140,7 +140,7 @@ def test_nor_has_the_first_page_of_a_newcomer(browser: Any, world: World, axe: s
     found = _faults(visit, axe, "newcomer")
     visit.close()
 
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def _faults(visit: Visit, axe: str, name: str) -> list[str]:
