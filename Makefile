@@ -10,7 +10,7 @@ CONDA_ENV ?= finetune30
 TORCH := $(shell grep -E '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-conda run-local logs-local db-list up worker api ui start-local serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants contract check format bench bench-quick bench-serving clean
+.PHONY: help setup setup-conda run-local logs-local db-list up worker api ui start-local serve predict-health predict-text predict-positive predict-negative jobs data-validate data-analyze data-versions audit-verify test test-v soak mutants contract axe screenshots check format bench bench-quick bench-serving clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -103,6 +103,18 @@ mutants: $(READY) ## Seeded bugs: each must turn the tests of jobs red
 
 contract: $(READY) ## Schemathesis at length against the API, each role on each database: make contract examples=500
 	@$(BIN)/python -m tests.api.contract --examples $(or $(examples),200)
+
+# axe-core judges accessibility; it is Deque's and stays out of the repository. Tests of it are skipped without it.
+AXE ?= axe-core@4
+
+axe: node_modules/axe-core/axe.min.js ## Fetch axe-core (npm) for the tests of accessibility
+
+node_modules/axe-core/axe.min.js:
+	@command -v npm >/dev/null 2>&1 || { echo "error: npm is not installed; on Debian and Ubuntu: apt-get install npm"; exit 2; }
+	@npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error '$(AXE)'
+
+screenshots: $(READY) ## Photograph every page into docs/images: make screenshots pages='run submit'
+	@$(BIN)/python -m tests.ui.screenshots $(pages)
 
 check: $(READY) ## Style, types, the law of the house, spelling
 	@$(BIN)/ruff check --quiet .

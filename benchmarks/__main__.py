@@ -1,7 +1,7 @@
 """``make bench``: every benchmark in turn, ratios on the screen, and one JSON line with machine and versions.
 
 ``python -m benchmarks NAME ...`` runs some of them: startup, whole_run, jobs, api, login, uploads, scale,
-faults, validation, serving, training. ``--quick``: serving and training with fewer and shorter rounds.
+page, faults, validation, serving, training. ``--quick``: serving and training with fewer and shorter rounds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks import api, faults, jobs, login, scale, serving, startup, uploads, validation, whole_run
+from benchmarks import api, faults, jobs, login, page, scale, serving, startup, uploads, validation, whole_run
 from finetune30.bench import training
 from finetune30.monitoring import environment_report
 
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "login": login.measure,
     "uploads": uploads.measure,
     "scale": scale.measure,
+    "page": page.measure,
     "faults": faults.measure,
     "validation": validation.measure,
     "serving": lambda: serving.measure(serving.QUICK if QUICK else serving.FULL),

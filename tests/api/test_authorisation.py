@@ -16,7 +16,7 @@ from finetune30.experiments import Status
 from tests.api.service import Person, Service, refused
 
 ID = "nobody_20260101_000000"
-ADMINS = ("/audit/logs", "/users", "/experiments", "/experiments/stats", "/metrics")
+ADMINS = ("/audit/logs", "/users", "/experiments", "/experiments/stats", "/metrics", "/workers")
 
 
 def every_route() -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from finetune30.cli import app
 from finetune30.client import Client
 from tests.api.service import PASSWORD, serving
 from tests.api.test_authorisation import every_route
+from tests.serving.desk import serving as serving_predictions
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "client.md"
@@ -19,15 +21,20 @@ PAGE = ROOT / "docs" / "client.md"
 _OTHERS = ("/metrics", "/openapi.json", "/docs", "/token/refresh", "/v1/")
 
 
-def test_the_snippets_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snippets_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[[str], Path]
+) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "default.yaml").write_text((ROOT / "config" / "default.yaml").read_text())
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     with serving(tmp_path, {}) as service:
         monkeypatch.chdir(tmp_path)
         service.services.access.users.add("ana", Role.USER, PASSWORD)
-        names = {"URL": service.url, "PASSWORD": PASSWORD}
-        exec("\n".join(blocks), names)  # noqa: S102
+        (tmp_path / "reviews.txt").write_text("This movie was great!\nI left after ten minutes.\n", encoding="utf-8")
+        with serving_predictions(tmp_path / "serving", tiny_model("bert"), {}) as desk:
+            desk.alias("films", "champion", desk.run())
+            names = {"URL": service.url, "PASSWORD": PASSWORD, "SERVING": desk.url}
+            exec("\n".join(blocks), names)  # noqa: S102
         names["client"].close()
 
     assert len(blocks) >= 6

@@ -227,6 +227,20 @@ class AuditEntry(Shape):
     detail: dict[str, Any] | None = None
 
 
+class Worker(Shape):
+    """Who takes jobs: ``busy`` of its ``slots`` are taken, by ``tasks``."""
+
+    name: str
+    host: str = ""
+    slots: int
+    busy: int = 0
+    queues: tuple[str, ...] = ()
+    started_at: float
+    seen_at: float
+    alive: bool = True
+    tasks: tuple[str, ...] = ()
+
+
 class Readiness(Shape):
     """What the server stands on."""
 

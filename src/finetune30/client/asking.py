@@ -32,17 +32,20 @@ class Asking:
     _wire: Wire
     _login: Login
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request, wire: Wire | None = None) -> Answer:
         """The answer; an expired token is refreshed, once.
 
+        Args:
+            wire: To another server that takes the same token.
         Raises: RemoteError.
         """
+        wire = wire or self._wire
         token = self._login.token()
         try:
-            return self._wire.send(_as(request, token))
+            return wire.send(_as(request, token))
         except LoginNeeded as refusal:
             # Refused before anything was done: so it may be sent again, whatever it is.
-            return self._wire.send(_as(request, self._again(token, refusal)))
+            return wire.send(_as(request, self._again(token, refusal)))
 
     @contextmanager
     def _stream(self, request: Request) -> Iterator[httpx.Response]:

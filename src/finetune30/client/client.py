@@ -23,6 +23,7 @@ from finetune30.client.keys import Keys
 from finetune30.client.logins import Logins
 from finetune30.client.models import Models
 from finetune30.client.people import Operations, People
+from finetune30.client.predictions import Predicting
 from finetune30.client.session import InMemory, Keep, Login, Session
 from finetune30.client.tasks import Tasks
 from finetune30.client.webhooks import Webhooks
@@ -36,14 +37,25 @@ TRUSTED_KEY = "X-Finetune30-Key"
 
 
 class Client(
-    Tasks, Experiments, Artifacts, Datasets, Models, Webhooks, Keys, Configurations, People, Operations, Logins
+    Tasks,
+    Experiments,
+    Artifacts,
+    Datasets,
+    Models,
+    Webhooks,
+    Keys,
+    Configurations,
+    People,
+    Operations,
+    Predicting,
+    Logins,
 ):
     """One user at one server. Threads may share it; close it, or use it in a ``with`` block.
 
     Args:
         api_url: Address of the API; ``API_URL``, else this machine's.
         serving_url: Address of the service that predicts; ``SERVING_URL``.
-        token: An access token; it is not refreshed, for that takes a session.
+        token: An access token, or (to predict) an API key; it is not refreshed, for that takes a session.
         session: Tokens that an earlier client had (``client.session``).
         on_session: Called with each new session (login, refresh) and with None (logout), so that it can be stored.
         keep: Where the session is kept, instead of in memory: ``CredentialsFile``.
@@ -87,19 +99,26 @@ class Client(
         self.serving_url = server_url(serving_url or settings.serving_url, "SERVING_URL")
         if sum(one is not None for one in (token, session, keep)) > 1:
             raise UsageError("expected one of token, session and keep")
-        check_secret_may_go(self.api_url, plain_http=settings.plain_http if plain_http is None else plain_http)
+        self._plain_http = settings.plain_http if plain_http is None else plain_http
+        check_secret_may_go(self.api_url, plain_http=self._plain_http)
         session = Session(token) if token is not None else session
-        self._wire = Wire(
-            self.api_url,
-            timeout_s=timeout_s,
-            tries=tries,
-            patience_s=patience_s,
-            ca_file=ca_file or settings.api_ca_file,
-            proxy=proxy or settings.api_proxy,
-            headers={**_behind(forwarded_for, trusted_key), **(headers or {})},
-            http=http,
-            transport=transport,
-        )
+
+        def way(base: str, more: Mapping[str, str]) -> Wire:
+            return Wire(
+                base,
+                timeout_s=timeout_s,
+                tries=tries,
+                patience_s=patience_s,
+                ca_file=ca_file or settings.api_ca_file,
+                proxy=proxy or settings.api_proxy,
+                headers={**more, **(headers or {})},
+                http=http,
+                transport=transport,
+            )
+
+        self._wire = way(self.api_url, _behind(forwarded_for, trusted_key))
+        # Made when it is asked for first. The page's key is the API's, and no business of another server.
+        self._to_serving = lambda: way(self.serving_url, {})
         self._login = Login(keep or InMemory(session, on_session), refresher(self._wire))
 
     @classmethod
@@ -121,6 +140,7 @@ class Client(
     def close(self) -> None:
         """Give the connections back."""
         self._wire.close()
+        self._leave_serving()
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Users and the audit log, for admins; the server's health, for all.
+"""Users, workers and the audit log, for admins; the server's health, for all.
 
 Neighbours: ``logins`` is about oneself.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from finetune30.client.address import segment
-from finetune30.client.answers import AuditEntry, Page, Person, Readiness, shaped
+from finetune30.client.answers import AuditEntry, Page, Person, Readiness, Worker, shaped
 from finetune30.client.asking import Asking, every
 from finetune30.client.wire import Request
 from finetune30.errors import ServerFault
@@ -68,7 +68,11 @@ class People(Asking):
 
 
 class Operations(Asking):
-    """``/health``, ``/ready``."""
+    """``/health``, ``/ready``, ``/workers``."""
+
+    def workers(self) -> list[Worker]:
+        """The workers heard of lately, by name, and what each does; for admins."""
+        return self._page("/workers", "workers", Worker, {}).items
 
     def health(self) -> bool:
         """Whether the server answers; nobody needs to be logged in.

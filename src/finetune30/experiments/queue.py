@@ -241,6 +241,12 @@ class Queue:
                 for one in connection.execute(select(row.queue, row.progress).where(lease_live))
             ]
 
+    def held(self) -> list[tuple[str, str]]:
+        """(worker, id) of each job that a living worker runs, the oldest first."""
+        with database.read(self._engine) as connection:
+            found = select(row.lease_owner, row.id).where(lease_live).order_by(row.started_at, row.id)
+            return [(one.lease_owner or "", one.id) for one in connection.execute(found)]
+
     def events(self, experiment_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         """What happened to a job after the event with number ``after``, in order."""
         with database.read(self._engine) as connection:

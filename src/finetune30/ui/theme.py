@@ -15,7 +15,7 @@ _LIGHT = {
     "primaryColor": "#0B6E99",
     "backgroundColor": "#FFFFFF",
     "secondaryBackgroundColor": "#F1F5F8",
-    "textColor": "#16242D",
+    "textColor": "#0C161C",
     "linkColor": "#0A618A",
     "borderColor": "#C9D4DB",
     "dataframeHeaderBackgroundColor": "#F1F5F8",

@@ -25,6 +25,7 @@ from finetune30.api.routes import (
     v1_models,
     versions,
     webhooks,
+    workers,
 )
 
 _PARTS = (
@@ -48,6 +49,7 @@ _PARTS = (
     files,
     fine_tuning,
     v1_models,
+    workers,
 )
 
 

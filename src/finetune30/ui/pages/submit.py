@@ -155,7 +155,8 @@ def _queue(form: Form, draft: Draft, faults: Mapping[str, str]) -> None:
         say("submit.group_queue"), icon=":material/low_priority:", expanded=bool(wrong), key="group_queue"
     ):
         st.caption(say("submit.about_queue"))
-        first, second, third = st.columns(3, gap="medium")
+        first, second = st.columns(2, gap="medium")
+        third, _ = st.columns(2, gap="medium")
         with first:
             at = queues.index(wish.queue) if wish.queue in queues else 0
             chosen = st.selectbox(say("submit.queue"), queues, at, key="queue", help=say("submit.queue_help"))

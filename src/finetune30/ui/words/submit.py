@@ -130,7 +130,7 @@ WORDS = {
         "Of your own trainings the one with the highest starts first; -100 to 100.",
         "您的訓練中數字最大者優先開始；-100 至 100。",
     ),
-    "longest": ("Longest time, in minutes", "時間上限（分鐘）"),
+    "longest": ("Time limit, in minutes", "時間上限（分鐘）"),
     "longest_help": ("An attempt that takes longer is ended.", "超過此時間的執行會被結束。"),
     "no_limit": ("no limit", "不限"),
     # Values.
