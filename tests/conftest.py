@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from tests import tiny
+from tests.order import longest_first
 from tests.servers import PostgresServer, RedisServer
 from tests.trained import Trained, train
 
@@ -25,6 +26,18 @@ Server = TypeVar("Server")
 # No test asserts a time; the examples are the same on every machine.
 hypothesis.settings.register_profile("unhurried", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist takes the files in our order, not those of many tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin first."""
+    items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
