@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
+import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,8 +72,17 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run that was really trained, and some that only answered; made once."""
-    return train(tmp_path_factory.mktemp("trained"), tiny_model("distilbert"))
+    """A run that was really trained, and some that only answered; made once, however many processes run the tests."""
+    own = tmp_path_factory.mktemp("trained")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return train(own, tiny_model("distilbert"))
+    with in_turn(tmp_path_factory.getbasetemp().parent / "trained") as (shared, is_first):
+        if is_first:
+            made = train(shared / "made", tiny_model("distilbert"))
+            (shared / "made.pickle").write_bytes(pickle.dumps(made))
+        # A copy for each process: tests move files of it away for a while.
+        made = pickle.loads((shared / "made.pickle").read_bytes())  # noqa: S301
+        return made.moved(Path(shutil.copytree(shared / "made", own, dirs_exist_ok=True)))
 
 
 @pytest.fixture
@@ -103,6 +116,16 @@ def redis_server() -> Iterator[RedisServer]:
     server = started(RedisServer)
     yield server
     server.remove()
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """The folder, for one process at a time; and whether nobody came to its end before."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder, not (folder / "done").exists()
+        (folder / "done").touch()
 
 
 def started(program: Callable[[], Server]) -> Server:
