@@ -74,7 +74,7 @@ def test_one_that_is_not_needed_ends_with_the_block(module: str) -> None:
 
 def test_it_ends_when_its_parent_was_killed(module: str) -> None:
     code = (
-        "import time; from finetune30.standby import Standby, importing\n"
+        "import time; from finetune30.standby import Standby\n"
         f"print(Standby({module!r})._child.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
