@@ -40,8 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files begin first."""
-    items[:] = longest_first(items)
+    """Long files begin first; one process alone keeps pytest's order, which starts each shared service once."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
