@@ -53,7 +53,9 @@ class Content:
             "model": "/models?name=reviews&version=2",
             "try": "/try?model=reviews@champion",
             "account": "/account",
+            "account-keys": "/account?part=keys",
             "admin": "/admin",
+            "admin-audit": "/admin?part=audit",
         }
 
 
@@ -65,9 +67,10 @@ def main(wanted: list[str]) -> None:
         try:
             for name, role in (("ana", Role.USER), ("bo", Role.USER), ("root", Role.ADMIN)):
                 world.person(name, role)
-            world.start("api", "worker", "page", "serving")
+            world.start("api", "worker")
             print(f"a world is made at {world.url}", flush=True)
             content = _fill(world)
+            world.start("page", "serving")
             for language in ("en", "zh-TW"):
                 for scheme in ("light", "dark"):
                     for size in SIZES:
@@ -81,9 +84,9 @@ def _fill(world: World) -> Content:
     with world.client("ana") as ana, world.client("bo") as bo:
         files = _files(world, ana)
         runs = {
-            "first try": _train(ana, "first try", train_samples=300, epochs=3.0),
-            "higher rank": _train(ana, "higher rank", train_samples=300, epochs=3.0, r=32),
-            "whole data": _train(ana, "whole data", epochs=2.0),
+            "first try": _train(ana, "first try", train_samples=240, epochs=3.0),
+            "higher rank": _train(ana, "higher rank", train_samples=240, epochs=3.0, r=32),
+            "whole data": _train(ana, "whole data"),
             "contradictions": _train(ana, "contradictions", dataset=files["contradictions.csv"]),
             "Chinese reviews": _train(bo, "Chinese reviews", dataset="builtin:reviews-zh", train_samples=200),
         }
