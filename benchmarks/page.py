@@ -8,6 +8,8 @@ are connections without one. Goals: two calls in two seconds; 0.95 of the traini
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -172,10 +174,17 @@ def _together(world: World, ana: Client, rounds: int) -> dict[str, Any]:
 def _trained(world: World, ana: Client, pages: int) -> dict[str, float]:
     """How long the steps of a training took, from the first that was told to the last."""
     with ExitStack() as stack:
-        run = _submitted(ana, max_steps=_STEPS)
+        # It begins when all pages are open: the worker does nothing until then.
+        worker = world.process("worker").pid
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            run = _submitted(ana, max_steps=_STEPS)
+            if pages:
+                watchers = stack.enter_context(opened(world.url, [("ana", PASSWORD)] * pages, f"/run?id={run}"))
+        finally:
+            os.kill(worker, signal.SIGCONT)
         looked = 0.0
         if pages:
-            watchers = stack.enter_context(opened(world.url, [("ana", PASSWORD)] * pages, f"/run?id={run}"))
             looks, began = watchers.looks, time.perf_counter()
             _ended(ana, run)
             looked = 2 * (watchers.looks - looks) / (time.perf_counter() - began) / pages

@@ -75,6 +75,10 @@ class Pages:
         self._all = self._loop.create_task(self._look_together())
         with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._all)
+        rest = asyncio.all_tasks(self._loop)  # of connections that are being closed
+        for one in rest:
+            one.cancel()
+        self._loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
         self.client_s = time.thread_time()
         self._loop.close()
 
