@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from finetune30.ui import figures, flipped
+from finetune30.ui import figures
+from finetune30.ui.comparing import flipped
 from finetune30.ui.seats import Seat
 from finetune30.ui.words import words
 from tests.api.service import Service

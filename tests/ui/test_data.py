@@ -12,7 +12,8 @@ import pytest
 
 from finetune30.client import Client, Session
 from finetune30.client.answers_more import Dataset
-from finetune30.ui import dataset, fetching
+from finetune30.ui import fetching
+from finetune30.ui.datasets import dataset
 from finetune30.ui.seats import SEATS, Seat
 from tests.api.service import Person, Service
 

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from finetune30.experiments import Status
-from finetune30.ui import runs_chosen, runs_seen, runs_wanted
+from finetune30.ui.experiments import runs_chosen, runs_seen, runs_wanted
 from finetune30.ui.seats import Seat
 from finetune30.ui.words import words
 from tests.api.service import Service
@@ -40,7 +40,7 @@ def cells(page: AppTest) -> Any:
 
 def mark(page: AppTest, *places: int) -> AppTest:
     """Mark rows, as a click in the table tells it."""
-    from finetune30.ui.runs_table import KEY
+    from finetune30.ui.experiments.runs_table import KEY
 
     some = page.session_state["runs_seen"].page.items
     page.session_state[KEY] = {"selection": {"rows": list(places), "columns": [], "cells": []}}

@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 from finetune30.errors import Missing
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.ui import plots
-from finetune30.ui.look import Look
 from finetune30.ui.seats import Seat
+from finetune30.ui.watching.look import Look
 from tests.api.service import Service
 from tests.trained import Trained
 

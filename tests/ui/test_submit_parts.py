@@ -8,11 +8,11 @@ import shlex
 import pytest
 
 from finetune30.config import ExperimentConfig, json_schema
-from finetune30.ui.commands import command, curl, file_name
-from finetune30.ui.draft import Draft, Wish, read, written
-from finetune30.ui.groups import BASICS, GROUPS, ICONS, REST, groups
-from finetune30.ui.keys import fields_of, flat, nested
-from finetune30.ui.widgets import SUGGESTED, widget_of
+from finetune30.ui.submitting.commands import command, curl, file_name
+from finetune30.ui.submitting.draft import Draft, Wish, read, written
+from finetune30.ui.submitting.groups import BASICS, GROUPS, ICONS, REST, groups
+from finetune30.ui.submitting.keys import fields_of, flat, nested
+from finetune30.ui.submitting.widgets import SUGGESTED, widget_of
 from finetune30.ui.words import fields as words
 
 FIELDS = fields_of(json_schema())

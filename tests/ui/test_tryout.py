@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from finetune30.ui import labelled
-from finetune30.ui.labelled import Unreadable
 from finetune30.ui.seats import Seat
+from finetune30.ui.trying import labelled
+from finetune30.ui.trying.labelled import Unreadable
 from tests.api.service import Service
 from tests.serving.desk import Desk, serving
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import streamlit as st
 
 from finetune30.errors import Finetune30Error
-from finetune30.ui import api_keys, hooks, shown
+from finetune30.ui import shown
+from finetune30.ui.oneself import api_keys, hooks
 from finetune30.ui.parts import part
 from finetune30.ui.shell import here, inert, say, show
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from finetune30.ui import audit, people, system
+from finetune30.ui.operating import audit, people, system
 from finetune30.ui.parts import part
 from finetune30.ui.shell import guarded, here, say
 

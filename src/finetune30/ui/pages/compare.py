@@ -11,10 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from finetune30.ui import flipped, shown, side_plots, side_tables
+from finetune30.ui import shown
+from finetune30.ui.comparing import flipped, side_plots, side_tables
+from finetune30.ui.comparing.sides import LEAST, Side, choose, sides_of
 from finetune30.ui.pages import page_of
 from finetune30.ui.shell import guarded, here, inert, say
-from finetune30.ui.sides import LEAST, Side, choose, sides_of
 
 _POINTS = 300
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from finetune30.client.answers_more import Dataset
-from finetune30.ui import data_versions, dataset, shown
-from finetune30.ui.sending import sending
+from finetune30.ui import shown
+from finetune30.ui.datasets import data_versions, dataset
+from finetune30.ui.datasets.sending import sending
 from finetune30.ui.shell import guarded, here, say
 
 _AT_ONCE = 100

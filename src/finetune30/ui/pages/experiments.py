@@ -10,11 +10,12 @@ import streamlit as st
 
 from finetune30.client import Statistics
 from finetune30.errors import Finetune30Error, NotFound, Refused
-from finetune30.ui import runs_chosen, runs_deleted, runs_done, runs_pages, runs_seen, runs_wanted, shown
+from finetune30.ui import shown
+from finetune30.ui.experiments import runs_chosen, runs_deleted, runs_done, runs_pages, runs_seen, runs_wanted
+from finetune30.ui.experiments.runs_seen import LOOK_EVERY_S, Seen
+from finetune30.ui.experiments.runs_table import table
+from finetune30.ui.experiments.runs_wanted import Wanted
 from finetune30.ui.pages import page_of
-from finetune30.ui.runs_seen import LOOK_EVERY_S, Seen
-from finetune30.ui.runs_table import table
-from finetune30.ui.runs_wanted import Wanted
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import guarded, here, inert, say, show
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from finetune30.client.answers_more import Model
-from finetune30.ui import model, registering, shown
+from finetune30.ui import shown
+from finetune30.ui.models import model, registering
 from finetune30.ui.pages import page_of
 from finetune30.ui.shell import here, say
 

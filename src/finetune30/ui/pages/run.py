@@ -15,15 +15,15 @@ import streamlit as st
 from finetune30.client import WholeTask
 from finetune30.errors import Denied, Missing
 from finetune30.ui import shown
-from finetune30.ui.controls import DELETED, controls
-from finetune30.ui.curves import curves, tiles
-from finetune30.ui.files import files
-from finetune30.ui.history import configuration, history, log
-from finetune30.ui.look import Look
 from finetune30.ui.pages import page_of
-from finetune30.ui.results import results
 from finetune30.ui.shell import guarded, here, inert, say
-from finetune30.ui.stages import sentence, share_done, stepper
+from finetune30.ui.watching.controls import DELETED, controls
+from finetune30.ui.watching.curves import curves, tiles
+from finetune30.ui.watching.files import files
+from finetune30.ui.watching.history import configuration, history, log
+from finetune30.ui.watching.look import Look
+from finetune30.ui.watching.results import results
+from finetune30.ui.watching.stages import sentence, share_done, stepper
 
 EVERY_S = 2
 _LIVE = ("curves", "log", "history", "configuration")

@@ -12,14 +12,15 @@ import streamlit as st
 
 from finetune30.client.answers_more import Dataset
 from finetune30.errors import Finetune30Error, Refused
-from finetune30.ui import commands, fields, shell
-from finetune30.ui.beginning import begin, draft_of, keep
-from finetune30.ui.draft import Draft, Form, Verdict
-from finetune30.ui.groups import GROUPS, ICONS, groups
+from finetune30.ui import shell
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import here, inert, say
-from finetune30.ui.source import NAME, PART, part_is_asked, source
-from finetune30.ui.summary import START, summary
+from finetune30.ui.submitting import commands, fields
+from finetune30.ui.submitting.beginning import begin, draft_of, keep
+from finetune30.ui.submitting.draft import Draft, Form, Verdict
+from finetune30.ui.submitting.groups import GROUPS, ICONS, groups
+from finetune30.ui.submitting.source import NAME, PART, part_is_asked, source
+from finetune30.ui.submitting.summary import START, summary
 
 
 def page() -> None:

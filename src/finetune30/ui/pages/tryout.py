@@ -10,8 +10,8 @@ import streamlit as st
 
 from finetune30.client.predictions import Serving
 from finetune30.errors import Finetune30Error, Unreachable, WrongServer
-from finetune30.ui import answerers, labelling, questions
 from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.trying import answerers, labelling, questions
 
 
 def page() -> None:

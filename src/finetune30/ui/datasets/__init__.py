@@ -1,0 +1,1 @@
+"""The page of data: files sent, one dataset, its analysis, versions and what changed."""

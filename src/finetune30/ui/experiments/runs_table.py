@@ -1,0 +1,125 @@
+"""The table of runs: a row each, those that were chosen stay chosen while states change and rows move.
+
+What somebody wrote stands in cells, which know no markup. Neighbours: ``runs_seen`` has the rows, ``runs_chosen`` keeps
+what was chosen, ``pages.experiments`` says what can be done with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import streamlit as st
+
+from finetune30.client import Experiment, Task
+from finetune30.ui import shown
+from finetune30.ui.experiments import runs_chosen
+from finetune30.ui.shell import say
+
+KEY, OPEN = "runs_table", "runs_open"
+_COLOURS = {"PENDING": "gray", "STARTED": "blue", "SUCCESS": "green", "FAILURE": "red", "REVOKED": "orange"}
+
+
+def table(rows: Sequence[Experiment], tasks: dict[str, Task], *, with_owner: bool) -> str | None:
+    """Show the rows; the id of the one whose button was pressed, if one was."""
+    unit, seconds = _unit([one.train_runtime for one in rows])
+    runs_chosen.place(KEY, [one.id for one in rows])
+    st.dataframe(
+        _frame(rows, tasks, seconds),
+        key=KEY,
+        on_select=_select(rows),
+        selection_mode="multi-row",
+        hide_index=True,
+        width="stretch",
+        height="content",
+        placeholder=shown.NOTHING,
+        column_order=[name for name in _columns(unit) if with_owner or name != "owner"],
+        column_config=_columns(unit),
+        alt=say("experiments.table_alt", count=len(rows)),
+    )
+    pressed = st.session_state.get(OPEN)
+    return rows[pressed.row].id if pressed and pressed.row < len(rows) else None
+
+
+def _select(rows: Sequence[Experiment]) -> Any:
+    def select() -> None:
+        runs_chosen.take(st.session_state[KEY]["selection"]["rows"], rows)
+
+    return select
+
+
+def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -> dict[str, list[Any]]:
+    return {
+        "open": [":material/open_in_full:"] * len(rows),
+        "state": [[shown.state(one.status, paused=_is_paused(tasks.get(one.id))).cell] for one in rows],
+        "name": [one.name for one in rows],
+        "accuracy": [None if one.eval_accuracy is None else 100 * one.eval_accuracy for one in rows],
+        "now": [_now(one, tasks.get(one.id)) for one in rows],
+        "owner": [one.owner for one in rows],
+        "model": [one.base_model for one in rows],
+        "data": [one.dataset for one in rows],
+        "took": [None if one.train_runtime is None else one.train_runtime / seconds for one in rows],
+        "created": [shown.local(one.created_at) for one in rows],
+        "id": [one.id for one in rows],
+    }
+
+
+def _columns(unit: str) -> dict[str, Any]:
+    column = st.column_config
+    states = [shown.state(one).cell for one in shown.STATES] + [shown.state("PENDING", paused=True).cell]
+    return {
+        "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, pinned=True, width=58),
+        "state": column.MultiselectColumn(
+            say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=118
+        ),
+        "name": column.TextColumn(say("experiments.name"), width=190),
+        "accuracy": column.NumberColumn(
+            say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=100
+        ),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=140),
+        "created": column.DatetimeColumn(
+            say("experiments.created"),
+            format="YYYY-MM-DD HH:mm",
+            help=say("experiments.created_help", zone=shown.zone()),
+            width=140,
+        ),
+        "took": column.NumberColumn(
+            say("experiments.took", unit=say(f"shown.{unit}")),
+            format="%.1f",
+            help=say("experiments.took_help"),
+            width=110,
+        ),
+        "owner": column.TextColumn(say("experiments.owner"), width=90),
+        "model": column.TextColumn(say("experiments.model")),
+        "data": column.TextColumn(say("experiments.data")),
+        "id": column.TextColumn(say("experiments.id")),
+    }
+
+
+def _now(run: Experiment, task: Task | None) -> str:
+    """Where a run stands that has not ended: its place in the queue, or how far it is and how long it takes yet."""
+    if task is None or task.has_ended or run.status in shown.ENDED:
+        return ""
+    if task.status == "PENDING":
+        if task.position is None:
+            return ""
+        soon = None if task.starts_in_s is None else shown.duration(task.starts_in_s, short=True)
+        place = say("experiments.place", place=task.position)
+        return place if soon is None else say("experiments.place_in", place=place, time=soon)
+    told = task.progress
+    if told is None or told.step is None or not told.total:
+        return say("experiments.preparing")
+    share = f"{100 * told.step // told.total} %"
+    return share if told.eta_s is None else say("experiments.left", share=share, time=shown.duration(told.eta_s))
+
+
+def _is_paused(task: Task | None) -> bool:
+    return task is not None and task.paused
+
+
+def _unit(runtimes: Sequence[float | None]) -> tuple[str, float]:
+    """The unit in which most of these seconds are read well."""
+    known = [one for one in runtimes if one is not None]
+    usual = median(known) if known else 0.0
+    return ("s", 1.0) if usual < 300 else ("min", 60.0) if usual < 5 * 3600 else ("h", 3600.0)

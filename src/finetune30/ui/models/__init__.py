@@ -1,0 +1,1 @@
+"""The page of models: one model, its versions and aliases, runs that become versions."""

@@ -1,0 +1,85 @@
+"""A run that succeeded becomes the next version of a model.
+
+A form keeps what was typed when the API refuses. Neighbours: ``pages.models`` places this for ``?register=RUN``.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from finetune30.client import WholeExperiment
+from finetune30.errors import Finetune30Error
+from finetune30.ui import shown
+from finetune30.ui.models.model import VISIBILITIES, open_one
+from finetune30.ui.shell import here, inert, say, show
+
+_MODELS = 200
+
+
+def page(run_id: str) -> None:
+    """The form."""
+    st.title(say("models.register"), anchor=False)
+    client = here().client
+    try:
+        run = client.experiment(run_id)
+        mine = [one.name for one in client.models(limit=_MODELS, owner=None if here().is_admin else "me")]
+        kept = [one.name for one in client.models(limit=10, experiment_id=run_id)]
+    except Finetune30Error as fault:
+        show(fault)
+        st.button(say("models.back"), key="register_back", on_click=st.query_params.clear)
+        return
+    if run.status != "SUCCESS":
+        st.warning(say("models.register_state", state=inert(shown.state(run.status).name)), icon=":material/block:")
+        st.button(say("models.back"), key="register_back", on_click=st.query_params.clear)
+        return
+    told = {"name": run.name, "accuracy": shown.share(run.eval_accuracy), "dataset": run.dataset}
+    st.markdown(say("models.register_help", **{name: inert(text) for name, text in told.items()}))
+    if kept:
+        st.info(say("models.kept_as", names=inert(", ".join(kept))), icon=":material/inventory_2:")
+    _form(run, mine)
+
+
+def _form(run: WholeExperiment, mine: list[str]) -> None:
+    with st.form("register", enter_to_submit=False):
+        name = st.selectbox(
+            say("models.model_name"),
+            mine,
+            index=None,
+            accept_new_options=True,
+            key="register_name",
+            help=say("models.model_name_help"),
+            placeholder=say("models.model_name_help").replace("\\", ""),
+        )
+        alias = st.text_input(say("models.alias_at_once"), key="register_alias", placeholder="champion")
+        note = st.text_input(say("models.note"), key="register_note", max_chars=500)
+        description = st.text_area(say("models.description_new"), key="register_description", max_chars=1000)
+        visibility = st.radio(
+            say("models.visibility_new"),
+            VISIBILITIES,
+            key="register_visibility",
+            format_func={one: say(f"models.{one}") for one in VISIBILITIES}.__getitem__,
+        )
+        pressed = st.form_submit_button(
+            say("models.register_yes"), type="primary", key="register_yes", icon=":material/inventory_2:"
+        )
+    if not pressed:
+        return
+    name = (name or "").strip()
+    if not name:
+        st.warning(say("models.name_missing"), icon=":material/edit:")
+        return
+    is_new = name not in mine
+    try:
+        made = here().client.register(
+            name,
+            run.id,
+            alias=alias.strip() or None,
+            note=note,
+            description=description or None if is_new else None,
+            visibility=visibility if is_new else None,
+        )
+    except Finetune30Error as fault:
+        show(fault)
+        return
+    st.toast(inert(say("models.registered_done", address=made.address)), icon=":material/check:")
+    open_one(made.model, made.version)

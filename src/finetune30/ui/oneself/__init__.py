@@ -1,0 +1,1 @@
+"""The page about oneself: keys for programs, webhooks."""

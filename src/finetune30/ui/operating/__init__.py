@@ -1,0 +1,1 @@
+"""The page for admins: users, the audit log, how the service fares."""
