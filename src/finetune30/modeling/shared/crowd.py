@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from finetune30.modeling.engine.linear import Stack
 from finetune30.modeling.engine.products import thin_product
 from finetune30.modeling.shared.deltas import Tensors
-from finetune30.modeling.shared.rows import Segment
+from finetune30.modeling.shared.rows import Segment, rounded
 
 # Up to so many spans a product each; from here on gathering their tensors costs less than the calls.
 _FEW = 4
@@ -68,10 +68,9 @@ class Crowd:
             delta = span.tensors.of(layers)
             if delta is None:
                 continue
-            part_in, part_out = inputs, outputs
-            if span.stop - span.start < inputs.shape[0]:
-                part_in, part_out = inputs[span.start : span.stop], outputs[span.start : span.stop]
-            values = thin_product(part_in, delta.down)
+            values, part_out = self._thin(span, delta.down, inputs), outputs
+            if len(self.spans) > 1:
+                part_out = outputs[self._window(span, outputs.shape[0])]
             if delta.equal is None:
                 for ranks, columns, up in delta.ups:
                     part_out[:, columns].addmm_(values[:, ranks], up)
@@ -83,6 +82,24 @@ class Crowd:
                 layered.baddbmm_(values.view(values.shape[0], count, -1).transpose(0, 1), delta.equal)
         for group in self.groups:
             _add_group(group, layers, inputs, outputs)
+
+    def _thin(self, span: Span, down: Tensor, inputs: Tensor) -> Tensor:
+        """The span's inputs times ``down``; what else is in its window adds nothing."""
+        if len(self.spans) == 1:
+            return thin_product(inputs, down)
+        window = self._window(span, inputs.shape[0])
+        values = thin_product(inputs[window], down)
+        if window.start < span.start:
+            values[: span.start - window.start] = 0.0
+        if span.stop < window.stop:
+            values[span.stop - window.start :] = 0.0
+        return values
+
+    def _window(self, span: Span, count: int) -> slice:
+        """Of ``count`` tokens as many around the span as there often are: see ``rounded``."""
+        size = rounded(span.stop - span.start)
+        start = min(span.start, count - size)
+        return slice(start, start + size)
 
 
 def _add_group(group: Group, layers: tuple[str, ...], inputs: Tensor, outputs: Tensor) -> None:
