@@ -10,7 +10,7 @@ Neighbours: ``deltas`` and ``heads`` are an adapter's tensors, ``forward`` and `
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from finetune30.modeling.process import tune
 from finetune30.modeling.shared.crowd import Crowd, SharedStack
 from finetune30.modeling.shared.deltas import Delta, Deltas, NotShared, Plans, Tensors, read_deltas
 from finetune30.modeling.shared.forward import Forward
-from finetune30.modeling.shared.heads import Head, head_of
+from finetune30.modeling.shared.heads import Chain, Head, head_of, together
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
@@ -158,12 +158,9 @@ class SharedBase:
         batch = batch_of(rows, self.padder, self.device, cuts=self._cuts)
         hidden = compute(batch)
         found: list[Any] = [None] * len(rows)
-        for first, last in _runs(batch.rows):
-            adapter = batch.rows[first].adapter
-            some = {key: value[first:last] for key, value in batch.read.items()}
-            logits = adapter.head(hidden[first:last], some).float().cpu().numpy()
-            for at, one in zip(batch.order[first:last], logits, strict=True):
-                found[at] = one
+        for places, logits in _headed(batch, hidden):
+            for at, one in zip(places, logits.float().cpu().numpy(), strict=True):
+                found[batch.order[at]] = one
         return found
 
     @property
@@ -248,10 +245,21 @@ def _tensors(rows: Sequence[Row], dtype: torch.dtype) -> list[Tensors]:
     return [each[id(row.adapter)] for row in rows]
 
 
-def _runs(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Where rows of one adapter lie together."""
-    starts = [at for at in range(len(rows)) if at == 0 or rows[at].adapter is not rows[at - 1].adapter]
-    return list(zip(starts, [*starts[1:], len(rows)], strict=True))
+def _headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """The logits of places in the batch: rows of one adapter at once, and of several whose heads are alike."""
+    whose: dict[int, list[int]] = {}
+    for at, row in enumerate(batch.rows):
+        whose.setdefault(id(row.adapter), []).append(at)
+    alike: dict[object, list[int]] = {}
+    for places in whose.values():
+        head = batch.rows[places[0]].adapter.head
+        if isinstance(head, Chain) and len(whose) > 1:
+            alike.setdefault(head.shape, []).extend(places)
+        else:
+            some = {key: value[places] for key, value in batch.read.items()}
+            yield places, head(hidden[places], some)
+    for places in alike.values():
+        yield places, together([batch.rows[at].adapter.head for at in places], hidden[places])
 
 
 def _is_close(logits: NDArray[np.float32], adapter: Adapter) -> bool:

@@ -97,7 +97,7 @@ class Crowd:
 
     def _window(self, span: Span, count: int) -> slice:
         """Of ``count`` tokens as many around the span as there often are: see ``rounded``."""
-        size = rounded(span.stop - span.start)
+        size = min(rounded(span.stop - span.start), count)
         start = min(span.start, count - size)
         return slice(start, start + size)
 
@@ -106,16 +106,22 @@ def _add_group(group: Group, layers: tuple[str, ...], inputs: Tensor, outputs: T
     place = group.tensors[0].plan.place(layers)
     if place is None:
         return
-    rows = len(group.tensors)
-    rows_in = inputs[group.start : group.stop].view(rows, -1, inputs.shape[1])
-    rows_out = outputs[group.start : group.stop].view(rows, -1, outputs.shape[1])
-    gathered = torch.stack([one.pieces[place.number] for one in group.tensors])
-    down = gathered[:, : place.up_at].view(rows, *place.down)
+    rows, tokens = len(group.tensors), (group.stop - group.start) // len(group.tensors)
+    more = rounded(rows)
+    if group.start + more * tokens > inputs.shape[0]:
+        more = rows
+    stop = group.start + more * tokens
+    rows_in = inputs[group.start : stop].view(more, tokens, -1)
+    rows_out = outputs[group.start : stop].view(more, tokens, -1)
+    pieces = [one.pieces[place.number] for one in group.tensors]
+    gathered = torch.stack([*pieces, *pieces[:1] * (more - rows)])
+    down = gathered[:, : place.up_at].view(more, *place.down)
     values = torch.bmm(rows_in, down.transpose(1, 2))
+    values[rows:] = 0.0  # others' rows, to which nothing is added
     at = place.up_at
     for ranks, columns in place.ups:
         rank, width = ranks.stop - ranks.start, columns.stop - columns.start
-        up = gathered[:, at : at + rank * width].view(rows, rank, width)
+        up = gathered[:, at : at + rank * width].view(more, rank, width)
         rows_out[..., columns].baddbmm_(values[..., ranks], up)
         at += rank * width
 

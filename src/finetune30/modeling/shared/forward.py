@@ -53,7 +53,8 @@ class Forward:
             hidden = self._parts.between(hidden)
         laid = hidden.new_zeros(rounded(batch.tokens), hidden.shape[-1], dtype=self.dtype)
         for one in batch.segments:
-            laid[one.start : one.stop].view(one.rows, one.tokens, -1).copy_(hidden[one.first : one.last, : one.tokens])
+            there = hidden[one.first : one.last, : one.tokens]
+            laid[one.start : one.stop].view(one.rows, one.tokens, -1)[:, : there.shape[1]] = there
         return laid
 
 

@@ -21,6 +21,8 @@ from finetune30.modeling.tokens import Padder
 # A segment must save so many tokens of padding to be worth its own calls; more where each has adapters of its own.
 _WORTH, _WORTH_MANY = 16, 64
 _MANY = 4
+_STEP = 4
+_NOT_READ = torch.finfo(torch.float32).min
 
 
 def rounded(count: int) -> int:
@@ -118,8 +120,10 @@ def batch_of(rows: Sequence[Row], padder: Padder, device: str, *, cuts: bool) ->
         # Adapters that can be computed in one product lie together, and of each its rows.
         places += some if len(adapters) == 1 else sorted(some, key=lambda at: rows[at].adapter.kin)
     chosen = [rows[at] for at in places]
+    # Products of many adapters are of rows by tokens: there also the numbers of tokens are few.
+    step = _STEP if cuts and len(adapters) > _MANY else 1
     read = {key: value.to(device) for key, value in padded(chosen, padder).items()}
-    return Batch(places, chosen, read, _segments(stops, lengths[places], read.get("attention_mask")))
+    return Batch(places, chosen, read, _segments(stops, lengths[places], read.get("attention_mask"), step))
 
 
 def _cut(lengths: NDArray[np.int64], cost: int) -> list[int]:
@@ -131,15 +135,21 @@ def _cut(lengths: NDArray[np.int64], cost: int) -> list[int]:
     return [*_cut(lengths[: at + 1], cost), *(at + 1 + stop for stop in _cut(lengths[at + 1 :], cost))]
 
 
-def _segments(stops: Sequence[int], lengths: NDArray[np.int64], attention: Tensor | None) -> tuple[Segment, ...]:
+def _segments(
+    stops: Sequence[int], lengths: NDArray[np.int64], attention: Tensor | None, step: int
+) -> tuple[Segment, ...]:
     found: list[Segment] = []
     first = start = 0
     for last in stops:
         some = lengths[first:last]
-        tokens = int(some.max())
+        longest = int(some.max())
+        tokens = -(-longest // step) * step  # maybe beyond what the model has positions for: nothing is there
         mask = None
-        if attention is not None and int(some.min()) < tokens:
-            mask = (1.0 - attention[first:last, None, None, :tokens].float()) * torch.finfo(torch.float32).min
+        if attention is not None and int(some.min()) < longest:
+            mask = (1.0 - attention[first:last, None, None, :longest].float()) * _NOT_READ
+        if longest < tokens:
+            more = torch.full((last - first, 1, 1, tokens - longest), _NOT_READ)
+            mask = torch.cat([more.new_zeros(last - first, 1, 1, longest) if mask is None else mask, more], -1)
         found.append(Segment(first, last, tokens, start, mask))
         first, start = last, found[-1].stop
     return tuple(found)
