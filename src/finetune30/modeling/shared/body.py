@@ -10,7 +10,7 @@ Neighbours: ``deltas`` and ``heads`` are an adapter's tensors, ``forward`` and `
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from finetune30.modeling.process import tune
 from finetune30.modeling.shared.crowd import Crowd, SharedStack
 from finetune30.modeling.shared.deltas import Delta, Deltas, NotShared, Plans, Tensors, read_deltas
 from finetune30.modeling.shared.forward import Forward
-from finetune30.modeling.shared.heads import Chain, Head, head_of, together
+from finetune30.modeling.shared.heads import Head, head_of, headed
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
@@ -158,7 +158,7 @@ class SharedBase:
         batch = batch_of(rows, self.padder, self.device, cuts=self._cuts)
         hidden = compute(batch)
         found: list[Any] = [None] * len(rows)
-        for places, logits in _headed(batch, hidden):
+        for places, logits in headed(batch, hidden):
             for at, one in zip(places, logits.float().cpu().numpy(), strict=True):
                 found[batch.order[at]] = one
         return found
@@ -243,23 +243,6 @@ def _tensors(rows: Sequence[Row], dtype: torch.dtype) -> list[Tensors]:
     adapters = {id(row.adapter): row.adapter for row in rows}
     each = {key: adapter.deltas.tensors(dtype) for key, adapter in adapters.items()}
     return [each[id(row.adapter)] for row in rows]
-
-
-def _headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor]]:
-    """The logits of places in the batch: rows of one adapter at once, and of several whose heads are alike."""
-    whose: dict[int, list[int]] = {}
-    for at, row in enumerate(batch.rows):
-        whose.setdefault(id(row.adapter), []).append(at)
-    alike: dict[object, list[int]] = {}
-    for places in whose.values():
-        head = batch.rows[places[0]].adapter.head
-        if isinstance(head, Chain) and len(whose) > 1:
-            alike.setdefault(head.shape, []).extend(places)
-        else:
-            some = {key: value[places] for key, value in batch.read.items()}
-            yield places, head(hidden[places], some)
-    for places in alike.values():
-        yield places, together([batch.rows[at].adapter.head for at in places], hidden[places])
 
 
 def _is_close(logits: NDArray[np.float32], adapter: Adapter) -> bool:

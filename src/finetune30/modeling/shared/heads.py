@@ -8,7 +8,7 @@ Neighbours: ``deltas`` brings the tensors, ``body`` calls.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from finetune30.errors import ModelError
 from finetune30.modeling.base import BaseModel, classifier_config, quiet_transformers
 from finetune30.modeling.shared.deltas import Deltas
+from finetune30.modeling.shared.rows import Batch
 
 # Of the hidden states of rows, shape (rows, tokens or 1, size) in float32, and of what the body read of these
 # rows, the logits, shape (rows, labels).
@@ -137,7 +138,24 @@ class Chain:
         return values
 
 
-def together(chains: Sequence[Chain], hidden: Tensor) -> Tensor:
+def headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """The logits of places in the batch: rows of one adapter at once, and of several whose heads are alike."""
+    whose: dict[int, list[int]] = {}
+    for at, row in enumerate(batch.rows):
+        whose.setdefault(id(row.adapter), []).append(at)
+    alike: dict[object, list[int]] = {}
+    for places in whose.values():
+        head = batch.rows[places[0]].adapter.head
+        if isinstance(head, Chain) and len(whose) > 1:
+            alike.setdefault(head.shape, []).extend(places)
+        else:
+            some = {key: value[places] for key, value in batch.read.items()}
+            yield places, head(hidden[places], some)
+    for places in alike.values():
+        yield places, _together([batch.rows[at].adapter.head for at in places], hidden[places])
+
+
+def _together(chains: Sequence[Chain], hidden: Tensor) -> Tensor:
     """The logits of rows of one ``shape``, each by its own chain.
 
     Args:

@@ -2,7 +2,8 @@
 
 Products run over the tokens of all segments; only within a segment rows are padded to its longest. So a long row
 among short ones costs little. Behind the last are tokens of nobody, so that few numbers of tokens occur: the
-processor's kernels are made for each shape, half a millisecond and 600 KiB a piece. Neighbours: ``body`` computes, ``crowd`` adds the adapters.
+processor's kernels are made for each shape, half a millisecond and 600 KiB a piece.
+Neighbours: ``body`` computes, ``crowd`` adds the adapters.
 """
 
 from __future__ import annotations
