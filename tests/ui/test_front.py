@@ -7,7 +7,6 @@ import secrets
 
 import httpx
 import pytest
-from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection
@@ -177,13 +176,9 @@ def test_s106_two_browsers_see_each_their_own(page: Page, service: Service) -> N
     assert (ana.name in his, bo.name in his) == (False, True)
 
 
-def seen_over(connection: ClientConnection, until: str = "script_finished", **look: str) -> list[ForwardMsg]:
+def seen_over(connection: ClientConnection, until: str = "script_finished") -> list[ForwardMsg]:
     """What one look shows over a connection that stays open."""
-    asked = BackMsg()
-    asked.rerun_script.query_string = ""
-    for name, value in look.items():
-        setattr(asked.rerun_script, name, value)
-    connection.send(asked.SerializeToString())
+    connection.send(LOOK.SerializeToString())
     found = [ForwardMsg.FromString(connection.recv(60))]
     while found[-1].WhichOneof("type") not in {until, "auth_redirect"}:
         found.append(ForwardMsg.FromString(connection.recv(60)))
@@ -236,15 +231,14 @@ def test_s106_nobody_takes_up_a_session_of_another_seat(page: Page, service: Ser
     ana, bo = (service.person(name=f"{name}{secrets.token_hex(4)}") for name in ("ana", "bo"))
     hers, his = page.logged_in(ana), page.logged_in(bo)
     with page.connect(hers) as connection:
-        shown = seen_over(connection)
-        session = shown[0].new_session.initialize.session_id or session_over(connection)
-        fragment = next(one.auto_rerun.fragment_id for one in shown if one.WhichOneof("type") == "auto_rerun")
+        session = session_over(connection)
         if not is_open:
             connection.close()
         with page.connect(his, subprotocols=["streamlit", "x", session]) as other:
-            found = seen_over(other, fragment_id=fragment)
-            assert ana.name not in str(found)
-            assert session_over(other) != session
+            found = seen_over(other)
+            theirs = next(one.new_session for one in found if one.WhichOneof("type") == "new_session")
+            assert (ana.name in str(found), bo.name in str(found)) == (False, True)
+            assert theirs.initialize.session_id != session
         if is_open:
             assert ana.name in str(seen_over(connection))
 
