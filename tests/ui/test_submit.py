@@ -11,10 +11,14 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from finetune30.client.configurations import read_configuration
+from finetune30.errors import ConfigError
 from finetune30.ui import shell
 from finetune30.ui.options import Options
 from finetune30.ui.pages import path_of
 from finetune30.ui.seats import Seat
+from finetune30.ui.submitting.draft import Draft, Form
+from finetune30.ui.submitting.templates import read_file
+from finetune30.ui.words import words
 from tests.api.service import Service
 from tests.proxy import Proxy
 
@@ -416,3 +420,43 @@ def test_s105_markup_in_a_name_or_an_address_is_shown_as_text(ana: Seat, run_pag
             assert "<script>" not in one.value
             assert "![x](" not in one.value
     assert page.button(key="start").disabled
+
+
+WRONG = [
+    f"seed={'9' * 400}",
+    "lora.r=-99999999999999999999999",
+    "training.learning_rate=1e999",
+    r'experiment_name="\ud800"',
+    'training.class_weights={"a":1e999}',
+    "training.learning_rate=NaN",
+    'training.class_weights=["a"]',
+]
+
+
+@pytest.mark.parametrize("told", WRONG)
+def test_whatever_an_address_says_there_is_a_form_and_a_fault_beside_it(ana: Seat, run_page: Look, told: str) -> None:
+    path = told.partition("=")[0]
+    assert path in Form.of(ana.client).fields
+    page = run_page("submit", ana, set=told)
+
+    assert not page.exception
+    assert words("shell.fault", "en", number="")[:20] not in said(page)
+    assert page.button(key="start").disabled
+    judged = page.session_state["draft"].judge(ana.client)
+    assert judged.silence is None
+    assert path in judged.faults
+
+
+def test_a_file_with_what_json_cannot_hold_has_its_faults_beside_its_fields(ana: Seat) -> None:
+    form = Form.of(ana.client)
+    found = read_file(b"training: {learning_rate: .inf, weight_decay: .nan}\nlora: {r: 4}\n", ana.client, form)
+
+    assert found.values["lora.r"] == 4
+    draft = Draft(dict(form.defaults), values=dict(found.values))
+    assert set(draft.judge(ana.client).faults) >= {"training.learning_rate", "training.weight_decay"}
+
+
+def test_a_file_of_thousands_of_keys_is_no_configuration(ana: Seat) -> None:
+    many = "\n".join(f"key{number}: 1" for number in range(5000))
+    with pytest.raises(ConfigError, match="has 5000 keys"):
+        read_file(many.encode(), ana.client, Form.of(ana.client))

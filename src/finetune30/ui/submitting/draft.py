@@ -16,8 +16,9 @@ from typing import Any
 
 from finetune30.client import Client
 from finetune30.client.configurations import CheckedConfig, Choices
-from finetune30.errors import Finetune30Error, Refused, RemoteError
+from finetune30.errors import Finetune30Error, Refused, RemoteError, UsageError
 from finetune30.ui.submitting.keys import Field, Values, fields_of, flat, nested
+from finetune30.ui.submitting.sendable import sendable
 
 DATASET = "data.dataset_name"
 OF_THE_DATA = (
@@ -147,7 +148,7 @@ class Draft:
 
     def put(self, path: str, value: Any) -> None:
         """Change a value."""
-        self.values[path] = value
+        self.values[path] = sendable(value)
 
 
 def changes(before: Values, now: Values) -> dict[str, tuple[Any, Any]]:
@@ -175,7 +176,7 @@ def read(told: Sequence[str], fields: Mapping[str, Field]) -> Values:
         path, _, text = one.partition("=")
         if path in fields and len(text) < _MOST_IN_AN_ADDRESS:
             try:
-                found[path] = json.loads(text, parse_constant=str)
+                found[path] = sendable(json.loads(text, parse_constant=str))
             except (ValueError, RecursionError):
                 continue
     return found
@@ -193,3 +194,5 @@ def _verdict(client: Client, config: dict[str, Any]) -> Verdict:
         return Verdict(silence=refusal)
     except RemoteError as fault:
         return Verdict(silence=fault)
+    except UsageError as fault:  # what the client does not send
+        return Verdict(faults={fault.where or "experiment_name": fault.message})
