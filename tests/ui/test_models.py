@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from finetune30.ui.seats import Seat
+from finetune30.ui.words import words
 from tests.api.service import Service
 from tests.registered import trained
 
@@ -165,7 +166,8 @@ def test_only_a_run_that_succeeded_is_registered(ana: Seat, run_page: Run) -> No
 
 def test_others_read_a_team_model_and_change_nothing(ana: Seat, bo: Seat, films: str, run_page: Run) -> None:
     page = run_page("models", bo, name=films)
-    assert page.error
+    assert words("shell.not_there", "en") in [one.value for one in page.info]
+    assert not page.error
     assert not page.dataframe
 
     ana.client.change_model(films, visibility="team")

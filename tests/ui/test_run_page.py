@@ -249,7 +249,11 @@ def test_s106_of_another_users_run_nothing_is_shown(finished: str, bo: Seat, roo
     assert "belongs to somebody else" in page.info[0].value
     assert not page.dataframe
     assert not page.metric
-    assert run_page("run", bo, id="nobody_knows").info[0].value == page.info[0].value
+    for id in ("nobody_knows", "<b>x", "../../etc"):
+        nothing = run_page("run", bo, id=id)
+        assert nothing.info[0].value == page.info[0].value
+        assert not nothing.error
+        assert {one.proto.label for one in nothing.get("page_link")} >= {"All experiments"}
     assert run_page("run", root, id=finished).metric
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import Experiment
-from finetune30.errors import Denied, Missing, Refused
+from finetune30.errors import Refused
 from finetune30.ui import shown
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import say, show
@@ -101,7 +101,7 @@ def _look_up(seat: Seat, ids: Sequence[str], known: dict[str, Experiment]) -> li
         if one not in known:
             try:
                 known[one] = seat.client.experiment(one)
-            except (Missing, Denied, Refused) as fault:
+            except Refused as fault:
                 show(fault)
     return [one for one in ids if one in known]
 

@@ -13,10 +13,10 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import WholeTask
-from finetune30.errors import Denied, Missing
+from finetune30.errors import Refused
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import guarded, here, inert, say
+from finetune30.ui.shell import guarded, here, inert, is_nothing, say
 from finetune30.ui.watching.controls import DELETED, controls
 from finetune30.ui.watching.curves import curves, tiles
 from finetune30.ui.watching.files import files
@@ -41,7 +41,9 @@ def page() -> None:
     look = Look(seat.client, run_id)
     try:
         look.refresh()
-    except (Missing, Denied):
+    except Refused as fault:
+        if not is_nothing(fault):
+            raise
         deleted, size = st.session_state.get(DELETED, ("", ""))
         if deleted == run_id:
             _go_elsewhere(say("run.deleted", size=size), ":material/delete:")
@@ -77,7 +79,9 @@ def _refresh(look: Look) -> None:
     knew_nothing = look.task is None
     try:
         look.refresh()
-    except (Missing, Denied):
+    except Refused as fault:
+        if not is_nothing(fault):
+            raise
         st.rerun(scope="app")  # it was deleted meanwhile: the page says so, and asks no more
     if not look.is_live or (knew_nothing and look.task is not None):
         st.rerun(scope="app")
