@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -359,3 +360,64 @@ def test_names_in_plots_stay_apart_and_are_no_markup() -> None:
     assert "<a" not in figure.to_json().replace("\\u003c", "<")
     assert [cell for row in figure.data[0].text for cell in row].count("1") == 3
     assert plots.plain("a\nb", 10) == "a b"
+
+
+def test_a_paused_one_keeps_its_place_and_shows_nothing_as_if_it_ran(
+    service: Service, ana: Seat, run_page: Run
+) -> None:
+    id = submit(ana)
+    attempt = begin(service, id, steps=10)
+    ana.client.pause(id)
+    service.services.jobs.store.pause(id, attempt, "test")
+
+    page = run_page("run", ana, id=id)
+
+    assert stages(page) == ["green", "green", "violet", "gray", "gray"]
+    assert bar(page)[0] == 25
+    assert bar(page)[1].startswith("Training paused at step 10 of 40.")
+    assert not page.metric
+    listed = run_page("experiments", ana)
+    assert {one.label: one.value for one in listed.metric}["Paused"] == "1"
+    assert {one.label: one.value for one in listed.metric}["Waiting"] == "0"
+
+
+def test_a_registered_one_is_not_offered_to_be_deleted(finished: str, ana: Seat, run_page: Run) -> None:
+    made = ana.client.register(f"kept-{ana.person.name}", finished)
+
+    page = run_page("run", ana, id=finished).button(key="delete").click().run()
+
+    assert "registered as a version" in page.warning[0].value
+    assert made.address.replace("-", "\\-") in {one.proto.label for one in page.get("page_link")}
+    assert "delete_yes" not in {one.key for one in page.button}
+
+
+def test_data_that_was_refused_is_told_by_names_with_both_ways_on(service: Service, ana: Seat, run_page: Run) -> None:
+    id = submit(ana)
+    attempt = begin(service, id)
+    message = "the data is not fit for training: contradictory_label: 3 rows; rare_class: one"
+    error = {"code": "data_quality", "message": message, "where": "builtin:reviews"}
+    service.services.jobs.store.finish(id, attempt, "test", Status.FAILURE, error=error)
+
+    page = run_page("run", ana, id=id)
+
+    assert "One text, several labels" in page.error[0].value
+    assert "Rare labels" in page.error[0].value
+    assert "contradictory" not in page.error[0].value
+    again = [one.proto.label for one in page.get("page_link")]
+    assert again.count("Run again with changes") == 2
+
+
+def test_sent_data_is_called_by_its_file(ana: Seat, run_page: Run, tmp_path: Path) -> None:
+    file = tmp_path / "films [1].csv"
+    file.write_text("text,label\n" + "".join(f"a film number {at},{at % 2}\n" for at in range(40)), encoding="utf-8")
+    sent = ana.client.checked(ana.client.upload(file).dataset_id)
+    config = {"experiment_name": "one", "data": {"dataset_name": sent.dataset_name}}
+    id = ana.client.train(config).task_id
+
+    page = run_page("run", ana, id=id)
+
+    assert sent.dataset_name not in "".join(one.value for one in page.caption).replace("\\", "")
+    (link,) = [one.proto.label for one in page.get("page_link") if "films" in one.proto.label]
+    assert "films \\[1\\]\\.csv" in link
+    (listed,) = [one.value for one in run_page("experiments", ana).dataframe if "data" in one.value]
+    assert list(listed["data"]) == [f"films [1].csv ({sent.dataset_id[:9]})"]

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import Experiment, Task
-from finetune30.ui import shown
+from finetune30.ui import data_names, shown
 from finetune30.ui.experiments import runs_chosen
 from finetune30.ui.shell import say
 
@@ -58,7 +58,7 @@ def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -
         "now": [_now(one, tasks.get(one.id)) for one in rows],
         "owner": [one.owner for one in rows],
         "model": [one.base_model for one in rows],
-        "data": [one.dataset for one in rows],
+        "data": [data_names.name_of(one.dataset) for one in rows],
         "took": [None if one.train_runtime is None else one.train_runtime / seconds for one in rows],
         "created": [shown.local(one.created_at) for one in rows],
         "id": [one.id for one in rows],

@@ -9,11 +9,13 @@ import streamlit as st
 
 from finetune30.client import WholeExperiment
 from finetune30.errors import Finetune30Error
-from finetune30.ui import shown
+from finetune30.ui import data_names, shown
 from finetune30.ui.models.model import VISIBILITIES, open_one
+from finetune30.ui.models.promoting import same_data
 from finetune30.ui.shell import here, inert, say, show
 
 _MODELS = 200
+_WARNED = "register_warned"
 
 
 def page(run_id: str) -> None:
@@ -32,7 +34,7 @@ def page(run_id: str) -> None:
         st.warning(say("models.register_state", state=inert(shown.state(run.status).name)), icon=":material/block:")
         st.button(say("models.back"), key="register_back", on_click=st.query_params.clear)
         return
-    told = {"name": run.name, "accuracy": shown.share(run.eval_accuracy), "dataset": run.dataset}
+    told = {"name": run.name, "accuracy": shown.share(run.eval_accuracy), "dataset": data_names.name_of(run.dataset)}
     st.markdown(say("models.register_help", **{name: inert(text) for name, text in told.items()}))
     if kept:
         st.info(say("models.kept_as", names=inert(", ".join(kept))), icon=":material/inventory_2:")
@@ -69,6 +71,8 @@ def _form(run: WholeExperiment, mine: list[str]) -> None:
         st.warning(say("models.name_missing"), icon=":material/edit:")
         return
     is_new = name not in mine
+    if not is_new and _is_of_other_data(run, name):
+        return
     try:
         made = here().client.register(
             name,
@@ -81,5 +85,29 @@ def _form(run: WholeExperiment, mine: list[str]) -> None:
     except Finetune30Error as fault:
         show(fault)
         return
+    st.session_state.pop(_WARNED, None)
     st.toast(inert(say("models.registered_done", address=made.address)), icon=":material/check:")
     open_one(made.model, made.version)
+
+
+def _is_of_other_data(run: WholeExperiment, name: str) -> bool:
+    """Say once that the model's version in use (else its newest) is of other data; a second press means it."""
+    client = here().client
+    try:
+        model = client.model(name)
+        number = model.aliases.get("champion") or model.latest
+        used = None if number is None else client.model_version(name, number).version
+    except Finetune30Error as fault:
+        show(fault)
+        return True
+    asked = (run.id, name)
+    if used is None or same_data(used.dataset_hash, run.dataset_hash) or st.session_state.get(_WARNED) == asked:
+        return False
+    st.session_state[_WARNED] = asked
+    told = {
+        "version": used.version,
+        "before": data_names.name_of(used.dataset),
+        "after": data_names.name_of(run.dataset),
+    }
+    st.warning(inert(say("models.register_other", **told)), icon=":material/warning:")
+    return True

@@ -38,7 +38,7 @@ def _live() -> None:
     elif not seen.figures.total and wanted.is_everything(seat):
         _newcomer()
     else:
-        _tiles(seen.figures)
+        _tiles(seen.figures, seen.paused)
         runs_wanted.controls(seat, [one.base_model for one in seen.figures.by_base_model], seen.people)
         _list(seat, wanted, seen)
         _by_model(seen.figures)
@@ -74,12 +74,13 @@ def _list(seat: Seat, wanted: Wanted, seen: Seen) -> None:
         st.switch_page(page_of("run"), query_params={"id": pressed})
 
 
-def _tiles(figures: Statistics) -> None:
+def _tiles(figures: Statistics, paused: int) -> None:
     count = figures.by_status
     told = {
         "total": f"{figures.total:,}",
         "running": f"{count.get('STARTED', 0):,}",
-        "waiting": f"{count.get('PENDING', 0):,}",
+        "waiting": f"{max(0, count.get('PENDING', 0) - paused):,}",
+        "paused": f"{paused:,}",
         "best": shown.share(figures.eval_accuracy.max, 1),
         "time": shown.duration(figures.train_runtime.total),
     }

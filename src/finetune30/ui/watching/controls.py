@@ -16,6 +16,7 @@ from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
 from finetune30.ui.shell import guarded, inert, say, show
+from finetune30.ui.watching import registered
 from finetune30.ui.watching.look import Look
 
 DELETED = "run_deleted"
@@ -69,6 +70,7 @@ def _when_it_has_ended(look: Look, task: WholeTask) -> None:
 def _ask(look: Look, task: WholeTask, name: str, deed: Callable[[str], object]) -> None:
     """Once more, in a dialog: it has the keyboard, and stays open while the page behind it is refreshed."""
     look.told = None
+    look.forget("versions")
     done: list[bool] = []
 
     def size() -> str:
@@ -80,6 +82,11 @@ def _ask(look: Look, task: WholeTask, name: str, deed: Callable[[str], object]) 
             if name == "delete":
                 st.session_state[DELETED] = (look.run_id, size())
             st.rerun()
+        kept = registered.versions(look) if name == "delete" and task.status == "SUCCESS" else []
+        if kept:
+            st.warning(say("run.delete_registered"), icon=":material/inventory_2:")
+            registered.links(kept)
+            return
         frees = size() if name == "delete" else ""
         st.write(say(f"run.{name}_sure" if task.attempt or frees else f"run.{name}_sure_waiting", size=frees))
         with st.container(horizontal=True, gap="small"):

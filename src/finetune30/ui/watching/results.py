@@ -14,6 +14,7 @@ import streamlit as st
 from finetune30.client.answers_more import Prediction
 from finetune30.ui import plots, shown
 from finetune30.ui.shell import inert, say
+from finetune30.ui.watching import registered
 from finetune30.ui.watching.look import Look
 
 _SPLITS = ("eval", "test")
@@ -35,10 +36,10 @@ def results(look: Look) -> None:
     if not splits:
         st.info(say("run.no_result"), icon=":material/hourglass_empty:")
         return
-    id, client = look.run_id, look.client
-    models = look.once("models", lambda: [one.name for one in client.models(experiment_id=id, limit=5)])
-    if models:
-        st.caption(inert(say("run.registered", names=shown.names(models))))
+    kept = registered.versions(look)
+    if kept:
+        st.caption(say("run.registered"))
+        registered.links(kept)
     split = splits[0]
     if len(splits) > 1:
         chosen = st.segmented_control(

@@ -6,7 +6,10 @@ WORDS = {
     "base_help": ("What the others are measured against", "其他訓練都與這一筆比較"),
     "others": ("These runs (one to four)", "要比較的訓練（一到四筆）"),
     "others_hint": ("Choose runs", "請選擇訓練"),
-    "no_before": ("There is no earlier run that succeeded.", "沒有更早且成功的訓練。"),
+    "no_before": (
+        "There is no earlier run on the same data that succeeded.",
+        "沒有以相同資料成功的更早訓練。",
+    ),
     "too_few": (
         "Comparing takes two runs. Start another training, with one thing changed, and come back.",
         "至少需要兩次訓練才能比較。請修改一項設定再訓練一次，然後回到這裡。",

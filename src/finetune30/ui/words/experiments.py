@@ -87,6 +87,7 @@ WORDS = {
     "tile_total": ("Runs", "訓練次數"),
     "tile_running": ("Running", "執行中"),
     "tile_waiting": ("Waiting", "等待中"),
+    "tile_paused": ("Paused", "已暫停"),
     "tile_best": ("Best accuracy", "最高準確率"),
     "tile_mean": ("Mean accuracy", "平均準確率"),
     "tile_time": ("Training in all", "訓練總時間"),

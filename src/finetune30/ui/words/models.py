@@ -90,6 +90,15 @@ WORDS = {
     "nothing": ("nothing", "空值"),
     "look_again": ("Look again", "重新查看"),
     "change_points": ("{change} points", "{change} 個百分點"),
+    "other_data": (
+        "These two were trained on different data. Their labels may differ, and their accuracies cannot be compared.",
+        "這兩個版本使用不同的資料訓練，標籤可能不同，準確率也無法直接比較。",
+    ),
+    "register_other": (
+        "Version {version} of this model was trained on other data ({before}; this run: {after}). Its labels may "
+        "differ. Press Register once more to do it all the same.",
+        "此模型的版本 {version} 使用不同的資料訓練（{before}；這次訓練：{after}），標籤可能不同。若仍要註冊，請再按一次「註冊」。",
+    ),
     "compare": ("Compare the two runs", "比較這兩次訓練"),
     "accuracy": ("Accuracy", "準確率"),
     "base": ("Base model", "基礎模型"),
