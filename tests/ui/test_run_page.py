@@ -141,7 +141,7 @@ def test_a_running_one_shows_stage_curves_and_figures(service: Service, ana: Sea
     assert scores["data"][0]["y"] == [0.75]
     assert memory["data"][0]["y"] == [3.0] * 10
     assert all(chart.proto.alt for chart in page.get("plotly_chart"))
-    assert "Training: 0.1 at last, between 0.1 and 1." in told(page)
+    assert "Training: 0.1 at the end, between 0.1 and 1." in told(page)
     service.services.jobs.store.heartbeat(second, 1, "test", {"step": 40, "total": 40})
     assert stages(run_page("run", ana, id=second)) == ["green", "green", "green", "blue", "gray"]
 
@@ -356,6 +356,12 @@ def test_names_in_plots_stay_apart_and_are_no_markup() -> None:
     figure = plots.confusion([[1, 0, 0], [0, 1, 0], [0, 0, 1]], long, right="right", answered="answered")
 
     axis = figure.layout.xaxis
+    assert len(set(axis.ticktext)) == 3
+    many = [f"a long beginning of labels, number {at}" for at in range(30)]
+    large = plots.confusion([[1] * 30] * 30, many, right="right", answered="answered").layout
+    assert len(set(large.xaxis.ticktext)) == 30
+    assert large.xaxis.tickangle == -90
+    assert large.height > 30 * 20
     assert list(axis.tickvals) == [0, 1, 2]
     assert "<a" not in figure.to_json().replace("\\u003c", "<")
     assert [cell for row in figure.data[0].text for cell in row].count("1") == 3

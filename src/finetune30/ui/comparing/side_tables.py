@@ -88,7 +88,7 @@ def _show(cells: dict[str, list[str]], first: str, sides: Sequence[Side], *, key
         column_config={
             "name": column.TextColumn(first, pinned=True, width=200),
             "difference": column.TextColumn(say("compare.difference"), width="small"),
-            **{side.letter: column.TextColumn(side.title) for side in sides},
+            **{side.letter: column.TextColumn(side.title, width=150) for side in sides},
         },
         alt=alt,
     )

@@ -48,7 +48,8 @@ def results(look: Look) -> None:
         split = chosen or splits[0]
     scores: Mapping[str, Any] = metrics[split]
     _tiles(scores)
-    left, right = st.columns(2)
+    # Many labels need the whole width, for the table as for the matrix.
+    left, right = (st.container(), st.container()) if plots.is_large(label_names(scores)) else st.columns(2)
     with left:
         _classes(scores)
     with right:
@@ -84,9 +85,12 @@ def _classes(scores: Mapping[str, Any]) -> None:
         key="per_class",
         hide_index=True,
         column_config={
-            "label": st.column_config.TextColumn(say("run.label")),
-            **{name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent") for name in _CLASS[:3]},
-            "support": st.column_config.NumberColumn(say("run.support"), help=say("run.support_help")),
+            "label": st.column_config.TextColumn(say("run.label"), width=120),
+            **{
+                name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent", width=76)
+                for name in _CLASS[:3]
+            },
+            "support": st.column_config.NumberColumn(say("run.support"), help=say("run.support_help"), width=64),
         },
         alt=say("run.per_class"),
     )
@@ -146,15 +150,15 @@ def _examples(look: Look) -> None:
         key=f"examples_{which}",
         hide_index=True,
         column_config={
-            "right": st.column_config.TextColumn(say("run.column_right"), width="small"),
-            "text": st.column_config.TextColumn(say("run.text"), width="large"),
+            "right": st.column_config.TextColumn(say("run.column_right"), width=60),
+            "text": st.column_config.TextColumn(say("run.text"), width=360),
             "pair": st.column_config.TextColumn(say("run.pair"), width="medium"),
-            "label": st.column_config.TextColumn(say("run.right_label")),
-            "predicted": st.column_config.TextColumn(say("run.answered")),
+            "label": st.column_config.TextColumn(say("run.right_label"), width=110),
+            "predicted": st.column_config.TextColumn(say("run.answered"), width=110),
             "certainty": st.column_config.NumberColumn(
-                say("run.certainty"), format="percent", help=say("run.certainty_help")
+                say("run.certainty"), format="percent", help=say("run.certainty_help"), width=120
             ),
-            "row": st.column_config.NumberColumn(say("run.row"), help=say("run.row_help")),
+            "row": st.column_config.NumberColumn(say("run.row"), help=say("run.row_help"), width=60),
         },
         alt=say("run.examples"),
     )

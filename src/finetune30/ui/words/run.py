@@ -154,7 +154,7 @@ WORDS = {
     "line_gpu_utilization_percent": ("GPU", "GPU"),
     "line_gpu_memory_bytes": ("GPU memory", "GPU 記憶體"),
     "curve": (
-        "{name}: {last} at last, between {low} and {high}.",
+        "{name}: {last} at the end, between {low} and {high}.",
         "{name}：最新 {last}，介於 {low} 與 {high} 之間。",
     ),
     "no_points": ("Nothing measured yet.", "尚無資料。"),
@@ -226,7 +226,7 @@ WORDS = {
     "column_right": ("Right?", "答對？"),
     "text": ("Text", "文字"),
     "pair": ("Second text", "第二段文字"),
-    "certainty": ("Probability", "機率"),
+    "certainty": ("Of the right label", "正確標籤的機率"),
     "certainty_help": ("What the model gave to the right label.", "模型給正確標籤的機率。"),
     "row": ("Row", "列號"),
     "row_help": ("In the data it was trained with, from 0.", "在原始資料中的位置，從 0 起算。"),
