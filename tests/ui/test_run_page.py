@@ -19,6 +19,7 @@ from finetune30.errors import Missing
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.ui import plots
 from finetune30.ui.seats import Seat
+from finetune30.ui.watching import history
 from finetune30.ui.watching.look import Look
 from tests.api.service import Service
 from tests.trained import Trained
@@ -427,3 +428,10 @@ def test_sent_data_is_called_by_its_file(ana: Seat, run_page: Run, tmp_path: Pat
     assert "films \\[1\\]\\.csv" in link
     (listed,) = [one.value for one in run_page("experiments", ana).dataframe if "data" in one.value]
     assert list(listed["data"]) == [f"films [1].csv ({sent.dataset_id[:9]})"]
+
+
+def test_the_log_is_readable() -> None:
+    text = "2026-01-31T20:15:07.123456+00:00 error: no memory\\n  hint: a smaller batch"
+
+    assert history.readable(text) == "2026-01-31 20:15:07 error: no memory\n  hint: a smaller batch"
+    assert history.readable("no moment 2026-99-99T99:99:99+00:00") == "no moment 2026-99-99T99:99:99+00:00"

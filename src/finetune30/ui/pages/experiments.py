@@ -38,9 +38,10 @@ def _live() -> None:
     elif not seen.figures.total and wanted.is_everything(seat):
         _newcomer()
     else:
-        _tiles(seen.figures, seen.paused)
         runs_wanted.controls(seat, [one.base_model for one in seen.figures.by_base_model], seen.people)
         _list(seat, wanted, seen)
+        # Below: what one comes for is the list, also on a phone.
+        _tiles(seen.figures, seen.paused)
         _by_model(seen.figures)
 
 

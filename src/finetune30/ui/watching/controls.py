@@ -21,6 +21,7 @@ from finetune30.ui.watching.look import Look
 
 DELETED = "run_deleted"
 """In the session's state: the run that was deleted here, and the bytes that are free now."""
+_CANCELLING = "run_cancelling"
 _FAILED = frozenset({"FAILURE", "REVOKED"})
 
 
@@ -39,6 +40,7 @@ def controls(look: Look) -> None:
 
 
 def _while_it_lives(look: Look, task: WholeTask) -> None:
+    ends = task.cancel_requested or st.session_state.get(_CANCELLING) == task.task_id
     # One button in one place, so that what stands beside it does not move under a finger.
     name, icon, deed = (
         ("resume", "play_arrow", look.client.resume) if task.paused else ("pause", "pause", look.client.pause)
@@ -48,10 +50,10 @@ def _while_it_lives(look: Look, task: WholeTask) -> None:
         icon=f":material/{icon}:",
         key="hold",
         on_click=partial(_do, look, deed, []),
-        disabled=task.pause_requested or task.cancel_requested,
+        disabled=task.pause_requested or ends,
         width=140,
     )
-    if st.button(say("run.cancel"), icon=":material/stop_circle:", key="cancel", disabled=task.cancel_requested):
+    if st.button(say("run.cancel"), icon=":material/stop_circle:", key="cancel", disabled=ends):
         _ask(look, task, "cancel", look.client.cancel)
 
 
@@ -130,6 +132,8 @@ def _do(look: Look, deed: Callable[[str], object], done: list[bool]) -> None:
     except Finetune30Error as fault:
         look.told = fault
         return
+    if deed == look.client.cancel:
+        st.session_state[_CANCELLING] = look.run_id  # the buttons are grey at once, whatever the next answer says
     done.append(True)
 
 

@@ -30,9 +30,13 @@ WORDS = {
         "排在第 {position} 位。有工作程序空出來就會開始，目前還無法估計時間。",
     ),
     "is_queued_next": ("Number {position} in the queue. It starts in a moment.", "排在第 {position} 位，即將開始。"),
+    "is_queued_soon": (
+        "Number {position} in the queue. It starts in some minutes, when a run before it ends.",
+        "排在第 {position} 位，前面的訓練結束後就會開始，約需數分鐘。",
+    ),
     "is_queued_in": (
-        "Number {position} in the queue. It starts in about {time}.",
-        "排在第 {position} 位，預計 {time}後開始。",
+        "Number {position} in the queue. Judged by recent runs, it starts in about {time}.",
+        "排在第 {position} 位，依近期訓練估計約 {time}後開始。",
     ),
     "is_paused": (
         "Paused. It keeps what it has done, and waits until it is resumed.",
