@@ -75,6 +75,10 @@ class Pages:
         self._all = self._loop.create_task(self._look_together())
         with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._all)
+        rest = asyncio.all_tasks(self._loop)  # of connections that are being closed
+        for one in rest:
+            one.cancel()
+        self._loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
         self.client_s = time.thread_time()
         self._loop.close()
 
@@ -91,7 +95,7 @@ class Pages:
         options: dict[str, Any] = {"origin": self.url, "additional_headers": {"Cookie": cookie}, "proxy": None}
         async with connect(place, subprotocols=["streamlit"], max_size=None, **options) as connection:  # type: ignore[list-item]
             await connection.send(self._asked())
-            again: list[asyncio.Task[None]] = []
+            again: dict[str, asyncio.Task[None]] = {}
             first = True
             try:
                 async for data in connection:
@@ -99,25 +103,20 @@ class Pages:
                     self.heard += len(data)
                     told = ForwardMsg.FromString(data)
                     kind = told.WhichOneof("type")
-                    if kind == "auto_rerun":
-                        again.append(
-                            asyncio.create_task(
-                                self._repeat(connection, told.auto_rerun.interval, told.auto_rerun.fragment_id)
-                            )
-                        )
-                    elif kind == "new_session" and not told.new_session.fragment_ids_this_run:
-                        for one in again:
-                            one.cancel()
-                        again.clear()
+                    if kind == "new_session" and not told.metadata.run.fragment_ids:
                         self._hash = told.new_session.page_script_hash
+                        _end(again)  # all of the page is drawn anew
+                    elif kind == "auto_rerun" and told.auto_rerun.fragment_id not in again:
+                        one = told.auto_rerun
+                        repeat = self._repeat(connection, one.interval, one.fragment_id)
+                        again[one.fragment_id] = asyncio.create_task(repeat)
                     elif kind == "script_finished":
                         self.looks += 1
                         if first:
                             first = False
                             self._drawn.release()
             finally:
-                for one in again:
-                    one.cancel()
+                _end(again)
 
     async def _repeat(self, connection: ClientConnection, every_s: float, fragment: str) -> None:
         while True:
@@ -133,7 +132,13 @@ class Pages:
             asked.rerun_script.page_script_hash = self._hash
         else:
             asked.rerun_script.page_name = self.page
-        return asked.SerializeToString()
+        return bytes(asked.SerializeToString())
+
+
+def _end(some: dict[str, asyncio.Task[None]]) -> None:
+    for one in some.values():
+        one.cancel()
+    some.clear()
 
 
 @contextmanager

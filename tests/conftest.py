@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
+import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +20,7 @@ import hypothesis
 import pytest
 
 from tests import tiny
+from tests.order import longest_first
 from tests.servers import PostgresServer, RedisServer
 from tests.trained import Trained, train
 
@@ -25,6 +30,19 @@ Server = TypeVar("Server")
 # No test asserts a time; the examples are the same on every machine.
 hypothesis.settings.register_profile("unhurried", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist takes the files in our order, not those of many tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin first; one process alone keeps pytest's order, which starts each shared service once."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,8 +73,17 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run that was really trained, and some that only answered; made once."""
-    return train(tmp_path_factory.mktemp("trained"), tiny_model("distilbert"))
+    """A run that was really trained, and some that only answered; made once, however many processes run the tests."""
+    own = tmp_path_factory.mktemp("trained")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return train(own, tiny_model("distilbert"))
+    with in_turn(tmp_path_factory.getbasetemp().parent / "trained") as (shared, is_first):
+        if is_first:
+            made = train(shared / "made", tiny_model("distilbert"))
+            (shared / "made.pickle").write_bytes(pickle.dumps(made))
+        # A copy for each process: tests move files of it away for a while.
+        made = pickle.loads((shared / "made.pickle").read_bytes())  # noqa: S301
+        return made.moved(Path(shutil.copytree(shared / "made", own, dirs_exist_ok=True)))
 
 
 @pytest.fixture
@@ -90,6 +117,16 @@ def redis_server() -> Iterator[RedisServer]:
     server = started(RedisServer)
     yield server
     server.remove()
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """The folder, for one process at a time; and whether nobody came to its end before."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder, not (folder / "done").exists()
+        (folder / "done").touch()
 
 
 def started(program: Callable[[], Server]) -> Server:

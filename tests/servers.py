@@ -133,11 +133,11 @@ class PostgresServer:
         """Address of its first database, for ``DATABASE_URL``."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def database(self, name: str) -> str:
-        """Address of a new empty database."""
+    def database(self, name: str, *, like: str = "template1") -> str:
+        """Address of a new database: an empty one, or a copy of one that nobody is connected to."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         return self.url.rpartition("/")[0] + f"/{name}"
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ class Trained:
     def folder(self, name: str) -> ExperimentFolder:
         """What the run left behind."""
         return ExperimentFolder(self.settings.results_dir, self.runs[name].id)
+
+    def moved(self, home: Path) -> Trained:
+        """The same, whose folders were copied to another home."""
+        places = {"results_dir": home / "results", "data_dir": home / "data"}
+        return replace(self, settings=self.settings.model_copy(update=places))
 
     def copy(self, name: str, store: ExperimentStore, settings: Settings, owner: str) -> str:
         """The id of a finished run like this one, in another place."""

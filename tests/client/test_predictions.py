@@ -146,7 +146,7 @@ def test_texts_are_divided_by_number_and_by_weight() -> None:
 def test_second_texts_go_along(desk: Desk) -> None:
     run = desk.run(seed=5)
     with Client(serving_url=desk.url) as client:
-        with pytest.raises(errors.Refused, match="pairs"):
+        with pytest.raises(errors.Refused, match="cannot be answered"):
             list(client.predict_all(["a"] * 3, pairs=["b"] * 3, adapter=run))
         with pytest.raises(ValueError, match="shorter"):
             list(client.predict_all(["a"] * 3, pairs=["b"] * 2, adapter=run))

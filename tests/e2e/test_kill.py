@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from finetune30.config import from_mapping
 from finetune30.experiments import Status, open_store
 from finetune30.settings import get_settings
-from tests.e2e.conftest import Workplace
+from tests.e2e.conftest import Ended, Workplace
 
+# What is refused or only asked for is so by this process, which has imported everything: another one than trains.
+Cli = Callable[..., Ended]
 WEIGHTS = Path("artifacts") / "final_model" / "adapter_model.safetensors"
 
 
@@ -34,14 +37,18 @@ def _wait_for_step(workplace: Workplace, process, step: int) -> Path:
     raise AssertionError(f"step {step} never came: {process.communicate()}")
 
 
-def _expected(workplace: Workplace) -> bytes:
-    whole = workplace.call("train", str(workplace.config), "--json", RESULTS_DIR="whole")
+def _expected(workplace: Workplace, run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("RESULTS_DIR", "whole")
+        whole = run_cli("train", str(workplace.config), "--json")
     assert whole.code == 0, whole.err
     return (workplace.path / whole.json["folder"] / WEIGHTS).read_bytes()
 
 
-def test_sigkill_at_three_steps_in_one_run_resumes_to_the_uninterrupted_weights(workplace: Workplace) -> None:
-    expected = _expected(workplace)
+def test_sigkill_at_three_steps_in_one_run_resumes_to_the_uninterrupted_weights(
+    workplace: Workplace, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _expected(workplace, run_cli, monkeypatch)
     process = workplace.start("train", str(workplace.config), "--json")
     for step in (3, 6, 10):
         folder = _wait_for_step(workplace, process, step)
@@ -78,11 +85,11 @@ def test_ctrl_c_writes_a_checkpoint_pauses_and_the_run_can_be_resumed(
     assert list((folder / "artifacts").glob("checkpoint-*"))
 
 
-def test_a_run_that_is_alive_is_not_run_twice(workplace: Workplace) -> None:
+def test_a_run_that_is_alive_is_not_run_twice(workplace: Workplace, run_cli: Cli) -> None:
     process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=500")
     try:
         folder = _wait_for_step(workplace, process, 1)
-        second = workplace.call("train", "--resume", folder.name, "--json")
+        second = run_cli("train", "--resume", folder.name, "--json")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -92,10 +99,12 @@ def test_a_run_that_is_alive_is_not_run_twice(workplace: Workplace) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["", "after one that failed before it had a checkpoint"])
-def test_a_cancelled_run_ends_revoked_and_resuming_it_is_a_new_run(workplace: Workplace, again: bool) -> None:
+def test_a_cancelled_run_ends_revoked_and_resuming_it_is_a_new_run(
+    workplace: Workplace, run_cli: Cli, again: bool
+) -> None:
     process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=200", "--json")
     folder = _wait_for_step(workplace, process, 3)
-    assert workplace.call("runs", "cancel", folder.name).code == 0
+    assert run_cli("runs", "cancel", folder.name).code == 0
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert json.loads(out.splitlines()[-1])["status"] == "REVOKED"
@@ -136,7 +145,7 @@ def _wait_for_step_in(folder: Path, process) -> None:
 
 
 def test_a_run_does_not_go_on_with_other_data_or_another_base_than_it_began_with(
-    workplace: Workplace, tiny_model
+    workplace: Workplace, run_cli: Cli, tiny_model
 ) -> None:
     base = shutil.copytree(tiny_model("distilbert"), workplace.path / "base")
     given = ("--set", "training.num_train_epochs=300", "--set", f"model.name={base}")
@@ -148,14 +157,14 @@ def test_a_run_does_not_go_on_with_other_data_or_another_base_than_it_began_with
     rows, tensors = train.read_text(), load_file(weights)
 
     train.write_text(rows.replace("the ", "thee "))
-    ended = workplace.call("train", "--resume", folder.name, "--json")
+    ended = run_cli("train", "--resume", folder.name, "--json")
     assert ended.code == 2
     assert "the dataset" in ended.err
     assert "has changed since" in ended.err
 
     train.write_text(rows)
     save_file({name: tensor * 3 for name, tensor in tensors.items()}, weights, metadata={"format": "pt"})
-    ended = workplace.call("train", "--resume", folder.name, "--json")
+    ended = run_cli("train", "--resume", folder.name, "--json")
     assert ended.code == 2
     assert f"the base model {base} has changed since" in ended.err
     assert workplace.row(folder.name).status == "STARTED"
@@ -188,10 +197,10 @@ def test_ctrl_c_while_the_saved_adapter_is_checked_does_not_fail_the_run(workpla
     assert process.returncode == 0
 
 
-def test_a_failed_run_is_continued_by_one_new_run_only(workplace: Workplace) -> None:
+def test_a_failed_run_is_continued_by_one_new_run_only(workplace: Workplace, run_cli: Cli) -> None:
     process = workplace.start("train", str(workplace.config), "--set", "training.num_train_epochs=300")
     folder = _wait_for_step(workplace, process, 3)
-    assert workplace.call("runs", "cancel", folder.name).code == 0
+    assert run_cli("runs", "cancel", folder.name).code == 0
     process.communicate(timeout=120)
     first = workplace.start("train", "--resume", folder.name)
     try:
@@ -199,7 +208,7 @@ def test_a_failed_run_is_continued_by_one_new_run_only(workplace: Workplace) -> 
         while len(list(workplace.results.glob("tiny_*/progress.jsonl"))) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        second = workplace.call("train", "--resume", folder.name, "--json")
+        second = run_cli("train", "--resume", folder.name, "--json")
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 import finetune30.cli.train as train
 from finetune30.settings import Settings
-from finetune30.standby import Standby
+from finetune30.standby import Standby, importing
 
 ECHO = "import json, sys; r = json.load(sys.stdin); print('noise'); print(json.dumps({'got': r['x']}))"
 
@@ -86,3 +87,16 @@ def test_it_ends_when_its_parent_was_killed(module: str) -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until, "still alive"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_collector_rests_while_something_is_imported_and_is_then_as_it_was(before: bool) -> None:
+    (gc.enable if before else gc.disable)()
+    seen = []
+    try:
+        with pytest.raises(ImportError), importing():
+            raise ImportError(str(seen.append(gc.isenabled())))
+        seen.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert seen == [False, before]

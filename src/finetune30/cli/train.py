@@ -9,7 +9,7 @@ import typer
 
 from finetune30.cli import wanted
 from finetune30.errors import ConfigError
-from finetune30.standby import Standby
+from finetune30.standby import Standby, importing
 
 # Its name, not the module: this one must not load torch before it has started that one.
 CHECKER = "finetune30.modeling.parity"
@@ -60,8 +60,9 @@ def _run(path: Path | None, given: list[str], as_json: bool) -> None:
     glance(checked)
 
     with _checker() as checker:
-        from finetune30 import pipeline
-        from finetune30.cli.session import watched
+        with importing():
+            from finetune30 import pipeline
+            from finetune30.cli.session import watched
 
         watched(lambda door: pipeline.run(checked, door), checker=checker, as_json=as_json)
 
@@ -82,7 +83,8 @@ def _resume(experiment_id: str, as_json: bool) -> None:
     open_store(get_settings(), create=False).match(experiment_id)  # an unknown id is answered at once
 
     with _checker() as checker:
-        from finetune30 import pipeline
-        from finetune30.cli.session import watched
+        with importing():
+            from finetune30 import pipeline
+            from finetune30.cli.session import watched
 
         watched(lambda door: pipeline.resume(experiment_id, door), checker=checker, as_json=as_json)

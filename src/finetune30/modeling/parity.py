@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune30.errors import Finetune30Error, ParityError
-from finetune30.standby import Standby
+from finetune30.standby import Standby, importing
 
 # Float32 sums in another order differ by about 1e-6; a lost head differs by far more.
 TOLERANCE = 1e-3
@@ -109,10 +109,11 @@ def check(
 
 def main() -> int:
     """Answer one request from standard input with one JSON line."""
-    import peft  # noqa: F401 - imported while the parent still trains
-    import transformers.models.auto.modeling_auto  # noqa: F401 - as above
+    with importing():
+        import peft  # noqa: F401 - imported while the parent still trains
+        import transformers.models.auto.modeling_auto  # noqa: F401 - as above
 
-    from finetune30.modeling import predict, tokens  # noqa: F401 - as above
+        from finetune30.modeling import predict, tokens  # noqa: F401 - as above
 
     request = json.load(sys.stdin)
     try:

@@ -25,6 +25,7 @@ from finetune30.registry import Models
 from finetune30.serving.books import Books
 from finetune30.serving.guests import Guests
 from finetune30.settings import Settings
+from finetune30.standby import importing
 from finetune30.web import journal
 from finetune30.web.gate import Gate
 from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
@@ -61,12 +62,13 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
         address: What requests ask that name no adapter; None is the newest successful run.
     Raises: StorageError, SettingsError, ConfigError.
     """
-    from finetune30.serving.app import Doors, create_app
-    from finetune30.serving.crew import crew_for
-    from finetune30.serving.following import Following
-    from finetune30.serving.host import AdapterHost
-    from finetune30.serving.lane import Lane, Limits
-    from finetune30.serving.measures import Measures
+    with importing():
+        from finetune30.serving.app import Doors, create_app
+        from finetune30.serving.crew import crew_for
+        from finetune30.serving.following import Following
+        from finetune30.serving.host import AdapterHost
+        from finetune30.serving.lane import Lane, Limits
+        from finetune30.serving.measures import Measures
 
     store = open_store(settings)
     measures = Measures()

@@ -5,19 +5,18 @@ Only what is looked at is asked for. Neighbours: ``pages.account`` and ``pages.a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from finetune30.ui.shell import say
 
-
-def part(page: str, icons: Mapping[str, str]) -> str:
+def part(page: str, icons: Mapping[str, str], label: str, said: Callable[[str], str]) -> str:
     """The choice, and what was chosen.
 
     Args:
-        icons: Of each part, by the word it has in the address; the first is shown at first. Its name is the word
-            ``<page>.part_<part>``.
+        icons: Of each part, by the word it has in the address; the first is shown at first.
+        label: What is chosen here, for screen readers.
+        said: A part's name.
     """
     names = list(icons)
     asked = st.query_params.get("part")
@@ -26,10 +25,10 @@ def part(page: str, icons: Mapping[str, str]) -> str:
     if key not in st.session_state:
         st.session_state[key] = asked if asked in icons else names[0]
     st.segmented_control(
-        say(f"{page}.parts"),
+        label,
         names,
         key=key,
-        format_func=lambda one: f":material/{icons[one]}: {say(f'{page}.part_{one}')}",
+        format_func=lambda one: f":material/{icons[one]}: {said(one)}",
         required=True,
         label_visibility="collapsed",
     )

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from finetune30.errors import BadInput, Finetune30Error, LeaseLost
-from finetune30.standby import Standby
+from finetune30.standby import Standby, importing
 from finetune30.worker.line import Line
 from finetune30.worker.verdict import BAD_INPUT, CRASHED, EXIT_CODES, STOPPED
 
@@ -39,8 +39,9 @@ def main() -> int:
 
 
 def _carry_out(order: dict[str, Any], hold: Line, checker: Standby) -> int:
-    from finetune30.config import from_mapping
-    from finetune30.pipeline import Order, execute
+    with importing():
+        from finetune30.config import from_mapping
+        from finetune30.pipeline import Order, execute
 
     try:
         config = from_mapping(order["config"], where=f"the configuration of {order['id']}")

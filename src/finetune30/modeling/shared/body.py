@@ -28,7 +28,7 @@ from finetune30.modeling.process import tune
 from finetune30.modeling.shared.crowd import Crowd, SharedStack
 from finetune30.modeling.shared.deltas import Delta, Deltas, NotShared, Plans, Tensors, read_deltas
 from finetune30.modeling.shared.forward import Forward
-from finetune30.modeling.shared.heads import Head, head_of
+from finetune30.modeling.shared.heads import Head, head_of, headed
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
@@ -75,8 +75,8 @@ class Adapter:
     def measured(self, fast: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> Adapter:
         """The same adapter, knowing how far the fast number format is off on some texts."""
         ours, true = (probabilities_of(np.stack(rows), multi_label=self.task.multi_label) for rows in (fast, exact))
-        moved = float(np.abs(ours - true).max())
-        return replace(self, exact=moved > _MOVED, close=max(_CLOSE, _OFTEN * moved))
+        moved = float(np.abs(ours - true).max())  # no number where bfloat16 cannot hold its numbers
+        return replace(self, exact=not moved <= _MOVED, close=max(_CLOSE, _OFTEN * moved))
 
 
 class SharedBase:
@@ -158,12 +158,9 @@ class SharedBase:
         batch = batch_of(rows, self.padder, self.device, cuts=self._cuts)
         hidden = compute(batch)
         found: list[Any] = [None] * len(rows)
-        for first, last in _runs(batch.rows):
-            adapter = batch.rows[first].adapter
-            some = {key: value[first:last] for key, value in batch.read.items()}
-            logits = adapter.head(hidden[first:last], some).float().cpu().numpy()
-            for at, one in zip(batch.order[first:last], logits, strict=True):
-                found[at] = one
+        for places, logits in headed(batch, hidden):
+            for at, one in zip(places, logits.float().cpu().numpy(), strict=True):
+                found[batch.order[at]] = one
         return found
 
     @property
@@ -246,12 +243,6 @@ def _tensors(rows: Sequence[Row], dtype: torch.dtype) -> list[Tensors]:
     adapters = {id(row.adapter): row.adapter for row in rows}
     each = {key: adapter.deltas.tensors(dtype) for key, adapter in adapters.items()}
     return [each[id(row.adapter)] for row in rows]
-
-
-def _runs(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Where rows of one adapter lie together."""
-    starts = [at for at in range(len(rows)) if at == 0 or rows[at].adapter is not rows[at - 1].adapter]
-    return list(zip(starts, [*starts[1:], len(rows)], strict=True))
 
 
 def _is_close(logits: NDArray[np.float32], adapter: Adapter) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from finetune30.modeling.engine.linear import Stack
 from finetune30.modeling.engine.products import thin_product
 from finetune30.modeling.shared.deltas import Tensors
-from finetune30.modeling.shared.rows import Segment
+from finetune30.modeling.shared.rows import Segment, rounded
 
 # Up to so many spans a product each; from here on gathering their tensors costs less than the calls.
 _FEW = 4
@@ -68,10 +68,9 @@ class Crowd:
             delta = span.tensors.of(layers)
             if delta is None:
                 continue
-            part_in, part_out = inputs, outputs
-            if span.stop - span.start < inputs.shape[0]:
-                part_in, part_out = inputs[span.start : span.stop], outputs[span.start : span.stop]
-            values = thin_product(part_in, delta.down)
+            values, part_out = self._thin(span, delta.down, inputs), outputs
+            if len(self.spans) > 1:
+                part_out = outputs[self._window(span, outputs.shape[0])]
             if delta.equal is None:
                 for ranks, columns, up in delta.ups:
                     part_out[:, columns].addmm_(values[:, ranks], up)
@@ -84,21 +83,45 @@ class Crowd:
         for group in self.groups:
             _add_group(group, layers, inputs, outputs)
 
+    def _thin(self, span: Span, down: Tensor, inputs: Tensor) -> Tensor:
+        """The span's inputs times ``down``; what else is in its window adds nothing."""
+        if len(self.spans) == 1:
+            return thin_product(inputs, down)
+        window = self._window(span, inputs.shape[0])
+        values = thin_product(inputs[window], down)
+        if window.start < span.start:
+            values[: span.start - window.start] = 0.0
+        if span.stop < window.stop:
+            values[span.stop - window.start :] = 0.0
+        return values
+
+    def _window(self, span: Span, count: int) -> slice:
+        """Of ``count`` tokens as many around the span as there often are: see ``rounded``."""
+        size = min(rounded(span.stop - span.start), count)
+        start = min(span.start, count - size)
+        return slice(start, start + size)
+
 
 def _add_group(group: Group, layers: tuple[str, ...], inputs: Tensor, outputs: Tensor) -> None:
     place = group.tensors[0].plan.place(layers)
     if place is None:
         return
-    rows = len(group.tensors)
-    rows_in = inputs[group.start : group.stop].view(rows, -1, inputs.shape[1])
-    rows_out = outputs[group.start : group.stop].view(rows, -1, outputs.shape[1])
-    gathered = torch.stack([one.pieces[place.number] for one in group.tensors])
-    down = gathered[:, : place.up_at].view(rows, *place.down)
+    rows, tokens = len(group.tensors), (group.stop - group.start) // len(group.tensors)
+    more = rounded(rows)
+    if group.start + more * tokens > inputs.shape[0]:
+        more = rows
+    stop = group.start + more * tokens
+    rows_in = inputs[group.start : stop].view(more, tokens, -1)
+    rows_out = outputs[group.start : stop].view(more, tokens, -1)
+    pieces = [one.pieces[place.number] for one in group.tensors]
+    gathered = torch.stack([*pieces, *pieces[:1] * (more - rows)])
+    down = gathered[:, : place.up_at].view(more, *place.down)
     values = torch.bmm(rows_in, down.transpose(1, 2))
+    values[rows:] = 0.0  # others' rows, to which nothing is added
     at = place.up_at
     for ranks, columns in place.ups:
         rank, width = ranks.stop - ranks.start, columns.stop - columns.start
-        up = gathered[:, at : at + rank * width].view(rows, rank, width)
+        up = gathered[:, at : at + rank * width].view(more, rank, width)
         rows_out[..., columns].baddbmm_(values[..., ranks], up)
         at += rank * width
 

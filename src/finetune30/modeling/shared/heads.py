@@ -8,7 +8,7 @@ Neighbours: ``deltas`` brings the tensors, ``body`` calls.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,14 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from finetune30.errors import ModelError
 from finetune30.modeling.base import BaseModel, classifier_config, quiet_transformers
 from finetune30.modeling.shared.deltas import Deltas
+from finetune30.modeling.shared.rows import Batch
 
 # Of the hidden states of rows, shape (rows, tokens or 1, size) in float32, and of what the body read of these
 # rows, the logits, shape (rows, labels).
 Head = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 _CLOSE = 1e-4
+# Larger weights are read where they are: to lay them side by side would cost more than the calls.
+_LARGE = 32_768
 
 
 def head_of(base: BaseModel, own: Mapping[str, Tensor], deltas: Deltas, device: str) -> Head:
@@ -110,16 +113,77 @@ class Link:
 
 
 @dataclass(frozen=True)
-class _Chain:
+class Chain:
     """Linear layers, one after the other."""
 
     links: tuple[Link, ...]
+
+    @property
+    def shape(self) -> object:
+        """Equal for chains that can be computed together."""
+        return tuple(
+            (
+                link.weight.shape,
+                link.bias is None,
+                link.activation,
+                None if link.thin is None else tuple(one.shape for one in link.thin),
+            )
+            for link in self.links
+        )
 
     def __call__(self, hidden: Tensor, _: Mapping[str, Tensor]) -> Tensor:
         values = hidden[:, 0]
         for link in self.links:
             values = link(values)
         return values
+
+
+def headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """The logits of places in the batch: rows of one adapter at once, and of several whose heads are alike."""
+    whose: dict[int, list[int]] = {}
+    for at, row in enumerate(batch.rows):
+        whose.setdefault(id(row.adapter), []).append(at)
+    alike: dict[object, list[int]] = {}
+    for places in whose.values():
+        head = batch.rows[places[0]].adapter.head
+        if isinstance(head, Chain) and len(whose) > 1:
+            alike.setdefault(head.shape, []).extend(places)
+        else:
+            some = {key: value[places] for key, value in batch.read.items()}
+            yield places, head(hidden[places], some)
+    for places in alike.values():
+        yield places, _together([batch.rows[at].adapter.head for at in places], hidden[places])
+
+
+def _together(chains: Sequence[Chain], hidden: Tensor) -> Tensor:
+    """The logits of rows of one ``shape``, each by its own chain.
+
+    Args:
+        hidden: Shape (rows, tokens or 1, size).
+    """
+    values = hidden[:, 0]
+    for links in zip(*(chain.links for chain in chains), strict=True):
+        outputs = _times([link.weight for link in links], values)
+        if links[0].bias is not None:
+            outputs += _each([link.bias for link in links if link.bias is not None])
+        if links[0].thin is not None:
+            down, up = zip(*(link.thin for link in links if link.thin is not None), strict=True)
+            outputs += _times(up, _times(down, values))
+        values = outputs if links[0].activation is None else links[0].activation(outputs)
+    return values
+
+
+def _times(weights: Sequence[Tensor], values: Tensor) -> Tensor:
+    """Each row times its own weight, transposed."""
+    if all(weight is weights[0] for weight in weights):
+        return functional.linear(values, weights[0])
+    if weights[0].numel() > _LARGE:
+        return torch.stack([functional.linear(row, weight) for row, weight in zip(values, weights, strict=True)])
+    return torch.bmm(torch.stack(list(weights)), values.unsqueeze(2)).squeeze(2)
+
+
+def _each(biases: Sequence[Tensor]) -> Tensor:
+    return biases[0] if all(bias is biases[0] for bias in biases) else torch.stack(list(biases))
 
 
 def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, device: str) -> Any:
@@ -157,7 +221,7 @@ def _chain(shell: _Shell, own: Mapping[str, Tensor], deltas: Deltas) -> Head | N
             case _:
                 return None
         names = {module: name for name, module in model.named_modules()}
-        return _Chain(tuple(_link(one, after, names[one], own, deltas) for one, after in links))
+        return Chain(tuple(_link(one, after, names[one], own, deltas) for one, after in links))
     except AttributeError:
         return None
 

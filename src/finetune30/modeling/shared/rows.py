@@ -1,7 +1,9 @@
 """The rows of a batch as the models read them: padded, and laid out in segments of similar length.
 
 Products run over the tokens of all segments; only within a segment rows are padded to its longest. So a long row
-among short ones costs little. Neighbours: ``body`` computes, ``crowd`` adds the adapters.
+among short ones costs little. Behind the last are tokens of nobody, so that few numbers of tokens occur: the
+processor's kernels are made for each shape, half a millisecond and 600 KiB a piece.
+Neighbours: ``body`` computes, ``crowd`` adds the adapters.
 """
 
 from __future__ import annotations
@@ -20,6 +22,16 @@ from finetune30.modeling.tokens import Padder
 # A segment must save so many tokens of padding to be worth its own calls; more where each has adapters of its own.
 _WORTH, _WORTH_MANY = 16, 64
 _MANY = 4
+_STEP = 4
+_NOT_READ = torch.finfo(torch.float32).min
+
+
+def rounded(count: int) -> int:
+    """The number of rows or tokens that so many are computed as: one of few."""
+    if count <= 4:
+        return 4 if count == 3 else count
+    step = 8 if count <= 64 else 32 if count <= 512 else 128
+    return -(-count // step) * step
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +95,11 @@ class Batch:
         """The same rows, of each the first token."""
         return (Segment(0, len(self.rows), 1, 0),)
 
+    @property
+    def tokens(self) -> int:
+        """Of all segments."""
+        return self.segments[-1].stop
+
 
 def batch_of(rows: Sequence[Row], padder: Padder, device: str, *, cuts: bool) -> Batch:
     """A batch of the rows.
@@ -104,8 +121,10 @@ def batch_of(rows: Sequence[Row], padder: Padder, device: str, *, cuts: bool) ->
         # Adapters that can be computed in one product lie together, and of each its rows.
         places += some if len(adapters) == 1 else sorted(some, key=lambda at: rows[at].adapter.kin)
     chosen = [rows[at] for at in places]
+    # Products of many adapters are of rows by tokens: there also the numbers of tokens are few.
+    step = _STEP if cuts and len(adapters) > _MANY else 1
     read = {key: value.to(device) for key, value in padded(chosen, padder).items()}
-    return Batch(places, chosen, read, _segments(stops, lengths[places], read.get("attention_mask")))
+    return Batch(places, chosen, read, _segments(stops, lengths[places], read.get("attention_mask"), step))
 
 
 def _cut(lengths: NDArray[np.int64], cost: int) -> list[int]:
@@ -117,15 +136,21 @@ def _cut(lengths: NDArray[np.int64], cost: int) -> list[int]:
     return [*_cut(lengths[: at + 1], cost), *(at + 1 + stop for stop in _cut(lengths[at + 1 :], cost))]
 
 
-def _segments(stops: Sequence[int], lengths: NDArray[np.int64], attention: Tensor | None) -> tuple[Segment, ...]:
+def _segments(
+    stops: Sequence[int], lengths: NDArray[np.int64], attention: Tensor | None, step: int
+) -> tuple[Segment, ...]:
     found: list[Segment] = []
     first = start = 0
     for last in stops:
         some = lengths[first:last]
-        tokens = int(some.max())
+        longest = int(some.max())
+        tokens = -(-longest // step) * step  # maybe beyond what the model has positions for: nothing is there
         mask = None
-        if attention is not None and int(some.min()) < tokens:
-            mask = (1.0 - attention[first:last, None, None, :tokens].float()) * torch.finfo(torch.float32).min
+        if attention is not None and int(some.min()) < longest:
+            mask = (1.0 - attention[first:last, None, None, :longest].float()) * _NOT_READ
+        if longest < tokens:
+            more = torch.full((last - first, 1, 1, tokens - longest), _NOT_READ)
+            mask = torch.cat([more.new_zeros(last - first, 1, 1, longest) if mask is None else mask, more], -1)
         found.append(Segment(first, last, tokens, start, mask))
         first, start = last, found[-1].stop
     return tuple(found)

@@ -20,7 +20,7 @@ _PARTS = {"person": "person", "keys": "key", "webhooks": "webhook"}
 def page() -> None:
     """The part that was chosen."""
     st.title(say("shell.account"), anchor=False)
-    match part("account", _PARTS):
+    match part("account", _PARTS, say("account.parts"), lambda one: say(f"account.part_{one}")):
         case "keys":
             api_keys.mine()
         case "webhooks":

@@ -21,7 +21,7 @@ def page() -> None:
     if not here().is_admin:
         st.warning(say("admin.not_yours"), icon=":material/lock:")
         return
-    match part("admin", _PARTS):
+    match part("admin", _PARTS, say("admin.parts"), lambda one: say(f"admin.part_{one}")):
         case "users":
             people.everybody()
         case "audit":

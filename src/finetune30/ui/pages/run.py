@@ -95,6 +95,10 @@ def _view(look: Look) -> None:
         return
     above = st.container()
     names = _parts_of(look.task)
+    if not look.is_live:
+        # A place further down: tabs that take the place of others keep the open one by its name, in the browser alone,
+        # and what is drawn into the first one is not seen.
+        st.empty()
     tabs, opened = _tabs(names)
     if look.is_live:
         look.refresh_more(log=opened == "log")
