@@ -75,6 +75,9 @@ def lines(
         # An empty place, as large as the plot will be, instead of axes about nothing.
         figure.update_xaxes(range=[0, 1], showticklabels=False)
         figure.update_yaxes(range=[0, 1], showticklabels=False)
+    if len(known := {value for one in some for value in one.y if value is not None}) == 1 and (level := known.pop()):
+        # Around one level plotly shows from -1 to 1, in which a small one looks like nothing.
+        figure.update_yaxes(range=sorted((0.5 * level, 1.5 * level)))
     figure.update_xaxes(title=plain(x, 60), tickformat="~s", hoverformat="d")
     figure.update_yaxes(title=plain(y, 60), tickformat=".0%" if percent else None, exponentformat="e")
     return _dressed(figure, height)

@@ -77,8 +77,10 @@ def _columns(unit: str) -> dict[str, Any]:
         "accuracy": column.NumberColumn(
             say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=80
         ),
-        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=120),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=104),
         "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, width=58),
+        "model": column.TextColumn(say("experiments.model"), width=104),
+        "data": column.TextColumn(say("experiments.data"), width=116),
         "created": column.DatetimeColumn(
             say("experiments.created"),
             format="YYYY-MM-DD HH:mm",
@@ -92,8 +94,6 @@ def _columns(unit: str) -> dict[str, Any]:
             width=110,
         ),
         "owner": column.TextColumn(say("experiments.owner"), width=90),
-        "model": column.TextColumn(say("experiments.model")),
-        "data": column.TextColumn(say("experiments.data")),
         "id": column.TextColumn(say("experiments.id")),
     }
 

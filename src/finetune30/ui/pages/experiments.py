@@ -85,9 +85,9 @@ def _tiles(figures: Statistics, paused: int) -> None:
         "best": shown.share(figures.eval_accuracy.max, 1),
         "time": shown.duration(figures.train_runtime.total),
     }
-    with st.container(horizontal=True, key="runs_tiles"):
+    with st.container(horizontal=True, gap="xsmall", key="runs_tiles"):
         for name, value in told.items():
-            st.metric(say(f"experiments.tile_{name}"), value, border=True, width=150, height="stretch")
+            st.metric(say(f"experiments.tile_{name}"), value, border=True, width=129, height="stretch")
     ended = [f"{shown.state(one).cell}: {count.get(one, 0):,}" for one in ("SUCCESS", "FAILURE", "REVOKED")]
     mean = f"{say('experiments.tile_mean')}: {shown.share(figures.eval_accuracy.mean, 1)}"
     st.caption(inert(" · ".join([*ended, mean])))

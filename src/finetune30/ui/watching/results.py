@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from finetune30.client.answers_more import Prediction
+from finetune30.errors import Missing
 from finetune30.ui import plots, shown
 from finetune30.ui.shell import inert, say
 from finetune30.ui.watching import registered
@@ -85,7 +86,9 @@ def _classes(scores: Mapping[str, Any]) -> None:
         key="per_class",
         hide_index=True,
         column_config={
-            "label": st.column_config.TextColumn(say("run.label"), width=120),
+            "label": st.column_config.TextColumn(
+                say("run.label"), width="large" if plots.is_large(list(per_class)) else 120
+            ),
             **{
                 name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent", width=76)
                 for name in _CLASS[:3]
@@ -138,10 +141,14 @@ def _examples(look: Look) -> None:
         required=True,
     )
     which = chosen or "worst"
-    some = look.once(
-        f"examples_{which}",
-        lambda: list(look.client.predictions(look.run_id, limit=_EXAMPLES, **_ORDERS[which])),
-    )
+    try:
+        some = look.once(
+            f"examples_{which}",
+            lambda: list(look.client.predictions(look.run_id, limit=_EXAMPLES, **_ORDERS[which])),
+        )
+    except Missing:  # not the run, which is looked at: its file of answers
+        st.info(say("run.answers_gone"), icon=":material/folder_off:")
+        return
     if not some:
         st.info(say("run.no_examples"), icon=":material/sentiment_satisfied:")
         return

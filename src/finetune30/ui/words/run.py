@@ -234,6 +234,7 @@ WORDS = {
     "certainty_help": ("What the model gave to the right label.", "模型給正確標籤的機率。"),
     "row": ("Row", "列號"),
     "row_help": ("In the data it was trained with, from 0.", "在原始資料中的位置，從 0 起算。"),
+    "answers_gone": ("This run has left no answers to single rows.", "這次訓練沒有留下逐筆的預測結果。"),
     "texts_gone": (
         "The texts are not shown: this version of the data is gone.",
         "無法顯示文字：此版本的資料已不存在。",
