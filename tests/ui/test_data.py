@@ -151,7 +151,8 @@ def test_another_users_dataset_is_never_shown(library: Library, bo: Seat, run_pa
         page = run_page("data", bo, id=wanted)
 
         assert not page.exception
-        assert page.error
+        assert "There is no such thing for you here" in page.info[0].value
+        assert not page.error
         assert page.title[0].value == "Data"
         assert not page.dataframe
 

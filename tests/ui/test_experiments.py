@@ -87,7 +87,7 @@ def test_every_run_is_in_the_table_and_counted(ana: Seat, bo: Seat, service: Ser
     assert [state[0] for state in shown["state"]] == ["○ Waiting", "✕ Failed", "✓ Done"]
     assert "place" in next(iter(shown["now"]))
     tiles = {tile.label: tile.value for tile in page.metric}
-    assert (tiles["Runs"], tiles["Waiting"], tiles["Best accuracy"]) == ("3", "1", "90.0 %")
+    assert (tiles["Runs"], tiles["Waiting"], tiles["Best, any data"]) == ("3", "1", "90.0 %")
     assert "of somebody else" not in said(page)
     assert not page.exception
 
@@ -213,8 +213,8 @@ def test_buttons_say_what_can_be_done_with_so_many(ana: Seat, run_page: Look) ->
     page = run_page("experiments", ana)
 
     def enabled() -> set[str]:
-        names = ("open", "compare", "again", "delete")
-        return {name for name in names if not page.button(key=f"runs_{name}_chosen").disabled}
+        names, shown = ("open", "compare", "again", "delete"), {one.key: one.disabled for one in page.button}
+        return {name for name in names if shown.get(f"runs_{name}_chosen") is False}
 
     assert enabled() == set()
     mark(page, 0)
@@ -371,3 +371,20 @@ def test_days_begin_and_end_where_the_page_is() -> None:
         assert runs_wanted._moment(None) is None
     finally:
         shell.configure(before)
+
+
+def test_the_address_without_a_path_leads_to_the_list(ana: Seat, run_page: Look) -> None:
+    page = run_page("home", ana)
+
+    assert not page.exception
+    assert page.title[0].value == words("shell.experiments", "en")
+
+
+def test_what_can_be_done_is_shown_once_something_is_chosen(ana: Seat, run_page: Look) -> None:
+    start(ana, "one")
+    page = run_page("experiments", ana)
+    assert "runs_open_chosen" not in {one.key for one in page.button}
+
+    page = mark(page, 0)
+
+    assert {"runs_open_chosen", "runs_delete_chosen"} <= {one.key for one in page.button}

@@ -149,6 +149,7 @@ def test_an_address_that_no_page_has_is_told_with_a_way_back(page: Page, inside:
     answer = inside.get("/runs/abc")
 
     assert answer.status_code == 404
+    assert "<title>No such page" in answer.text
     assert "There is no such page." in answer.text
 
 

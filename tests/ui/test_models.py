@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from finetune30.experiments import tables
 from finetune30.ui.seats import Seat
+from finetune30.ui.words import words
 from tests.api.service import Service
 from tests.registered import trained
 
@@ -145,7 +148,8 @@ def test_a_run_is_registered_and_a_refusal_keeps_what_was_typed(ana: Seat, run_o
     page.selectbox(key="register_name").set_value(name)
     page.text_input(key="register_alias").set_value("No Such Alias!")
     page = pressed(page, "register_yes")
-    assert page.error
+    assert words("models.alias_rule", "en") in [one.value for one in page.error]
+    assert "body" not in "".join(one.value for one in page.error)
     assert page.text_input(key="register_alias").value == "No Such Alias!"
     page.text_input(key="register_alias").set_value("champion")
     page = pressed(page, "register_yes")
@@ -153,6 +157,26 @@ def test_a_run_is_registered_and_a_refusal_keeps_what_was_typed(ana: Seat, run_o
     assert not page.exception
     assert page.query_params["name"] in (name, [name])
     assert points_at(ana, name) == 2
+
+
+def test_a_run_of_other_data_is_registered_after_a_warning(
+    ana: Seat, service: Service, run_of: Trained, run_page: Run
+) -> None:
+    name, other = f"new-{ana.person.name}", run_of(ana)
+    ana.client.register(name, run_of(ana), alias="champion")
+    store = service.services.jobs.store
+    with store.engine.begin() as connection:  # as if it had been trained on other rows
+        connection.execute(update(tables.experiments).where(tables.experiments.c.id == other).values(dataset_hash="c"))
+    page = run_page("models", ana, register=other)
+    page.selectbox(key="register_name").set_value(name)
+
+    page = pressed(page, "register_yes")
+    assert "other data" in page.warning[0].value
+    assert ana.client.model(name).versions == 1
+    page = pressed(page, "register_yes")
+
+    assert not page.exception
+    assert ana.client.model(name).versions == 2
 
 
 def test_only_a_run_that_succeeded_is_registered(ana: Seat, run_page: Run) -> None:
@@ -165,7 +189,8 @@ def test_only_a_run_that_succeeded_is_registered(ana: Seat, run_page: Run) -> No
 
 def test_others_read_a_team_model_and_change_nothing(ana: Seat, bo: Seat, films: str, run_page: Run) -> None:
     page = run_page("models", bo, name=films)
-    assert page.error
+    assert words("shell.not_there", "en") in [one.value for one in page.info]
+    assert not page.error
     assert not page.dataframe
 
     ana.client.change_model(films, visibility="team")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from finetune30.errors import Missing
 from finetune30.experiments import ExperimentFolder, Status
 from finetune30.ui import plots
 from finetune30.ui.seats import Seat
+from finetune30.ui.watching import history
 from finetune30.ui.watching.look import Look
 from tests.api.service import Service
 from tests.trained import Trained
@@ -140,7 +142,7 @@ def test_a_running_one_shows_stage_curves_and_figures(service: Service, ana: Sea
     assert scores["data"][0]["y"] == [0.75]
     assert memory["data"][0]["y"] == [3.0] * 10
     assert all(chart.proto.alt for chart in page.get("plotly_chart"))
-    assert "Training: 0.1 at last, between 0.1 and 1." in told(page)
+    assert "Training: 0.1 at the end, between 0.1 and 1." in told(page)
     service.services.jobs.store.heartbeat(second, 1, "test", {"step": 40, "total": 40})
     assert stages(run_page("run", ana, id=second)) == ["green", "green", "green", "blue", "gray"]
 
@@ -249,7 +251,11 @@ def test_s106_of_another_users_run_nothing_is_shown(finished: str, bo: Seat, roo
     assert "belongs to somebody else" in page.info[0].value
     assert not page.dataframe
     assert not page.metric
-    assert run_page("run", bo, id="nobody_knows").info[0].value == page.info[0].value
+    for id in ("nobody_knows", "<b>x", "../../etc"):
+        nothing = run_page("run", bo, id=id)
+        assert nothing.info[0].value == page.info[0].value
+        assert not nothing.error
+        assert {one.proto.label for one in nothing.get("page_link")} >= {"All experiments"}
     assert run_page("run", root, id=finished).metric
 
 
@@ -351,7 +357,81 @@ def test_names_in_plots_stay_apart_and_are_no_markup() -> None:
     figure = plots.confusion([[1, 0, 0], [0, 1, 0], [0, 0, 1]], long, right="right", answered="answered")
 
     axis = figure.layout.xaxis
+    assert len(set(axis.ticktext)) == 3
+    many = [f"a long beginning of labels, number {at}" for at in range(30)]
+    large = plots.confusion([[1] * 30] * 30, many, right="right", answered="answered").layout
+    assert len(set(large.xaxis.ticktext)) == 30
+    assert large.xaxis.tickangle == -90
+    assert large.height > 30 * 20
     assert list(axis.tickvals) == [0, 1, 2]
     assert "<a" not in figure.to_json().replace("\\u003c", "<")
     assert [cell for row in figure.data[0].text for cell in row].count("1") == 3
     assert plots.plain("a\nb", 10) == "a b"
+
+
+def test_a_paused_one_keeps_its_place_and_shows_nothing_as_if_it_ran(
+    service: Service, ana: Seat, run_page: Run
+) -> None:
+    id = submit(ana)
+    attempt = begin(service, id, steps=10)
+    ana.client.pause(id)
+    service.services.jobs.store.pause(id, attempt, "test")
+
+    page = run_page("run", ana, id=id)
+
+    assert stages(page) == ["green", "green", "violet", "gray", "gray"]
+    assert bar(page)[0] == 25
+    assert bar(page)[1].startswith("Training paused at step 10 of 40.")
+    assert not page.metric
+    listed = run_page("experiments", ana)
+    assert {one.label: one.value for one in listed.metric}["Paused"] == "1"
+    assert {one.label: one.value for one in listed.metric}["Waiting"] == "0"
+
+
+def test_a_registered_one_is_not_offered_to_be_deleted(finished: str, ana: Seat, run_page: Run) -> None:
+    made = ana.client.register(f"kept-{ana.person.name}", finished)
+
+    page = run_page("run", ana, id=finished).button(key="delete").click().run()
+
+    assert "registered as a version" in page.warning[0].value
+    assert made.address.replace("-", "\\-") in {one.proto.label for one in page.get("page_link")}
+    assert "delete_yes" not in {one.key for one in page.button}
+
+
+def test_data_that_was_refused_is_told_by_names_with_both_ways_on(service: Service, ana: Seat, run_page: Run) -> None:
+    id = submit(ana)
+    attempt = begin(service, id)
+    message = "the data is not fit for training: contradictory_label: 3 rows; rare_class: one"
+    error = {"code": "data_quality", "message": message, "where": "builtin:reviews"}
+    service.services.jobs.store.finish(id, attempt, "test", Status.FAILURE, error=error)
+
+    page = run_page("run", ana, id=id)
+
+    assert "One text, several labels" in page.error[0].value
+    assert "Rare labels" in page.error[0].value
+    assert "contradictory" not in page.error[0].value
+    again = [one.proto.label for one in page.get("page_link")]
+    assert again.count("Run again with changes") == 2
+
+
+def test_sent_data_is_called_by_its_file(ana: Seat, run_page: Run, tmp_path: Path) -> None:
+    file = tmp_path / "films [1].csv"
+    file.write_text("text,label\n" + "".join(f"a film number {at},{at % 2}\n" for at in range(40)), encoding="utf-8")
+    sent = ana.client.checked(ana.client.upload(file).dataset_id)
+    config = {"experiment_name": "one", "data": {"dataset_name": sent.dataset_name}}
+    id = ana.client.train(config).task_id
+
+    page = run_page("run", ana, id=id)
+
+    assert sent.dataset_name not in "".join(one.value for one in page.caption).replace("\\", "")
+    (link,) = [one.proto.label for one in page.get("page_link") if "films" in one.proto.label]
+    assert "films \\[1\\]\\.csv" in link
+    (listed,) = [one.value for one in run_page("experiments", ana).dataframe if "data" in one.value]
+    assert list(listed["data"]) == [f"films [1].csv ({sent.dataset_id[:9]})"]
+
+
+def test_the_log_is_readable() -> None:
+    text = "2026-01-31T20:15:07.123456+00:00 error: no memory\\n  hint: a smaller batch"
+
+    assert history.readable(text) == "2026-01-31 20:15:07 error: no memory\n  hint: a smaller batch"
+    assert history.readable("no moment 2026-99-99T99:99:99+00:00") == "no moment 2026-99-99T99:99:99+00:00"

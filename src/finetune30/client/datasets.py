@@ -20,6 +20,8 @@ from finetune30.errors import DataError, Unreachable
 
 _PAGE = 100
 _POLL_S = 1.0
+# What is computed when it is asked for first takes its time.
+_SLOW_S = 60.0
 
 
 class Datasets(Transfers):
@@ -101,7 +103,8 @@ class Datasets(Transfers):
 
     def dataset_analysis(self, dataset_id: str) -> dict[str, Any]:
         """Figures of its rows: lengths, labels, telling words; made when they are asked for first."""
-        return self._object(f"{_at(dataset_id)}/analysis")
+        asked = Request("GET", f"{_at(dataset_id)}/analysis", safe=True, timeout_s=_SLOW_S, patience_s=_SLOW_S)
+        return dict(self._send(asked).json())
 
     def preview(self, dataset_id: str, rows: int | None = None) -> list[dict[str, Any]]:
         """The first rows of each split, as a training sees them."""

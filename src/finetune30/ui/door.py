@@ -130,7 +130,7 @@ class Door:
         client = Client(
             options.api_url,
             options.serving_url,
-            timeout_s=15,
+            timeout_s=5,
             tries=2,
             patience_s=8,
             forwarded_for=address if options.page_key else None,

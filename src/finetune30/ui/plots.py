@@ -75,6 +75,9 @@ def lines(
         # An empty place, as large as the plot will be, instead of axes about nothing.
         figure.update_xaxes(range=[0, 1], showticklabels=False)
         figure.update_yaxes(range=[0, 1], showticklabels=False)
+    if len(known := {value for one in some for value in one.y if value is not None}) == 1 and (level := known.pop()):
+        # Around one level plotly shows from -1 to 1, in which a small one looks like nothing.
+        figure.update_yaxes(range=sorted((0.5 * level, 1.5 * level)))
     figure.update_xaxes(title=plain(x, 60), tickformat="~s", hoverformat="d")
     figure.update_yaxes(title=plain(y, 60), tickformat=".0%" if percent else None, exponentformat="e")
     return _dressed(figure, height)
@@ -151,7 +154,18 @@ def confusion(
     )
     figure.update_xaxes(title=plain(answered, 60), showgrid=False, constrain="domain", **_names(labels))
     figure.update_yaxes(title=plain(right, 60), showgrid=False, autorange="reversed", **_names(labels))
-    return _dressed(figure, height or min(700, max(280, 140 + 44 * len(labels))))
+    if is_large(labels):
+        # Each label at its own place, none over another: upright below, as high as they need beside.
+        figure.update_xaxes(tickangle=-90, tickfont={"size": 11}, title_standoff=16)
+        figure.update_yaxes(tickfont={"size": 11})
+        return _dressed(figure, height or min(1600, 260 + 22 * len(labels)))
+    figure.update_xaxes(title_standoff=16)
+    return _dressed(figure, height or max(280, 160 + 44 * len(labels)))
+
+
+def is_large(labels: Sequence[str]) -> bool:
+    """Whether a confusion matrix of these needs the page's whole width."""
+    return len(labels) > _MOST_NUMBERED
 
 
 def draw(figure: go.Figure, key: str, alt: str) -> None:
@@ -171,10 +185,19 @@ def plain(text: str, most: int = _LONGEST_LABEL) -> str:
     return html.escape(short if len(short) <= most else short[: most - 1] + "…", quote=False)
 
 
+def middle(text: str, most: int = _LONGEST_LABEL) -> str:
+    """As ``plain``, cut in its middle: labels often begin alike, and their ends tell them apart."""
+    short = " ".join(text.split())
+    if len(short) <= most:
+        return plain(short, most)
+    front = (most - 1) // 2
+    return plain(f"{short[:front]}…{short[len(short) - (most - 1 - front) :]}", most)
+
+
 def _names(names: Sequence[str]) -> dict[str, Any]:
     """An axis of names, written at numbers: two that are cut to the same text stay two, and "1" stays a name."""
     places = range(len(names))
-    return {"tickmode": "array", "tickvals": list(places), "ticktext": [plain(one) for one in names], "type": "linear"}
+    return {"tickmode": "array", "tickvals": list(places), "ticktext": [middle(one) for one in names], "type": "linear"}
 
 
 def _dressed(figure: go.Figure, height: int) -> go.Figure:

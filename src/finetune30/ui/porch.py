@@ -74,10 +74,11 @@ def nowhere(language: str) -> HTMLResponse:
         f"""<p class="told">{_say("nowhere", language)}</p><p><a href="/">{_say("home", language)}</a></p>""",
         lambda code: f"/?language={code}",
         404,
+        title="nowhere_title",
     )
 
 
-def _page(language: str, inner: str, here: Callable[[str], str], status: int) -> HTMLResponse:
+def _page(language: str, inner: str, here: Callable[[str], str], status: int, title: str = "title") -> HTMLResponse:
     nonce = secrets.token_urlsafe(16)
     others = "".join(
         f'<a href="{html.escape(here(code))}" lang="{code}" hreflang="{code}"'
@@ -90,7 +91,7 @@ def _page(language: str, inner: str, here: Callable[[str], str], status: int) ->
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{_say("title", language)}</title>
+<title>{_say(title, language)}</title>
 <link rel="icon" href="/favicon.png">
 <style nonce="{nonce}">{_file("porch.css")}</style>
 </head>

@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit import config
 from streamlit.errors import StreamlitDuplicateElementKey
 
-from finetune30.errors import Finetune30Error, LoginNeeded, ServerFault, Unreachable
+from finetune30.errors import Denied, Finetune30Error, LoginNeeded, Missing, Refused, ServerFault, Unreachable
 from finetune30.ui import away
 from finetune30.ui.inert import inert as inert
 from finetune30.ui.options import Options
@@ -126,9 +126,26 @@ def show(fault: Finetune30Error) -> None:
         if again:
             st.rerun()
         return
+    if is_nothing(fault):
+        nothing_there()
+        return
     st.error(inert(": ".join(filter(None, (fault.where, fault.message)))), icon=":material/error:")
     if fault.hint:
         st.info(f"{say('shell.hint')}: {inert(fault.hint)}", icon=":material/lightbulb:")
+
+
+def is_nothing(fault: Finetune30Error) -> bool:
+    """Whether it is about something that is not there, or somebody else's, or could be nobody's by its id."""
+    no_id = isinstance(fault, Refused) and (fault.where or "").startswith("path.")
+    return no_id or isinstance(fault, Missing | Denied)
+
+
+def nothing_there() -> None:
+    """The same sentence whether a thing is unknown or another user's, and a way back."""
+    from finetune30.ui.pages import page_of
+
+    st.info(say("shell.not_there"), icon=":material/search_off:")
+    st.page_link(page_of("experiments"), label=say("shell.back"), icon=":material/arrow_back:")
 
 
 def main() -> None:

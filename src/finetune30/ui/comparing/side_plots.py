@@ -149,8 +149,9 @@ def _confusions(matrices: Sequence[Mapping[str, Any]], sides: Sequence[Side]) ->
         )
     by_id = {one["id"]: one for one in matrices}
     there = [side for side in sides if side.id in by_id]
-    for start in range(0, len(there), 3):
-        for column, side in zip(st.columns(min(3, len(there))), there[start : start + 3], strict=False):
+    width = 1 if any(plots.is_large(by_id[side.id]["labels"]) for side in there) else min(3, len(there))
+    for start in range(0, len(there), width):
+        for column, side in zip(st.columns(width), there[start : start + width], strict=False):
             with column:
                 _confusion(by_id[side.id], side, label)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from finetune30.ui import figures, shown
+from finetune30.ui import data_names, figures, shown
 from finetune30.ui.comparing.sides import Side
 from finetune30.ui.figures import Kind, Value
 from finetune30.ui.shell import say
@@ -48,9 +48,13 @@ def configuration_table(comparison: Mapping[str, Any], sides: Sequence[Side]) ->
         return
     cells: dict[str, list[str]] = {"name": [one["key"] for one in differences]}
     for at, side in enumerate(sides):
-        cells[side.letter] = [figures.plain(one["values"][at]) for one in differences]
+        cells[side.letter] = [_setting(one["key"], one["values"][at]) for one in differences]
     _show(cells, say("compare.key"), sides, key="compare_configuration", alt=say("compare.configuration"))
     st.caption(say("compare.same_keys", count=comparison["same_keys"]))
+
+
+def _setting(key: str, value: Any) -> str:
+    return data_names.name_of(value) if key == "data.dataset_name" and value else figures.plain(value)
 
 
 def _kind(figure: str, *, same: bool) -> Kind:
@@ -84,7 +88,7 @@ def _show(cells: dict[str, list[str]], first: str, sides: Sequence[Side], *, key
         column_config={
             "name": column.TextColumn(first, pinned=True, width=200),
             "difference": column.TextColumn(say("compare.difference"), width="small"),
-            **{side.letter: column.TextColumn(side.title) for side in sides},
+            **{side.letter: column.TextColumn(side.title, width=150) for side in sides},
         },
         alt=alt,
     )

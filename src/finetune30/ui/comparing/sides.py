@@ -15,7 +15,7 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import Experiment
-from finetune30.errors import Denied, Missing, Refused
+from finetune30.errors import Refused
 from finetune30.ui import shown
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import say, show
@@ -101,20 +101,24 @@ def _look_up(seat: Seat, ids: Sequence[str], known: dict[str, Experiment]) -> li
         if one not in known:
             try:
                 known[one] = seat.client.experiment(one)
-            except (Missing, Denied, Refused) as fault:
+            except Refused as fault:
                 show(fault)
     return [one for one in ids if one in known]
 
 
 def _before(seat: Seat, run: Experiment, known: dict[str, Experiment]) -> list[str]:
-    """The run before this one: the newest older one of its owner that succeeded, on the same data if there is one."""
+    """The run before this one: the newest older one of its owner that succeeded on the same data.
+
+    On the same rows where there is one; on other data none could be called better or worse.
+    """
     owner = run.owner if seat.is_admin else "me"
     words = f"created_at < {run.created_at:.6f} AND id != {run.id}"
     found = seat.client.experiments_page(limit=_LISTED, owner=owner, status="SUCCESS", q=words).items
     same = [one for one in found if one.dataset == run.dataset]
-    if not found:
+    rows = [one for one in same if run.dataset_hash and one.dataset_hash == run.dataset_hash]
+    if not same:
         st.info(say("compare.no_before"))
-    for one in (same or found)[:1]:
+    for one in (rows or same)[:1]:
         known.setdefault(one.id, one)
         return [one.id]
     return []

@@ -46,6 +46,11 @@ class Seen:
     fault: Finetune30Error | None = None
 
     @property
+    def paused(self) -> int:
+        """How many of those that are counted as waiting were paused."""
+        return sum(one.paused and one.status == "PENDING" for one in self.tasks.values())
+
+    @property
     def is_live(self) -> bool:
         """Whether something waits or runs, anywhere among the runs that are counted."""
         return any(self.figures.by_status.get(one) for one in _LIVE)
@@ -85,9 +90,10 @@ def _asked(seat: Seat, wanted: Wanted, after: str | None, before: Seen | None) -
     page = _page(seat, wanted, after)
     figures = seat.client.stats(wanted.owner)
     tasks = {}
-    if any(one.status in _LIVE for one in page.items):
+    if any(figures.by_status.get(one) for one in _LIVE):
         some = seat.client.tasks_page(q=f"status IN ({', '.join(_LIVE)})", limit=200)
-        tasks = {one.task_id: one for one in some.items}
+        name = seat.person.name if wanted.owner == "me" else wanted.owner
+        tasks = {one.task_id: one for one in some.items if name in (None, one.owner)}
     people = before.people if before else ()
     if seat.is_admin and not people:
         people = tuple(sorted(one.name for one in seat.client.users()))

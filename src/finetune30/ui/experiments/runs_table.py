@@ -13,10 +13,11 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import Experiment, Task
-from finetune30.ui import shown
+from finetune30.ui import data_names, shown
 from finetune30.ui.experiments import runs_chosen
 from finetune30.ui.shell import say
 
+_SURE_FROM_S = 600
 KEY, OPEN = "runs_table", "runs_open"
 _COLOURS = {"PENDING": "gray", "STARTED": "blue", "SUCCESS": "green", "FAILURE": "red", "REVOKED": "orange"}
 
@@ -58,7 +59,7 @@ def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -
         "now": [_now(one, tasks.get(one.id)) for one in rows],
         "owner": [one.owner for one in rows],
         "model": [one.base_model for one in rows],
-        "data": [one.dataset for one in rows],
+        "data": [data_names.name_of(one.dataset) for one in rows],
         "took": [None if one.train_runtime is None else one.train_runtime / seconds for one in rows],
         "created": [shown.local(one.created_at) for one in rows],
         "id": [one.id for one in rows],
@@ -69,15 +70,17 @@ def _columns(unit: str) -> dict[str, Any]:
     column = st.column_config
     states = [shown.state(one).cell for one in shown.STATES] + [shown.state("PENDING", paused=True).cell]
     return {
-        "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, pinned=True, width=58),
         "state": column.MultiselectColumn(
-            say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=118
+            say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=104
         ),
-        "name": column.TextColumn(say("experiments.name"), width=190),
+        "name": column.TextColumn(say("experiments.name"), width=130),
         "accuracy": column.NumberColumn(
-            say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=100
+            say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=80
         ),
-        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=140),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=104),
+        "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, width=58),
+        "model": column.TextColumn(say("experiments.model"), width=104),
+        "data": column.TextColumn(say("experiments.data"), width=116),
         "created": column.DatetimeColumn(
             say("experiments.created"),
             format="YYYY-MM-DD HH:mm",
@@ -91,8 +94,6 @@ def _columns(unit: str) -> dict[str, Any]:
             width=110,
         ),
         "owner": column.TextColumn(say("experiments.owner"), width=90),
-        "model": column.TextColumn(say("experiments.model")),
-        "data": column.TextColumn(say("experiments.data")),
         "id": column.TextColumn(say("experiments.id")),
     }
 
@@ -104,7 +105,12 @@ def _now(run: Experiment, task: Task | None) -> str:
     if task.status == "PENDING":
         if task.position is None:
             return ""
-        soon = None if task.starts_in_s is None else shown.duration(task.starts_in_s, short=True)
+        # Judged by how long other runs took: short times are a guess.
+        soon = (
+            None
+            if (task.starts_in_s or 0) < _SURE_FROM_S or task.starts_in_s is None
+            else shown.duration(task.starts_in_s, short=True)
+        )
         place = say("experiments.place", place=task.position)
         return place if soon is None else say("experiments.place_in", place=place, time=soon)
     told = task.progress

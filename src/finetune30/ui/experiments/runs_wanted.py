@@ -125,17 +125,21 @@ def controls(seat: Seat, models: Sequence[str], people: Sequence[str]) -> None:
         models: Base models there are runs of.
         people: Users' names, for admins.
     """
-    wide, state, order = st.columns([3, 2, 2])
-    wide.text_input(
+    st.text_input(
         say("experiments.find"), key=_NAME.key, placeholder=say("experiments.find_hint"), icon=":material/search:"
     )
+    with st.expander(say("experiments.more"), expanded=_is_narrowed(), icon=":material/filter_list:", key="runs_more"):
+        _usual()
+        _further(seat, models, people)
+    _remember()
+
+
+def _usual() -> None:
+    state, order = st.columns(2)
     state.selectbox(say("experiments.state"), [_ANY, *shown.STATES], key=_STATE.key, format_func=_state_name)
     order.selectbox(
         say("experiments.order"), list(ORDERS), key=_ORDER.key, format_func=lambda one: say(f"experiments.order_{one}")
     )
-    with st.expander(say("experiments.more"), expanded=_is_narrowed(), icon=":material/filter_list:", key="runs_more"):
-        _further(seat, models, people)
-    _remember()
 
 
 def clear() -> None:
@@ -217,7 +221,7 @@ def _moment(day: date | None, *, ends: bool = False) -> str | None:
 
 
 def _is_narrowed() -> bool:
-    return any(one.value != one.empty for one in _FIELDS[3:])
+    return any(one.value != one.empty for one in _FIELDS[1:])
 
 
 def _state_name(one: str) -> str:

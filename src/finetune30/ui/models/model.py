@@ -12,7 +12,7 @@ import streamlit as st
 
 from finetune30.client.answers_more import Model, ModelVersion, Move
 from finetune30.errors import Finetune30Error
-from finetune30.ui import shown
+from finetune30.ui import data_names, shown
 from finetune30.ui.models import model_version, promoting
 from finetune30.ui.shell import here, inert, say, show
 
@@ -135,7 +135,7 @@ def _versions(one: Model, versions: Sequence[ModelVersion]) -> ModelVersion | No
                 "aliases": ", ".join(each.aliases),
                 "accuracy": each.eval_accuracy,
                 "base": each.base_model,
-                "dataset": each.dataset,
+                "dataset": data_names.name_of(each.dataset),
                 "note": each.note,
                 "registered": shown.moment(each.registered_at),
                 "by": each.registered_by,

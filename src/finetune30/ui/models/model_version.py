@@ -14,7 +14,7 @@ import streamlit as st
 from finetune30.client import Client
 from finetune30.client.answers_more import Model, ModelVersion
 from finetune30.errors import Finetune30Error
-from finetune30.ui import shown
+from finetune30.ui import data_names, shown
 from finetune30.ui.fetching import fetched
 from finetune30.ui.models.promoting import plan
 from finetune30.ui.pages import page_of
@@ -87,7 +87,9 @@ def _facts(one: Model, version: ModelVersion) -> None:
     run, data = found["experiment"], found["data"]
     facts: dict[str, Any] = {
         say("models.run"): f"{run['name']} · {run['id']} · {run['owner']} · {shown.moment(run['finished_at'])}",
-        say("models.dataset"): " · ".join(filter(None, (data["name"], (data["version"] or "")[:12]))),
+        say("models.dataset"): " · ".join(
+            filter(None, (data_names.name_of(data["name"]), (data["version"] or "")[:12]))
+        ),
         say("models.base"): " · ".join(filter(None, (found["base"]["name"], found["base"]["revision"]))),
         say("models.registered", zone=shown.zone()): f"{shown.moment(version.registered_at)} · {version.registered_by}",
         say("models.note_short"): version.note or shown.NOTHING,
@@ -99,6 +101,7 @@ def _facts(one: Model, version: ModelVersion) -> None:
         left, right = st.columns([1, 3], gap="small")
         left.caption(inert(name))
         right.text(str(value))
+    data_names.link(data["name"])
 
 
 def _files(one: Model, number: int) -> None:

@@ -161,17 +161,31 @@ def _compared(planned: Plan, versions: Sequence[ModelVersion]) -> None:
     before, after = by_number.get(planned.before), by_number.get(planned.after or 0)
     if before is None or after is None:
         return
-    change = None
+    change, same = None, same_data(before.dataset_hash, after.dataset_hash)
+    if not same:
+        st.warning(say("models.other_data"), icon=":material/warning:")
     if before.eval_accuracy is not None and after.eval_accuracy is not None:
         change = say("models.change_points", change=f"{100 * (after.eval_accuracy - before.eval_accuracy):+.2f}")
     left, right = st.columns(2)
     name = say("models.accuracy")
     left.metric(f"{name} · {before.version}", shown.share(before.eval_accuracy))
-    right.metric(f"{name} · {after.version}", shown.share(after.eval_accuracy), change)
+    moved = same and before.eval_accuracy != after.eval_accuracy
+    right.metric(
+        f"{name} · {after.version}",
+        shown.share(after.eval_accuracy),
+        change,
+        delta_color="normal" if moved else "off",
+        delta_arrow="auto" if moved else "off",
+    )
     ids = f"{before.experiment_id},{after.experiment_id}"
     st.page_link(
         page_of("compare"), label=inert(say("models.compare")), icon=":material/compare:", query_params={"ids": ids}
     )
+
+
+def same_data(before: str | None, after: str | None) -> bool:
+    """Whether two were trained and measured on the same rows, as far as that is known."""
+    return before is not None and before == after
 
 
 def _make(planned: Plan) -> None:

@@ -13,6 +13,8 @@ from finetune30.ui.shell import guarded, say
 # Module, path, icon, whether it stands in the menu; those of a section beside each other.
 _SECTIONS = {
     "train": (
+        # The address without a path leads to the first page, which has one: a default page of Streamlit has none.
+        ("home", "", "home", False),
         ("experiments", "experiments", "table_view", True),
         ("submit", "submit", "add_circle", True),
         ("run", "run", "monitoring", False),
@@ -25,7 +27,7 @@ _SECTIONS = {
     ),
     "operate": (("account", "account", "person", True), ("admin", "admin", "shield_person", True)),
 }
-_FIRST, _FOR_ADMINS = "experiments", {"admin"}
+_HOME, _FIRST, _FOR_ADMINS = "home", "experiments", {"admin"}
 PATHS = frozenset({"", *(path for some in _SECTIONS.values() for _, path, *_ in some)})
 """Those that are a page; the first one has none."""
 
@@ -54,14 +56,16 @@ def path_of(name: str) -> str:
 
 def _page(name: str, path: str, icon: str, listed: bool) -> Any:
     def run() -> None:
+        if name == _HOME:
+            st.switch_page(page_of(_FIRST), query_params=st.query_params.to_dict())
         import_module(f"finetune30.ui.pages.{_MODULES.get(name, name)}").page()
 
     return st.Page(
         guarded(run),
-        title=say(f"shell.{name}"),
+        title=say(f"shell.{_FIRST if name == _HOME else name}"),
         icon=f":material/{icon}:",
         url_path=path,
-        default=name == _FIRST,
+        default=name == _HOME,
         visibility="visible" if listed else "hidden",
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from finetune30.ui import shown
+from finetune30.ui import data_names, shown
 from finetune30.ui.comparing import flipped, side_plots, side_tables
 from finetune30.ui.comparing.sides import LEAST, Side, choose, sides_of
 from finetune30.ui.pages import page_of
@@ -58,6 +58,7 @@ def _nothing(one: bool) -> None:
 def _cards(comparison: Mapping[str, Any], sides: Sequence[Side]) -> None:
     accuracies = next((one["values"] for one in comparison["figures"] if one["figure"] == "eval.accuracy"), None)
     accuracies = accuracies or [None] * len(sides)
+    same = comparison["evaluated"]["match"] == "same"
     for at, (column, side) in enumerate(zip(st.columns(len(sides)), sides, strict=True)):
         with column.container(border=True, height="stretch", key=f"compare_card_{side.letter}"):
             st.markdown(f"**{inert(side.title)}**")
@@ -66,9 +67,14 @@ def _cards(comparison: Mapping[str, Any], sides: Sequence[Side]) -> None:
                 say("experiments.accuracy"),
                 shown.share(accuracies[at]),
                 _delta(accuracies, at),
+                # Of other rows, more is not better; and no difference is none.
+                delta_color="normal" if same and _differs(accuracies, at) else "off",
+                delta_arrow="auto" if same and _differs(accuracies, at) else "off",
                 delta_description=say("compare.since", letter=sides[0].letter) if at else say("compare.is_base"),
             )
-            st.text(f"{side.run['base_model']}\n{side.run['dataset']}\n{shown.moment(side.run['created_at'])}")
+            st.text(
+                f"{side.run['base_model']}\n{data_names.name_of(side.run['dataset'])}\n{shown.moment(side.run['created_at'])}"
+            )
             if st.button(say("experiments.open"), key=f"compare_open_{side.letter}", icon=":material/open_in_full:"):
                 st.switch_page(page_of("run"), query_params={"id": side.id})
     live = [side.letter for side in sides if side.run["status"] not in shown.ENDED]
@@ -82,6 +88,11 @@ def _delta(accuracies: Sequence[float | None], at: int) -> str | None:
     if not at or first is None or this is None:
         return None
     return say("compare.points", points=f"{100 * (this - first):+.2f}")
+
+
+def _differs(accuracies: Sequence[float | None], at: int) -> bool:
+    first, this = accuracies[0], accuracies[at]
+    return first is not None and this is not None and abs(this - first) >= 0.00005
 
 
 def _downloads(comparison: Mapping[str, Any]) -> None:

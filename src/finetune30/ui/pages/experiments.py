@@ -38,9 +38,10 @@ def _live() -> None:
     elif not seen.figures.total and wanted.is_everything(seat):
         _newcomer()
     else:
-        _tiles(seen.figures)
         runs_wanted.controls(seat, [one.base_model for one in seen.figures.by_base_model], seen.people)
         _list(seat, wanted, seen)
+        # Below: what one comes for is the list, also on a phone.
+        _tiles(seen.figures, seen.paused)
         _by_model(seen.figures)
 
 
@@ -74,18 +75,19 @@ def _list(seat: Seat, wanted: Wanted, seen: Seen) -> None:
         st.switch_page(page_of("run"), query_params={"id": pressed})
 
 
-def _tiles(figures: Statistics) -> None:
+def _tiles(figures: Statistics, paused: int) -> None:
     count = figures.by_status
     told = {
         "total": f"{figures.total:,}",
         "running": f"{count.get('STARTED', 0):,}",
-        "waiting": f"{count.get('PENDING', 0):,}",
+        "waiting": f"{max(0, count.get('PENDING', 0) - paused):,}",
+        "paused": f"{paused:,}",
         "best": shown.share(figures.eval_accuracy.max, 1),
         "time": shown.duration(figures.train_runtime.total),
     }
-    with st.container(horizontal=True, key="runs_tiles"):
+    with st.container(horizontal=True, gap="xsmall", key="runs_tiles"):
         for name, value in told.items():
-            st.metric(say(f"experiments.tile_{name}"), value, border=True, width=150, height="stretch")
+            st.metric(say(f"experiments.tile_{name}"), value, border=True, width=129, height="stretch")
     ended = [f"{shown.state(one).cell}: {count.get(one, 0):,}" for one in ("SUCCESS", "FAILURE", "REVOKED")]
     mean = f"{say('experiments.tile_mean')}: {shown.share(figures.eval_accuracy.mean, 1)}"
     st.caption(inert(" · ".join([*ended, mean])))

@@ -13,12 +13,13 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import WholeTask
-from finetune30.errors import Denied, Missing
-from finetune30.ui import shown
+from finetune30.errors import Refused
+from finetune30.ui import data_names, shown
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import guarded, here, inert, say
+from finetune30.ui.shell import guarded, here, inert, is_nothing, say
 from finetune30.ui.watching.controls import DELETED, controls
 from finetune30.ui.watching.curves import curves, tiles
+from finetune30.ui.watching.failure import why_it_failed
 from finetune30.ui.watching.files import files
 from finetune30.ui.watching.history import configuration, history, log
 from finetune30.ui.watching.look import Look
@@ -41,7 +42,9 @@ def page() -> None:
     look = Look(seat.client, run_id)
     try:
         look.refresh()
-    except (Missing, Denied):
+    except Refused as fault:
+        if not is_nothing(fault):
+            raise
         deleted, size = st.session_state.get(DELETED, ("", ""))
         if deleted == run_id:
             _go_elsewhere(say("run.deleted", size=size), ":material/delete:")
@@ -77,7 +80,9 @@ def _refresh(look: Look) -> None:
     knew_nothing = look.task is None
     try:
         look.refresh()
-    except (Missing, Denied):
+    except Refused as fault:
+        if not is_nothing(fault):
+            raise
         st.rerun(scope="app")  # it was deleted meanwhile: the page says so, and asks no more
     if not look.is_live or (knew_nothing and look.task is not None):
         st.rerun(scope="app")
@@ -99,7 +104,7 @@ def _view(look: Look) -> None:
         look.refresh_more(log=opened == "log")
     with above:
         _where_it_stands(look, look.task)
-        _why_it_failed(look.task)
+        why_it_failed(look.task)
         controls(look)
     with tabs[names.index(opened)]:
         _PARTS[opened](look, look.task)
@@ -139,19 +144,9 @@ def _where_it_stands(look: Look, task: WholeTask) -> None:
         told = "run.as_of" if look.fault is None else "run.away_since"
         icon = "sync" if look.fault is None else "cloud_off"
         st.caption(f":material/{icon}: {say(told, time=shown.moment(look.at, seconds=True), seconds=EVERY_S)}")
-        tiles(look)
-
-
-def _why_it_failed(task: WholeTask) -> None:
-    error = task.error
-    if error is None or task.status == "SUCCESS":
-        return
-    told = ": ".join(filter(None, (error.where, error.message)))
-    again = "" if task.has_ended else f"{say('run.failed_before', count=task.failures)} "
-    box = st.error if task.has_ended else st.warning
-    box(again + inert(told or say("run.no_reason")), icon=":material/error:")
-    if error.hint:
-        st.info(f"{say('shell.hint')}: {inert(error.hint)}", icon=":material/lightbulb:")
+        # What a run that waits was measured last is no news.
+        if task.status == "STARTED":
+            tiles(look)
 
 
 def _head(look: Look) -> None:
@@ -163,8 +158,10 @@ def _head(look: Look) -> None:
     model, data = (
         (task.config.get(part) or {}).get(key) for part, key in (("model", "name"), ("data", "dataset_name"))
     )
-    told = [task.task_id, task.owner, model, data, shown.moment(task.created_at)]
-    st.caption(" · ".join(inert(str(one)) for one in told if one))
+    told = [task.task_id, task.owner, model, None if data_names.is_sent(data) else data, shown.moment(task.created_at)]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_head"):
+        st.caption(" · ".join(inert(str(one)) for one in told if one), width="content")
+        data_names.link(data)
 
 
 def _go_elsewhere(why: str, icon: str) -> None:

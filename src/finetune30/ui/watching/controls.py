@@ -16,10 +16,12 @@ from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
 from finetune30.ui.shell import guarded, inert, say, show
+from finetune30.ui.watching import registered
 from finetune30.ui.watching.look import Look
 
 DELETED = "run_deleted"
 """In the session's state: the run that was deleted here, and the bytes that are free now."""
+_CANCELLING = "run_cancelling"
 _FAILED = frozenset({"FAILURE", "REVOKED"})
 
 
@@ -38,6 +40,7 @@ def controls(look: Look) -> None:
 
 
 def _while_it_lives(look: Look, task: WholeTask) -> None:
+    ends = task.cancel_requested or st.session_state.get(_CANCELLING) == task.task_id
     # One button in one place, so that what stands beside it does not move under a finger.
     name, icon, deed = (
         ("resume", "play_arrow", look.client.resume) if task.paused else ("pause", "pause", look.client.pause)
@@ -47,10 +50,10 @@ def _while_it_lives(look: Look, task: WholeTask) -> None:
         icon=f":material/{icon}:",
         key="hold",
         on_click=partial(_do, look, deed, []),
-        disabled=task.pause_requested or task.cancel_requested,
+        disabled=task.pause_requested or ends,
         width=140,
     )
-    if st.button(say("run.cancel"), icon=":material/stop_circle:", key="cancel", disabled=task.cancel_requested):
+    if st.button(say("run.cancel"), icon=":material/stop_circle:", key="cancel", disabled=ends):
         _ask(look, task, "cancel", look.client.cancel)
 
 
@@ -69,6 +72,7 @@ def _when_it_has_ended(look: Look, task: WholeTask) -> None:
 def _ask(look: Look, task: WholeTask, name: str, deed: Callable[[str], object]) -> None:
     """Once more, in a dialog: it has the keyboard, and stays open while the page behind it is refreshed."""
     look.told = None
+    look.forget("versions")
     done: list[bool] = []
 
     def size() -> str:
@@ -80,6 +84,11 @@ def _ask(look: Look, task: WholeTask, name: str, deed: Callable[[str], object]) 
             if name == "delete":
                 st.session_state[DELETED] = (look.run_id, size())
             st.rerun()
+        kept = registered.versions(look) if name == "delete" and task.status == "SUCCESS" else []
+        if kept:
+            st.warning(say("run.delete_registered"), icon=":material/inventory_2:")
+            registered.links(kept)
+            return
         frees = size() if name == "delete" else ""
         st.write(say(f"run.{name}_sure" if task.attempt or frees else f"run.{name}_sure_waiting", size=frees))
         with st.container(horizontal=True, gap="small"):
@@ -123,6 +132,8 @@ def _do(look: Look, deed: Callable[[str], object], done: list[bool]) -> None:
     except Finetune30Error as fault:
         look.told = fault
         return
+    if deed == look.client.cancel:
+        st.session_state[_CANCELLING] = look.run_id  # the buttons are grey at once, whatever the next answer says
     done.append(True)
 
 

@@ -5,7 +5,9 @@ Logs, messages and values are anybody's text: they are shown where no markup is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ from finetune30.ui import shown
 from finetune30.ui.shell import inert, say
 from finetune30.ui.watching.look import Look
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
 _LOG_PX, _CONFIG_PX = 420, 520
 _EVENTS_PX, _FEW = 320, 8
 _KINDS = ("state", "checkpoint", "evaluation", "warning")
@@ -35,10 +38,23 @@ _MEASURES = (
 
 def log(look: Look) -> None:
     """The end of the log, the newest line below; as high from the first look on."""
-    text = look.log or ""
+    text = readable(look.log or "")
     with st.container(height=_LOG_PX, autoscroll=True, key="log"):
         st.code(text or say("run.no_log"), language=None, wrap_lines=True)
     st.caption(say("run.log_help"))
+
+
+def readable(text: str) -> str:
+    """The log with line breaks broken, and moments in the page's zone, to the second."""
+
+    def moment(found: re.Match[str]) -> str:
+        try:
+            at = datetime.fromisoformat(found[0].replace(",", ".").replace("Z", "+00:00"))
+        except ValueError:
+            return found[0]
+        return shown.moment(at.timestamp(), seconds=True) if at.tzinfo else found[0]
+
+    return _MOMENT.sub(moment, text.replace("\\n", "\n"))
 
 
 def history(task: WholeTask) -> None:

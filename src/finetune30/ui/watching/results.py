@@ -12,8 +12,10 @@ import pandas as pd
 import streamlit as st
 
 from finetune30.client.answers_more import Prediction
+from finetune30.errors import Missing
 from finetune30.ui import plots, shown
 from finetune30.ui.shell import inert, say
+from finetune30.ui.watching import registered
 from finetune30.ui.watching.look import Look
 
 _SPLITS = ("eval", "test")
@@ -35,10 +37,10 @@ def results(look: Look) -> None:
     if not splits:
         st.info(say("run.no_result"), icon=":material/hourglass_empty:")
         return
-    id, client = look.run_id, look.client
-    models = look.once("models", lambda: [one.name for one in client.models(experiment_id=id, limit=5)])
-    if models:
-        st.caption(inert(say("run.registered", names=shown.names(models))))
+    kept = registered.versions(look)
+    if kept:
+        st.caption(say("run.registered"))
+        registered.links(kept)
     split = splits[0]
     if len(splits) > 1:
         chosen = st.segmented_control(
@@ -47,7 +49,8 @@ def results(look: Look) -> None:
         split = chosen or splits[0]
     scores: Mapping[str, Any] = metrics[split]
     _tiles(scores)
-    left, right = st.columns(2)
+    # Many labels need the whole width, for the table as for the matrix.
+    left, right = (st.container(), st.container()) if plots.is_large(label_names(scores)) else st.columns(2)
     with left:
         _classes(scores)
     with right:
@@ -83,9 +86,14 @@ def _classes(scores: Mapping[str, Any]) -> None:
         key="per_class",
         hide_index=True,
         column_config={
-            "label": st.column_config.TextColumn(say("run.label")),
-            **{name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent") for name in _CLASS[:3]},
-            "support": st.column_config.NumberColumn(say("run.support"), help=say("run.support_help")),
+            "label": st.column_config.TextColumn(
+                say("run.label"), width="large" if plots.is_large(list(per_class)) else 120
+            ),
+            **{
+                name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent", width=76)
+                for name in _CLASS[:3]
+            },
+            "support": st.column_config.NumberColumn(say("run.support"), help=say("run.support_help"), width=64),
         },
         alt=say("run.per_class"),
     )
@@ -133,10 +141,14 @@ def _examples(look: Look) -> None:
         required=True,
     )
     which = chosen or "worst"
-    some = look.once(
-        f"examples_{which}",
-        lambda: list(look.client.predictions(look.run_id, limit=_EXAMPLES, **_ORDERS[which])),
-    )
+    try:
+        some = look.once(
+            f"examples_{which}",
+            lambda: list(look.client.predictions(look.run_id, limit=_EXAMPLES, **_ORDERS[which])),
+        )
+    except Missing:  # not the run, which is looked at: its file of answers
+        st.info(say("run.answers_gone"), icon=":material/folder_off:")
+        return
     if not some:
         st.info(say("run.no_examples"), icon=":material/sentiment_satisfied:")
         return
@@ -145,15 +157,15 @@ def _examples(look: Look) -> None:
         key=f"examples_{which}",
         hide_index=True,
         column_config={
-            "right": st.column_config.TextColumn(say("run.column_right"), width="small"),
-            "text": st.column_config.TextColumn(say("run.text"), width="large"),
+            "right": st.column_config.TextColumn(say("run.column_right"), width=60),
+            "text": st.column_config.TextColumn(say("run.text"), width=360),
             "pair": st.column_config.TextColumn(say("run.pair"), width="medium"),
-            "label": st.column_config.TextColumn(say("run.right_label")),
-            "predicted": st.column_config.TextColumn(say("run.answered")),
+            "label": st.column_config.TextColumn(say("run.right_label"), width=110),
+            "predicted": st.column_config.TextColumn(say("run.answered"), width=110),
             "certainty": st.column_config.NumberColumn(
-                say("run.certainty"), format="percent", help=say("run.certainty_help")
+                say("run.certainty"), format="percent", help=say("run.certainty_help"), width=120
             ),
-            "row": st.column_config.NumberColumn(say("run.row"), help=say("run.row_help")),
+            "row": st.column_config.NumberColumn(say("run.row"), help=say("run.row_help"), width=60),
         },
         alt=say("run.examples"),
     )

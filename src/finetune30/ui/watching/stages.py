@@ -13,6 +13,7 @@ from finetune30.client import WholeTask
 from finetune30.ui import shown
 from finetune30.ui.shell import say
 
+_SURE_FROM_S = 600
 STAGES = ("queued", "preparing", "training", "evaluating", "done")
 Mark = Literal["done", "now", "paused", "failed", "stopped", "ahead"]
 _LOOKS: dict[Mark, tuple[str, shown.Colour]] = {
@@ -35,9 +36,10 @@ def stage_of(task: WholeTask, last_step_at: float | None = None) -> str:
     """
     if task.status == "SUCCESS":
         return "done"
-    if task.status == "PENDING" or not task.attempt:
-        return "queued"
     progress = task.progress
+    is_paused = task.status == "PENDING" and task.paused and progress is not None and bool(progress.step)
+    if not task.attempt or (task.status == "PENDING" and not is_paused):
+        return "queued"
     if progress is None or not progress.step or (task.status == "STARTED" and _is_old(task, last_step_at)):
         return "preparing"
     return "evaluating" if progress.total and progress.step >= progress.total else "training"
@@ -72,6 +74,9 @@ def sentence(task: WholeTask, stage: str) -> str:
         return say("run.is_pausing")
     if stage == "queued":
         return _waiting(task)
+    if task.paused and task.progress is not None and not task.has_ended:
+        step, total = shown.number(task.progress.step), shown.number(task.progress.total)
+        return say("run.is_paused_at", step=step, total=total)
     if stage == "training" and task.progress is not None and not task.has_ended:
         step, total = shown.number(task.progress.step), shown.number(task.progress.total)
         eta = task.progress.eta_s
@@ -89,7 +94,8 @@ def share_done(task: WholeTask, stage: str) -> float:
     if stage in ("evaluating", "done"):
         return 1.0
     progress = task.progress
-    if stage != "training" or progress is None or not progress.total:
+    # A run that waits to go on has done what it has done.
+    if stage not in ("training", "queued") or progress is None or not progress.total:
         return 0.0
     return min(1.0, max(0.0, (progress.step or 0) / progress.total))
 
@@ -105,6 +111,9 @@ def _waiting(task: WholeTask) -> str:
         return say("run.is_queued_at", position=task.position)
     if task.starts_in_s < 1:
         return say("run.is_queued_next", position=task.position)
+    # It is judged by how long other runs took, which may have been much shorter ones.
+    if task.starts_in_s < _SURE_FROM_S:
+        return say("run.is_queued_soon", position=task.position)
     return say("run.is_queued_in", position=task.position, time=shown.duration(task.starts_in_s, short=True))
 
 

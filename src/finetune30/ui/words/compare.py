@@ -6,7 +6,10 @@ WORDS = {
     "base_help": ("What the others are measured against", "其他訓練都與這一筆比較"),
     "others": ("These runs (one to four)", "要比較的訓練（一到四筆）"),
     "others_hint": ("Choose runs", "請選擇訓練"),
-    "no_before": ("There is no earlier run that succeeded.", "沒有更早且成功的訓練。"),
+    "no_before": (
+        "There is no earlier run on the same data that succeeded.",
+        "沒有以相同資料成功的更早訓練。",
+    ),
     "too_few": (
         "Comparing takes two runs. Start another training, with one thing changed, and come back.",
         "至少需要兩次訓練才能比較。請修改一項設定再訓練一次，然後回到這裡。",
@@ -40,10 +43,10 @@ WORDS = {
     "figure_roc_auc": ("area under ROC", "ROC 曲線下面積"),
     "figure_hamming_accuracy": ("accuracy by label", "逐標籤準確率"),
     "figure_loss": ("loss", "損失"),
-    "figure_rows": ("rows", "資料筆數"),
+    "figure_rows": ("rows", "筆數"),
     "figure_runtime_s": ("time", "時間"),
     "figure_tokens_per_s": ("tokens/s", "每秒 token 數"),
-    "figure_samples_per_s": ("rows/s", "每秒資料筆數"),
+    "figure_samples_per_s": ("rows/s", "每秒筆數"),
     "figure_steps": ("steps", "步數"),
     "figure_epochs": ("epochs", "訓練輪數"),
     "figure_best_step": ("best step", "最佳步數"),
@@ -133,7 +136,7 @@ WORDS = {
     "class_f1": ("F1", "F1"),
     "class_precision": ("Precision", "精確率"),
     "class_recall": ("Recall", "召回率"),
-    "class_support": ("Rows", "資料筆數"),
+    "class_support": ("Rows", "筆數"),
     "no_labels": ("None of these runs was evaluated yet.", "這些訓練尚未評估。"),
     "confusion": ("Confusion matrices", "混淆矩陣"),
     "confusion_told": (

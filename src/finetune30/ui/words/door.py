@@ -30,6 +30,7 @@ WORDS = {
     "sure": ("Do you want to log out? Trainings go on.", "確定要登出嗎？訓練會繼續進行。"),
     "leave": ("Log out", "登出"),
     "stay": ("Stay logged in", "保持登入"),
+    "nowhere_title": ("No such page · finetune30", "沒有此頁 · finetune30"),
     "nowhere": ("There is no such page.", "找不到這個頁面。"),
     "home": ("To the experiments", "前往實驗列表"),
     "languages": ("Language", "語言"),

@@ -26,6 +26,11 @@ WORDS = {
         "伺服器暫時沒有回應。不會遺失任何資料，訓練會繼續進行。",
     ),
     "again": ("Try again", "重試"),
+    "not_there": (
+        "There is no such thing for you here: it never was, was deleted, or belongs to somebody else.",
+        "這裡沒有您可以查看的內容：可能不存在、已刪除，或屬於其他使用者。",
+    ),
+    "back": ("Back to the experiments", "回到實驗"),
     "fault": (
         "Something went wrong on this page. The server's log has the details under {number}.",
         "此頁面發生錯誤，詳情請見伺服器紀錄：{number}。",

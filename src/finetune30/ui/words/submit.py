@@ -168,7 +168,7 @@ WORDS = {
         "A check of the data failed; the training goes on all the same, as you chose.",
         "資料檢查未通過；依您的選擇，訓練仍會進行。",
     ),
-    "problems": ("To be put right first: {count}", "請先修正：{count} 項"),
+    "problems": ("Please correct first: {count}", "請先修正：{count} 項"),
     "unchecked": (
         "The server does not answer just now, so nothing is checked. What you entered stays here.",
         "伺服器暫時沒有回應，因此無法檢查。您輸入的內容會保留。",

@@ -18,7 +18,7 @@ WORDS = {
     ),
     "to_submit": ("Start a training", "開始訓練"),
     "service": ("{base} on {device} · adapters in memory: {count}", "{base}（{device}）· 記憶體中的模型：{count} 個"),
-    "no_base": ("No base model is loaded yet", "尚未載入基礎模型"),
+    "no_base": ("No base model is loaded yet", "尚未載入基底模型"),
     "away": (
         "The service of predictions does not answer just now. What you typed stays. Start it, or ask whoever runs it:",
         "預測服務目前沒有回應，您輸入的內容會保留。請啟動服務，或聯絡系統管理員：",
