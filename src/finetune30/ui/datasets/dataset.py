@@ -22,6 +22,8 @@ from finetune30.ui.fetching import fetched
 from finetune30.ui.pages import page_of
 from finetune30.ui.quality import quality, say_split
 from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.submitting import fields
+from finetune30.ui.submitting.draft import ON_FAIL, Draft
 
 _LOOK_EVERY_S = 2.0
 _SIGNS = {"checking": "…", "ready": "✓", "refused": "✕"}
@@ -45,8 +47,15 @@ def state_of(one: Dataset) -> str:
     """For a cell: sign and name; with the verdict, once there is one."""
     name = say(f"data.state_{one.state}") if one.state in _SIGNS else one.state
     status = (one.report or {}).get("status")
-    verdict = f" · {say(f'quality.{status}')}" if one.state == "ready" and status in ("WARN", "FAIL") else ""
+    if fails(one):
+        return f"! {say('quality.FAIL')}"
+    verdict = f" · {say(f'quality.{status}')}" if one.state == "ready" and status == "WARN" else ""
     return f"{_SIGNS.get(one.state, '?')} {name}{verdict}"
+
+
+def fails(one: Dataset) -> bool:
+    """Whether it can be read, and a training would refuse it all the same."""
+    return one.state == "ready" and (one.report or {}).get("status") == "FAIL"
 
 
 def page(dataset_id: str) -> None:
@@ -69,17 +78,15 @@ def page(dataset_id: str) -> None:
 
 
 def _head(one: Dataset) -> None:
-    icon, colour = _BADGES.get(one.state, ("help", "gray"))
+    icon, colour = ("report", "red") if fails(one) else _BADGES.get(one.state, ("help", "gray"))
     with st.container(horizontal=True, vertical_alignment="center", key="data_head"):
         name = say(f"data.state_{one.state}") if one.state in _SIGNS else one.state
-        st.badge(inert(name), icon=f":material/{icon}:", color=colour)
+        st.badge(say("quality.FAIL") if fails(one) else inert(name), icon=f":material/{icon}:", color=colour)
         facts = [one.format.upper(), shown.size(one.bytes), shown.moment(one.created_at)]
         st.caption(inert(" · ".join([*facts, *([one.owner] if here().is_admin else [])])))
     with st.container(horizontal=True, key="data_actions"):
-        if one.state == "ready" and st.button(
-            say("data.train"), key="data_train", icon=":material/model_training:", type="primary"
-        ):
-            st.switch_page(page_of("submit"), query_params={"data": one.dataset_name})
+        if one.state == "ready":
+            _train(one)
         file = PurePosixPath(one.name.replace("\\", "/")).name or one.dataset_id
         client = here().client
         fetched(say("data.get_file"), partial(file_of, client, one.dataset_id), file, "data_get_file")
@@ -97,6 +104,23 @@ def _head(one: Dataset) -> None:
         st.code(f"data:\n  dataset_name: {one.dataset_name}\n", language="yaml")
         if one.version:
             st.code(f"data:\n  dataset_name: version:{one.version}\n", language="yaml")
+
+
+def _train(one: Dataset) -> None:
+    """Go to the form with it; where a training would refuse it, only who says so takes it all the same."""
+    query = {"data": one.dataset_name}
+    if not fails(one):
+        if st.button(say("data.train"), key="data_train", icon=":material/model_training:", type="primary"):
+            st.switch_page(page_of("submit"), query_params=query)
+    elif st.button(
+        say("data.train_anyway"), key="data_train_anyway", icon=":material/warning:", help=say("data.train_anyway_help")
+    ):
+        # A form that was begun with this data goes on, as the address would not change it.
+        draft = st.session_state.get("draft")
+        if isinstance(draft, Draft):
+            draft.go_on_whatever()
+            fields.forget()
+        st.switch_page(page_of("submit"), query_params={**query, "set": f'{ON_FAIL}="warn"'})
 
 
 def _checking(dataset_id: str) -> None:

@@ -20,6 +20,7 @@ from finetune30.errors import Finetune30Error, Refused, RemoteError
 from finetune30.ui.submitting.keys import Field, Values, fields_of, flat, nested
 
 DATASET = "data.dataset_name"
+ON_FAIL = "data.on_quality_fail"
 OF_THE_DATA = (
     "data.dataset_config",
     "data.revision",
@@ -144,6 +145,10 @@ class Draft:
             if isinstance(self.values.get("training.class_weights"), dict):
                 self.put("training.class_weights", None)
         self.put(DATASET, name)
+
+    def go_on_whatever(self) -> None:
+        """Train on data even where a check of it fails."""
+        self.put(ON_FAIL, "warn")
 
     def put(self, path: str, value: Any) -> None:
         """Change a value."""

@@ -53,6 +53,12 @@ WORDS = {
     "state_ready": ("ready", "可使用"),
     "state_refused": ("refused", "未通過"),
     "train": ("Train with it", "用它訓練"),
+    "train_anyway": ("Train all the same", "仍要訓練"),
+    "train_anyway_help": (
+        "A training would stop at what the checks found. This one shall warn and go on "
+        "(data.on\\_quality\\_fail: warn).",
+        "訓練原本會因檢查結果而停止；這次改為警告後繼續（data.on\\_quality\\_fail: warn）。",
+    ),
     "get_file": ("File", "原始檔"),
     "get_report": ("Report (HTML)", "報告（HTML）"),
     "delete": ("Delete", "刪除"),

@@ -6,8 +6,8 @@ WORDS = {
     "PASS": ("Fine", "正常"),
     "failed": ("A training would refuse this data: {names}.", "以這份資料訓練會被拒絕：{names}。"),
     "failed_next": (
-        "Fix the rows below and send the file again, or train all the same with data.on\\_quality\\_fail: warn.",
-        "請修正下列資料列後重新上傳；若仍要訓練，請將 data.on\\_quality\\_fail 設為 warn。",
+        "Fix the rows below and send the file again, or train all the same: it then warns and goes on.",
+        "請修正下列資料列後重新上傳；若仍要訓練，訓練會警告後繼續。",
     ),
     "warned": ("This data can be trained on. Worth a look: {names}.", "這份資料可以用來訓練。建議檢查：{names}。"),
     "passed": ("This data can be trained on; the checks found nothing.", "這份資料可以用來訓練，檢查沒有發現問題。"),

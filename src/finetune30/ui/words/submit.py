@@ -160,10 +160,11 @@ WORDS = {
     "undo": ("Undo these changes", "復原這些修改"),
     "good": ("Everything is in order.", "一切就緒。"),
     "would_stop": (
-        "A check of the data failed, so the training would stop before it begins. See what the checks found, or choose "
-        "“warn” under “Cleaning and checks of the data”.",
-        "資料檢查未通過，訓練會在開始前停止。請查看檢查結果，或在「資料清理與檢查」中選擇 warn。",
+        "A check of the data failed: the training would stop before it begins. See what the checks found and mend the "
+        "file, or go on in spite of it.",
+        "資料檢查未通過，訓練會在開始前停止。請查看檢查結果並修正檔案，或仍要繼續。",
     ),
+    "anyway": ("Train all the same", "仍要訓練"),
     "would_warn": (
         "A check of the data failed; the training goes on all the same, as you chose.",
         "資料檢查未通過；依您的選擇，訓練仍會進行。",
