@@ -16,11 +16,13 @@ from finetune30.client import Client
 from finetune30.client.answers_more import Dataset
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
+from finetune30.ui.datasets import repairing
 from finetune30.ui.datasets.analysis import analysis
 from finetune30.ui.datasets.sending import reading
 from finetune30.ui.fetching import fetched
+from finetune30.ui.findings import said
 from finetune30.ui.pages import page_of
-from finetune30.ui.quality import quality, say_split
+from finetune30.ui.quality import named, quality, say_split
 from finetune30.ui.shell import guarded, here, inert, say, show
 from finetune30.ui.submitting import fields
 from finetune30.ui.submitting.draft import ON_FAIL, Draft
@@ -69,6 +71,7 @@ def page(dataset_id: str) -> None:
         return
     st.title(inert(one.name), anchor=False)
     _head(one)
+    repairing.told(one)
     if one.is_checking:
         st.fragment(guarded(partial(_checking, dataset_id)), run_every=_LOOK_EVERY_S)()
     elif one.state == "refused":
@@ -131,11 +134,12 @@ def _checking(dataset_id: str) -> None:
 
 def _refused(one: Dataset) -> None:
     fault = one.error
-    st.error(inert((fault and fault.message) or say("data.state_refused")), icon=":material/block:")
+    message = said((fault and fault.message) or "") or say("data.state_refused")
+    st.error(inert(named(message, one.name)), icon=":material/block:")
     if fault and fault.hint:
-        st.info(f"{say('shell.hint')}: {inert(fault.hint)}", icon=":material/lightbulb:")
+        st.info(f"{say('shell.hint')}: {inert(named(said(fault.hint), one.name))}", icon=":material/lightbulb:")
     if one.report is not None:
-        quality(one.report, "data_quality")
+        quality(one.report, "data_quality", name=one.name)
     st.subheader(say("data.view_reading"), anchor=False)
     _reading(one)
 
@@ -161,7 +165,11 @@ def _ready(one: Dataset) -> None:
     elif view == "reading":
         _reading(one)
     elif one.report is not None:
-        quality(one.report, "data_quality", _texts(one))
+        quality(one.report, "data_quality", _texts(one), name=one.name, mend=partial(_mend, one))
+
+
+def _mend(one: Dataset) -> None:
+    repairing.offer(one, "data_repair", lambda copy: open_one(copy.dataset_id))
 
 
 def _figures(one: Dataset) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from finetune30.ui.shell import here, inert, say
+from finetune30.ui.shown import names
 from finetune30.ui.submitting.keys import Field, Values
 from finetune30.ui.submitting.widgets import Drawn, widget_of
 from finetune30.ui.words import all_words
@@ -87,7 +88,7 @@ def worded(text: str, field: Field | None = None) -> str:
     """What the server says is wrong, plain text: in the page's words where it names keys, or the schema says enough."""
     others = re.match(r"does not go together with ([\w., ]+);", text)
     if others:
-        return say("submit.together", others=say("shown.and").join(map(label_of, others[1].split(", "))))
+        return say("submit.together", others=names(list(map(label_of, others[1].split(", ")))))
     if text.startswith("expected data that is ready"):
         return say("submit.not_ready")
     takes = _takes(field) if field and here().language != "en" and text.startswith("expected ") else ""

@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import streamlit as st
 from finetune30.client.answers_more import Dataset
 from finetune30.errors import DataError, Finetune30Error, Refused, RemoteError
 from finetune30.ui import shell, shown
-from finetune30.ui.quality import quality
+from finetune30.ui.datasets import repairing
+from finetune30.ui.findings import said
+from finetune30.ui.quality import named, quality
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import guarded, inert, say
 from finetune30.ui.submitting import fields
@@ -234,8 +237,17 @@ def _file_of(seat: Seat, draft: Draft) -> Dataset | None:
         return None  # the server's fault stands beside the choice
 
 
+def _copied(draft: Draft, copy: Dataset) -> None:
+    """Go on with a repaired copy."""
+    draft.choose_data(copy.dataset_name)
+    forget()
+    fields.forget()
+    st.rerun()
+
+
 def _about(seat: Seat, dataset: Dataset, draft: Draft) -> None:
     """What is known of the file, and what to do about it."""
+    repairing.told(dataset)
     if dataset.is_checking:
         _wait(seat, dataset.dataset_id)
     elif dataset.state == "refused":
@@ -244,7 +256,10 @@ def _about(seat: Seat, dataset: Dataset, draft: Draft) -> None:
         with st.expander(
             say("submit.quality"), icon=":material/fact_check:", expanded=dataset.report.get("status") == "FAIL"
         ):
-            quality(dataset.report, "source.quality")
+            mend = partial(repairing.offer, dataset, "source.repair", partial(_copied, draft))
+            quality(
+                dataset.report, "source.quality", name=dataset.name, mend=mend if dataset.state == "ready" else None
+            )
     if dataset.state == "ready":
         _preview(seat, dataset)
     if not dataset.is_checking:
@@ -267,9 +282,10 @@ def _refused(dataset: Dataset) -> None:
     if dataset.error is None:
         return
     where = dataset.error.where if dataset.error.where != dataset.dataset_name else None
-    st.error(inert(": ".join(filter(None, (where, dataset.error.message)))), icon=":material/error:")
+    message = named(said(dataset.error.message), dataset.name)
+    st.error(inert(": ".join(filter(None, (where, message)))), icon=":material/error:")
     if dataset.error.hint:
-        st.info(inert(dataset.error.hint), icon=":material/lightbulb:")
+        st.info(inert(named(said(dataset.error.hint), dataset.name)), icon=":material/lightbulb:")
     st.caption(say("submit.refused_next"))
 
 

@@ -53,6 +53,20 @@ WORDS = {
     "state_ready": ("ready", "可使用"),
     "state_refused": ("refused", "未通過"),
     "train": ("Train with it", "用它訓練"),
+    "repair": ("Repair and keep as a new file", "修復並另存為新檔案"),
+    "repair_help": (
+        "What is safe to mend by itself is mended in a copy: empty and repeated rows go, HTML and invisible characters "
+        "are taken out, labels get one spelling. Your file stays as it is.",
+        "可安全自動修正的問題會在副本中修正：移除空白與重複的資料列、去除 HTML 與不可見字元、統一標籤寫法。"
+        "原檔案不變。",
+    ),
+    "repairing": ("Repairing…", "正在修復…"),
+    "repair_nothing": (
+        "There is nothing here that can be mended by itself; what was found is for you to decide.",
+        "沒有可自動修正的問題，其餘需由您決定。",
+    ),
+    "repaired": ("A repaired copy of {name}. What was changed:", "{name} 的修復副本。修正內容："),
+    "repaired_rows": ("{count} rows", "{count} 筆"),
     "train_anyway": ("Train all the same", "仍要訓練"),
     "train_anyway_help": (
         "A training would stop at what the checks found. This one shall warn and go on "
@@ -139,7 +153,7 @@ WORDS = {
     "unseen_words": ("Distinct words that train never has", "訓練資料沒有的相異詞"),
     "unseen_occurrences": ("All words that train never has", "訓練資料沒有的詞（總數）"),
     "length_difference": ("Words of a text, mean, less train's", "平均詞數與訓練資料之差"),
-    "more_in": ("Used more in {split}: {words}", "{split}資料較常使用：{words}"),
+    "more_in": ("Used more in {split}: {words}", "{split}較常使用：{words}"),
     "no_versions": (
         "No versions yet: each dataset that is checked, and each run, makes one of its exact rows.",
         "目前沒有版本：每個通過檢查的資料集與每次訓練，都會把當時的資料列存成一個版本。",
