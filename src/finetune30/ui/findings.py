@@ -106,6 +106,6 @@ def _value(name: str, value: str) -> str:
     from finetune30.ui.quality import say_split
 
     value = re.sub(r"\b(train|validation|test)\b", lambda split: say_split(split[0]), value)
-    value = re.sub(r"\bline (?=\d)", say("findings.line"), value)
-    value = re.sub(r"\brow (?=\d)", say("findings.row"), value)
+    value = re.sub(r"\bline (?=\d)", f"{say('findings.line')} ", value)
+    value = re.sub(r"\brow (?=\d)", f"{say('findings.row')} ", value)
     return re.sub(r" rows?\b", f" {say('findings.rows')}", value).replace(" and ", say("findings.and"))

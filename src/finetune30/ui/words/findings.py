@@ -69,8 +69,8 @@ WORDS = {
     ),
     "no_text_column": ("no text column found", "找不到文字欄位；請在下方「變更讀取方式」指定"),
     "no_label_column": ("no label column found", "找不到標籤欄位；請在下方「變更讀取方式」指定"),
-    "line": ("line ", "第 "),
-    "row": ("row ", "第 "),
+    "line": ("line", "第"),
+    "row": ("row", "第"),
     "rows": ("rows", "筆"),
     "and": ("and", "與"),
 }

@@ -21,7 +21,8 @@ WORDS = {
     "balanced": ("balanced", "分布平衡"),
     "rather_balanced": ("within 3 : 1, fair enough", "3：1 以內，尚可"),
     "no_rows": (
-        "The file has no rows. Below the names of its columns put a row for each text with its label, then send it again.",
+        "The file has no rows. Below the names of its columns put a row for each text with its label, then send it "
+        "again.",
         "檔案沒有任何資料列。請在欄位名稱下方，每列加上一段文字與標籤，再重新上傳。",
     ),
     "some_drawn": (
