@@ -86,8 +86,13 @@ def figures(report: Mapping[str, Any]) -> None:
         balance.metric(say("quality.balance"), shown.NOTHING)
         return
     balance.metric(say("quality.balance"), f"{shown.number(ratio, 3)} : 1")
-    even = "quality.balanced" if ratio <= _EVEN else "quality.rather_balanced"
-    balance.caption(say(even if report.get("is_balanced") else "quality.unbalanced"))
+    balance.caption(_evenness(ratio, is_balanced=bool(report.get("is_balanced"))))
+
+
+def _evenness(ratio: float, *, is_balanced: bool) -> str:
+    if not is_balanced:
+        return say("quality.unbalanced")
+    return say("quality.balanced" if ratio <= _EVEN else "quality.rather_balanced")
 
 
 def labels(report: Mapping[str, Any], key: str) -> None:

@@ -56,6 +56,7 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
     found = _file_of(seat, draft)
     if found is None or found.state == "ready":
         fields.fault(faults.get(NAME))
+        fields.meant(faults.get(NAME), NAME, draft.values)
     if found is not None:
         _about(seat, found, draft)
     return found
@@ -103,12 +104,14 @@ def _mode_changed(form: Form, draft: Draft) -> None:
 
 def relabel() -> None:
     """Let choices be drawn anew: Streamlit knows them by labels, which have changed."""
-    for key in ("source.sample", "source.mine", "source.named"):
+    for key in ("source.sample", "source.mine", "source.named", "source.named_there"):
         st.session_state.pop(key, None)
 
 
 def _pick(draft: Draft, key: str) -> None:
-    draft.choose_data(st.session_state[key] or "")
+    draft.choose_data(str(st.session_state[key] or "").strip())
+    if key == "source.named_there":
+        st.session_state["source.named"] = draft.values[NAME]
     fields.forget()
 
 
@@ -177,18 +180,24 @@ def _named_so(draft: Draft, name: str, files: list[Dataset]) -> None:
 def _named(_: Seat, form: Form, draft: Draft) -> None:
     now = draft.values.get(NAME) or None
     options = [one for one in form.choices.datasets if not one.startswith("builtin:")]
-    options += [str(now)] if now and now not in options else []
-    st.selectbox(
+    # A field of text: a choice that can be typed into loses what is typed while the page is drawn again.
+    st.session_state.setdefault("source.named", str(now or ""))
+    st.text_input(
         say("submit.named_label"),
-        options,
-        index=options.index(str(now)) if now else None,
-        accept_new_options=True,
         placeholder=say("submit.named_placeholder"),
         help=say("submit.named_help"),
         key="source.named",
         on_change=_pick,
         args=(draft, "source.named"),
     )
+    if options:
+        st.pills(
+            say("submit.named_there"),
+            options,
+            key="source.named_there",
+            on_change=_pick,
+            args=(draft, "source.named_there"),
+        )
     if part_is_asked(draft):
         fields.show(form.fields[PART], draft.values, {})
 

@@ -37,12 +37,14 @@ class Drawn:
         options: Offered beside what the schema knows.
         empty: What it means when it is empty; plain text.
         common: Label, key, help and callback.
+        closed: Nothing but what is offered is taken, so nothing can be typed.
     """
 
     field: Field
     options: Sequence[str]
     empty: str
     common: dict[str, Any]
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _draw_choice(one: Drawn) -> None:
     st.selectbox(
         **one.common,
         options=list(dict.fromkeys(there)),
-        accept_new_options=field.free or field.kind == "text",
+        accept_new_options=not one.closed and (field.free or field.kind == "text"),
         index=None if field.can_be_empty else 0,
         placeholder=one.empty or None,
     )

@@ -55,11 +55,12 @@ WORDS = {
         "例如欄位 **text** 與 **label**：*房間很舒適* – *正面*。若欄名不同，可在「資料讀取方式」中指定。",
     ),
     "sending": ("Sending {name}", "正在上傳 {name}"),
+    "named_there": ("Allowed here", "此處可用"),
     "named_label": ("Dataset of the Hugging Face hub", "Hugging Face Hub 資料集"),
-    "named_placeholder": ("choose, or type its name", "選擇或輸入名稱"),
+    "named_placeholder": ("its name, then Enter", "輸入名稱後按 Enter"),
     "named_help": (
-        "Those the operator allows (DATASET_ALLOWLIST); the server must reach the hub.",
-        "僅限管理者允許的資料集（DATASET_ALLOWLIST）；伺服器須能連線至 Hub。",
+        "Those the operator allows; the server must reach the hub.",
+        "僅限管理者允許的資料集；伺服器須能連線至 Hub。",
     ),
     "no_data": ("Choose the data first.", "請先選擇資料。"),
     "checking": (
@@ -88,12 +89,24 @@ WORDS = {
     "model_albert": ("English; few weights of its own, slow for its size.", "英文；參數少，但以其大小而言較慢。"),
     "model_bert_chinese": ("Chinese; a token is a character.", "中文；一個字為一個 token。"),
     "model_other": (
-        "Another model: the server must be allowed to fetch it (MODEL_ALLOWLIST).",
-        "其他模型：須列於伺服器的允許清單（MODEL_ALLOWLIST）。",
+        "Another model, as far as the operator allows it.",
+        "其他模型，須經管理者允許。",
     ),
     "length": ("How long", "訓練多久"),
     "quick": ("Quick try", "快速試跑"),
-    "quick_help": ("One epoch over 200 rows: a first result soon.", "以 200 筆訓練一輪，很快就有初步結果。"),
+    "quick_help": (
+        "Three epochs over at most 400 rows, at a higher learning rate: a first result in about a minute.",
+        "以最多 400 筆、較高的學習率訓練三輪，約一分鐘就有初步結果。",
+    ),
+    "quick_now": ("A first look, not the best there is.", "這只是初步結果，並非最佳表現。"),
+    "chance": (
+        "Compare its accuracy with chance: 50 % with two labels of the same size.",
+        "請與隨機猜測比較：兩種數量相同的標籤時為 50%。",
+    ),
+    "chance_of": (
+        "Compare its accuracy with chance: {share} where labels are equally frequent.",
+        "請與隨機猜測比較：各標籤數量相同時為 {share}。",
+    ),
     # Everything else.
     "more": ("More settings", "更多設定"),
     "more_lead": (
@@ -177,6 +190,11 @@ WORDS = {
     "kept": (
         "What you entered stays here. Pressing start again makes no second training.",
         "您輸入的內容會保留。再按一次開始，也不會產生第二個訓練。",
+    ),
+    "did_you_mean": ("there is nothing of this name; did you mean {name}?", "沒有這個名稱；您是指 {name} 嗎？"),
+    "not_taken": (
+        "this name is not taken here; there is: {names}. The operator decides what else.",
+        "此處不接受這個名稱，可用的有：{names}。其他名稱由管理者決定。",
     ),
     "meant": ("Use it as {name}", "改為 {name}"),
     "leave_out": ("Leave out {name}", "移除 {name}"),
