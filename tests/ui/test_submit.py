@@ -436,7 +436,7 @@ def test_a_quick_try_takes_no_more_rows_than_there_are_and_tells_chance(
 
 def test_a_misspelt_name_is_told_the_one_that_was_meant(ana: Seat, run_page: Look) -> None:
     page = run_page("submit", ana)
-    page.button_group(key="source.mode").set_value(["named"]).run()
+    page.segmented_control(key="source.mode").set_value("named").run()
     page.text_input(key="source.named").set_value("builtin:reveiws").run()
 
     assert not page.exception

@@ -64,10 +64,9 @@ def verdict(report: Mapping[str, Any]) -> None:
     if not report.get("total_samples"):
         st.error(say("quality.no_rows"), icon=_ICONS["FAIL"])
     elif failed:
-        told = say("quality.failed", count=len(failed), names=_names_of(failed))
-        st.error(f"{told} {say('quality.failed_next')}", icon=icon)
+        st.error(say("quality.failed", names=_names_of(failed)), icon=icon)
     elif warned:
-        st.warning(say("quality.warned", count=len(warned), names=_names_of(warned)), icon=icon)
+        st.warning(say("quality.warned", names=_names_of(warned)), icon=icon)
     else:
         st.success(say("quality.passed"), icon=icon)
 
@@ -131,7 +130,8 @@ def checks(report: Mapping[str, Any], key: str, texts: Mapping[str, str], name: 
     fine = _of(report, "PASS")
     with st.expander(say("quality.fine", count=len(fine)), icon=_ICONS["PASS"]):
         for one in fine:
-            st.text(": ".join(filter(None, (name_of(one["name"]), said(str(one.get("found") or ""))))))
+            called, found = name_of(one["name"]), said(str(one.get("found") or ""))
+            st.text(say("findings.of", name=called, text=found) if found else called)
     for note in report.get("notes") or ():
         st.caption(inert(named(said(str(note)), name)))
 

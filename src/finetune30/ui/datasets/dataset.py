@@ -14,12 +14,12 @@ import streamlit as st
 
 from finetune30.client import Client
 from finetune30.client.answers_more import Dataset
-from finetune30.errors import Finetune30Error
+from finetune30.errors import Finetune30Error, NotFound, Refused
 from finetune30.ui import shown
 from finetune30.ui.datasets import repairing
 from finetune30.ui.datasets.analysis import analysis
 from finetune30.ui.datasets.sending import reading
-from finetune30.ui.fetching import fetched
+from finetune30.ui.fetching import bytes_of, fetched
 from finetune30.ui.findings import said
 from finetune30.ui.pages import page_of
 from finetune30.ui.quality import named, quality, say_split
@@ -36,6 +36,9 @@ _BADGES: Mapping[str, tuple[str, shown.Colour]] = {
 }
 _VIEWS = ("checks", "figures", "rows", "reading")
 _MOST_ROWS = 200
+_TEXTS = ("csv", "tsv", "jsonl")
+_LINES_SHOWN, _LONGEST_LINE = 10, 200
+_MOST_SHOWN_BYTES = 2 << 20
 
 
 def open_one(dataset_id: str) -> None:
@@ -65,6 +68,13 @@ def page(dataset_id: str) -> None:
     st.button(say("data.back"), icon=":material/arrow_back:", key="data_back", on_click=_back, type="tertiary")
     try:
         one = here().client.dataset(dataset_id)
+    except (Refused, NotFound) as fault:
+        st.title(say("shell.data"))
+        if getattr(fault, "status", None) == 401:
+            show(fault)
+        else:
+            st.error(say("data.not_there"), icon=":material/search_off:")
+        return
     except Finetune30Error as fault:
         st.title(say("shell.data"))
         show(fault)
@@ -137,11 +147,28 @@ def _refused(one: Dataset) -> None:
     message = said((fault and fault.message) or "") or say("data.state_refused")
     st.error(inert(named(message, one.name)), icon=":material/block:")
     if fault and fault.hint:
-        st.info(f"{say('shell.hint')}: {inert(named(said(fault.hint), one.name))}", icon=":material/lightbulb:")
+        hint = inert(named(said(fault.hint), one.name))
+        st.info(say("data.hint", hint=hint), icon=":material/lightbulb:")
+    _first_lines(one)
     if one.report is not None:
         quality(one.report, "data_quality", name=one.name)
     st.subheader(say("data.view_reading"), anchor=False)
     _reading(one)
+
+
+def _first_lines(one: Dataset) -> None:
+    """How the file begins, as it stands there: of one that could not be read as a table there are no rows to show."""
+    if one.format not in _TEXTS or one.bytes > _MOST_SHOWN_BYTES:
+        return
+    kept: tuple[str, str] | None = st.session_state.get("data_lines")
+    if kept is None or kept[0] != one.dataset_id:
+        content = bytes_of(partial(file_of, here().client, one.dataset_id))
+        lines = content.decode(errors="replace").splitlines()[:_LINES_SHOWN]
+        kept = (one.dataset_id, "\n".join(line[:_LONGEST_LINE] for line in lines))
+        st.session_state["data_lines"] = kept
+    if kept[1].strip():
+        st.caption(say("data.first_lines", count=_LINES_SHOWN))
+        st.code(kept[1], language=None, line_numbers=True)
 
 
 def _ready(one: Dataset) -> None:

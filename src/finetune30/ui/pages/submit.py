@@ -26,6 +26,9 @@ from finetune30.ui.submitting.summary import START, summary
 def page() -> None:
     """The form, what it comes to, and the button."""
     seat = here()
+    if st.session_state.get("submit.language") != seat.language:  # choices are known by what is shown of them
+        st.session_state["submit.language"] = seat.language
+        fields.forget()
     st.title(say("submit.title"))
     st.caption(say("submit.lead"))
     form = _form(seat)
@@ -115,7 +118,7 @@ def _basics(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> 
     labels = (data.report or {}).get("label_counts") if data is not None and data.report else None
     if _is_quick(draft):
         chance = say("submit.chance_of", share=shown.share(1 / len(labels))) if labels else say("submit.chance")
-        st.caption(f"{say('submit.quick_now')} {chance}")
+        st.caption(say("submit.quick_now", chance=chance))
     return data
 
 

@@ -19,6 +19,7 @@ from finetune30.client.answers_more import Dataset
 from finetune30.errors import DataError, Finetune30Error, Refused, RemoteError
 from finetune30.ui import shell, shown
 from finetune30.ui.datasets import repairing
+from finetune30.ui.datasets.sending import ENDINGS, fits
 from finetune30.ui.findings import said
 from finetune30.ui.quality import named, quality
 from finetune30.ui.seats import Seat
@@ -30,7 +31,6 @@ NAME, PART = DATASET, "data.dataset_config"
 MODES = ("sample", "mine", "upload", "named")
 READING = ("text_column", "text_pair_column", "label_column", "label_separator", "label_columns", "encoding")
 """Keys of ``data`` that decide how a file is read; its checks read it so, too."""
-_TYPES = ["csv", "tsv", "jsonl", "parquet"]
 _MOST = 100
 
 
@@ -108,11 +108,18 @@ def relabel() -> None:
         st.session_state.pop(key, None)
 
 
-def _pick(draft: Draft, key: str) -> None:
-    draft.choose_data(str(st.session_state[key] or "").strip())
+def _pick(draft: Draft, key: str, files: Mapping[str, str] | None = None) -> None:
+    name = str(st.session_state[key] or "").strip()
+    draft.choose_data(name)
+    draft.call(suggested_name((files or {}).get(name) or (name if ":" not in name else _of_sample(name))))
     if key == "source.named_there":
         st.session_state["source.named"] = draft.values[NAME]
     fields.forget()
+
+
+def _of_sample(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return rest if kind == "builtin" else ""
 
 
 def _sample(_: Seat, form: Form, draft: Draft) -> None:
@@ -164,7 +171,7 @@ def _mine(seat: Seat, _: Form, draft: Draft) -> None:
         format_func=lambda name: named.get(name, name),
         key="source.mine",
         on_change=_pick,
-        args=(draft, "source.mine"),
+        args=(draft, "source.mine", {one.dataset_name: one.name for one in files}),
     )
 
 
@@ -172,8 +179,7 @@ def _named_so(draft: Draft, name: str, files: list[Dataset]) -> None:
     """Choose data, and call the training after it unless it has a name."""
     draft.choose_data(name)
     file = next((one.name for one in files if one.dataset_name == name), "")
-    if suggested_name(file) and draft.values.get("experiment_name") == draft.base.get("experiment_name"):
-        draft.put("experiment_name", suggested_name(file))
+    draft.call(suggested_name(file))
     fields.forget()
 
 
@@ -203,9 +209,15 @@ def _named(_: Seat, form: Form, draft: Draft) -> None:
 
 
 def _upload(seat: Seat, _: Form, draft: Draft) -> None:
-    file = st.file_uploader(say("submit.upload_label"), type=_TYPES, key="source.file", help=say("submit.upload_help"))
+    file = st.file_uploader(
+        say("submit.upload_label"),
+        key="source.file",
+        help=say("submit.upload_help"),
+        max_upload_size=shell.OPTIONS.upload_mb,
+    )
+    st.caption(say("data.limit", limit=shell.OPTIONS.upload_mb, kinds=", ".join(ENDINGS)))
     st.caption(say("submit.upload_shape"))
-    if file is None:
+    if file is None or not fits(file.name):
         return
     failed = st.session_state.get("source.failed")
     if failed is not None and failed[0] == file.file_id:

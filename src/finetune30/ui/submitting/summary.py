@@ -71,7 +71,7 @@ def _changes(form: Form, draft: Draft) -> None:
         for path, (before, now) in changed.items():
             known = form.fields.get(path)
             was, has = (inert(fields.shown(value, known)) for value in (before, now))
-            st.markdown(f"{inert(fields.label_of(path))}: {was} → **{has}**")
+            st.markdown(say("findings.of", name=inert(fields.label_of(path)), text=f"{was} → **{has}**"))
         st.button(say("submit.undo"), key="undo", icon=":material/undo:", on_click=_undo, args=(draft,))
 
 
@@ -97,7 +97,8 @@ def _problems(form: Form, draft: Draft, verdict: Verdict, data: Dataset | None) 
         return False
     st.error(say("submit.problems", count=len(faults)), icon=":material/error:")
     for path, text in list(faults.items())[:_MOST]:
-        st.markdown(f"**{inert(fields.label_of(path))}**: {inert(fields.worded(text, form.fields.get(path)))}")
+        label, told = inert(fields.label_of(path)), inert(fields.worded(text, form.fields.get(path)))
+        st.markdown(say("findings.of", name=f"**{label}**", text=told))
         if path not in form.fields and path in draft.values:
             _stranger(form, draft, path, text)
     return False

@@ -1,6 +1,7 @@
 """Of what the checks of data find, each sentence with its figures."""
 
 WORDS = {
+    "of": ("{name}: {text}", "{name}：{text}"),
     "empty": ("{count} empty texts", "{count} 筆文字是空白"),
     "no_text": ("No text at all in {splits}", "{splits}完全沒有文字"),
     "short": ("{count} texts shorter than {least} characters", "{count} 筆文字少於 {least} 個字元"),
@@ -67,8 +68,8 @@ WORDS = {
         "below the names of the columns a row for each text is needed",
         "檔案只有欄位名稱。請在其下每列加上一段文字與標籤，再重新上傳",
     ),
-    "no_text_column": ("no text column found", "找不到文字欄位；請在下方「變更讀取方式」指定"),
-    "no_label_column": ("no label column found", "找不到標籤欄位；請在下方「變更讀取方式」指定"),
+    "no_text_column": ("no text column found", "找不到文字欄位；請在下方「欄位與編碼」指定"),
+    "no_label_column": ("no label column found", "找不到標籤欄位；請在下方「欄位與編碼」指定"),
     "line": ("line", "第"),
     "row": ("row", "第"),
     "rows": ("rows", "筆"),

@@ -79,7 +79,7 @@ WORDS = {
         "表單目前的讀取方式與檢查時不同。",
     ),
     "check_again": ("Check it again", "重新檢查"),
-    "model": ("Model", "模型"),
+    "model": ("Base model", "基底模型"),
     "model_minilm": (
         "Small and fast, English; it comes with the product and needs no network.",
         "小而快的英文模型；隨產品附帶，不需要網路。",
@@ -98,7 +98,7 @@ WORDS = {
         "Three epochs over at most 400 rows, at a higher learning rate: a first result in about a minute.",
         "以最多 400 筆、較高的學習率訓練三輪，約一分鐘就有初步結果。",
     ),
-    "quick_now": ("A first look, not the best there is.", "這只是初步結果，並非最佳表現。"),
+    "quick_now": ("A first look, not the best there is. {chance}", "這只是初步結果，並非最佳表現。{chance}"),
     "chance": (
         "Compare its accuracy with chance: 50 % with two labels of the same size.",
         "請與隨機猜測比較：兩種數量相同的標籤時為 50%。",
@@ -164,7 +164,7 @@ WORDS = {
     "summary": ("Summary", "摘要"),
     "line_name": ("Name", "名稱"),
     "line_data": ("Data", "資料"),
-    "line_model": ("Model", "模型"),
+    "line_model": ("Base model", "基底模型"),
     "line_length": ("Length", "長度"),
     "epoch": ("{number} epoch", "{number} 輪"),
     "epochs": ("{number} epochs", "{number} 輪"),

@@ -1,6 +1,14 @@
 """Of the page where sentences and files are tried."""
 
 WORDS = {
+    "single_only": (
+        "This model was trained on single texts and takes no second ones. Leave the second texts empty and ask again.",
+        "此模型以單段文字訓練，不接受第二段文字。請將第二段文字留空後再試。",
+    ),
+    "pairs_only": (
+        "This model was trained on pairs of texts. Give a second text for each text and ask again.",
+        "此模型以成對文字訓練。請為每段文字填入第二段文字後再試。",
+    ),
     "sentences": ("Sentences", "句子"),
     "file": ("A file", "檔案"),
     "who": ("Who answers", "使用的模型"),
@@ -18,7 +26,7 @@ WORDS = {
     ),
     "to_submit": ("Start a training", "開始訓練"),
     "service": ("{base} on {device} · adapters in memory: {count}", "{base}（{device}）· 記憶體中的模型：{count} 個"),
-    "no_base": ("No base model is loaded yet", "尚未載入基礎模型"),
+    "no_base": ("No base model is loaded yet", "尚未載入基底模型"),
     "away": (
         "The service of predictions does not answer just now. What you typed stays. Start it, or ask whoever runs it:",
         "預測服務目前沒有回應，您輸入的內容會保留。請啟動服務，或聯絡系統管理員：",
