@@ -174,10 +174,10 @@ def test_what_was_changed_stands_in_the_address_and_is_found_there(ana: Seat, ru
 
     told = page.query_params["set"]
 
-    assert set(told) == {"lora.r=32", "training.num_train_epochs=1.0", "data.train_samples=200"}
+    assert set(told) == {"lora.r=32", "training.learning_rate=0.001", "data.train_samples=400"}
     after = run_page("submit", ana, set=told)
     assert field(after, "lora.r").value == 32
-    assert field(after, "data.train_samples").value == 200
+    assert field(after, "data.train_samples").value == 400
     after.button(key="undo").click().run()
     assert field(after, "lora.r").value == 8
     assert "set" not in after.query_params
@@ -460,3 +460,43 @@ def test_a_file_of_thousands_of_keys_is_no_configuration(ana: Seat) -> None:
     many = "\n".join(f"key{number}: 1" for number in range(5000))
     with pytest.raises(ConfigError, match="has 5000 keys"):
         read_file(many.encode(), ana.client, Form.of(ana.client))
+
+
+def test_a_quick_try_takes_no_more_rows_than_there_are_and_tells_chance(
+    ana: Seat, run_page: Look, tmp_path: Path
+) -> None:
+    page = run_page("submit", ana)
+    page.button(key="quick").click().run()
+    assert field(page, "data.train_samples").value == 400
+    assert "50 %" in said(page)
+
+    dataset = sent(ana, tmp_path, "small.csv", f"text,label\n{ROWS}")
+    page = run_page("submit", ana, data=f"upload:{dataset}")
+    page.button(key="quick").click().run()
+    assert field(page, "data.train_samples").value is None
+    assert not page.exception
+    assert "Compare its accuracy with chance: 50" in said(page)
+
+
+def test_a_misspelt_name_is_told_the_one_that_was_meant(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana)
+    page.segmented_control(key="source.mode").set_value("named").run()
+    page.text_input(key="source.named").set_value("builtin:reveiws").run()
+
+    assert not page.exception
+    assert "did you mean builtin:reviews?" in said(page)
+    assert "ALLOWLIST" not in said(page)
+    page.button(key="near.data.dataset_name").click().run()
+    assert not page.exception
+    assert page.session_state["draft"].values["data.dataset_name"] == "builtin:reviews"
+    assert page.selectbox(key="source.sample").value == "builtin:reviews"
+
+
+def test_a_misspelt_model_of_a_file_is_told_the_one_that_was_meant(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana, set='model.name="builtin:minilmm"')
+
+    assert "did you mean builtin:minilm?" in said(page)
+    page.button(key="near.model.name").click().run()
+    assert not page.exception
+    assert field(page, "model.name", "selectbox").value == "builtin:minilm"
+    assert not page.button(key="start").disabled

@@ -21,6 +21,7 @@ from finetune30.ui.submitting.keys import Field, Values, fields_of, flat, nested
 from finetune30.ui.submitting.sendable import sendable
 
 DATASET = "data.dataset_name"
+ON_FAIL = "data.on_quality_fail"
 OF_THE_DATA = (
     "data.dataset_config",
     "data.revision",
@@ -84,6 +85,7 @@ class Draft:
         base: Where it began; ``base_run`` what is told of the run, where it was one: name, id, status.
         values: By path, all keys.
         made: The task it has become.
+        called: The name it was given after its data.
     """
 
     base: Values
@@ -92,6 +94,7 @@ class Draft:
     wish: Wish = field(default_factory=Wish)
     made: str | None = None
     notes: tuple[str, ...] = ()
+    called: str | None = None
     _nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     _judged: tuple[str, Verdict] | None = None
 
@@ -145,6 +148,16 @@ class Draft:
             if isinstance(self.values.get("training.class_weights"), dict):
                 self.put("training.class_weights", None)
         self.put(DATASET, name)
+
+    def call(self, name: str) -> None:
+        """Name it after its data, unless somebody has named it."""
+        if name and self.values.get("experiment_name") in (self.base.get("experiment_name"), self.called):
+            self.put("experiment_name", name)
+            self.called = name
+
+    def go_on_whatever(self) -> None:
+        """Train on data even where a check of it fails."""
+        self.put(ON_FAIL, "warn")
 
     def put(self, path: str, value: Any) -> None:
         """Change a value."""
