@@ -37,7 +37,7 @@ def made(home: Path) -> dict[str, Path]:
         pytest.skip("openssl is not installed")
     given = {"tls_certfile": home / "cert.pem", "tls_keyfile": home / "key.pem"}
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    places = ["-keyout", given["tls_keyfile"], "-out", given["tls_certfile"]]
+    places = ["-keyout", str(given["tls_keyfile"]), "-out", str(given["tls_certfile"])]
     subprocess.run(["openssl", *words.split(), *places], check=True, capture_output=True)
     return given
 
