@@ -70,7 +70,6 @@ WORDS = {
         "伺服器暫時沒有回應，訓練會繼續進行。以下為 {time} 的資料，每 {seconds} 秒會自動重試。",
     ),
     "tries_again": ("This page tries again by itself, every {seconds} s.", "本頁每 {seconds} 秒會自動重試。"),
-    # Buttons
     "pause": ("Pause", "暫停"),
     "resume": ("Resume", "繼續"),
     "cancel": ("Cancel", "取消訓練"),
@@ -107,7 +106,6 @@ WORDS = {
     ),
     "delete_yes": ("Yes, delete it", "確定刪除"),
     "deleted": ("The run is deleted; {size} freed.", "這次訓練已刪除，釋出 {size}。"),
-    # Tabs
     "tab_result": ("Result", "結果"),
     "tab_curves": ("Curves", "曲線"),
     "tab_log": ("Log", "日誌"),
