@@ -150,6 +150,20 @@ def _page(data_dir: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _repair(data_dir: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    from finetune30 import data
+    from finetune30.data.quality.repair import repair
+    from finetune30.data.versions import VersionStore
+
+    with _held(data_dir, request["id"]) as (store, upload):
+        config = _config_of(upload)
+        folder = store.repaired(upload)
+        durable.remove(folder)  # of one that was broken off
+        folder.mkdir()
+        found = data.find(config, VersionStore(data_dir))
+        return vars(repair(found, config, folder, f".{upload.format.partition('.')[0]}"))
+
+
 def _write_figures(path: Path, figures: Mapping[str, Any]) -> None:
     staging = path.with_name(f".staging-{path.name}")
     try:
@@ -185,6 +199,7 @@ _WORK: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {
     "page": _page,
     "figures": _page,
     "diff": _diff,
+    "repair": _repair,
 }
 
 

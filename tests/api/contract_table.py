@@ -52,7 +52,7 @@ EXPLAINED = (
     Explained("config_invalid", r"expected 1 to 80 letters, digits, spaces, dots, _ or -$", _TEXT),
     Explained("config_invalid", r"expected (-1 or |auto or |a number from 0 and below 1 or )?a whole number ", _WHOLE),
     Explained("config_invalid", r"expected balanced or a mapping of names to numbers", _TEXT),
-    Explained("config_invalid", r"expected one of .*_ALLOWLIST\)", "the lists of models and data are the operator's"),
+    Explained("config_invalid", r"expected one of builtin:", "the lists of models and data are the operator's"),
     Explained("config_invalid", r"expected 1: several machines", "one more machine is no question of form"),
     Explained(
         "config_invalid", r"does not go together with ", "two keys that contradict each other: it sees one at a time"

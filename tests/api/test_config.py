@@ -44,3 +44,17 @@ def test_choices_name_what_is_taken(service: Service, ana: Person) -> None:
         assert ana.post("/config/check", {"model": {"name": model}}).status_code == 200
     for data in choices["datasets"]:
         assert ana.post("/config/check", {"data": {"dataset_name": data}}).status_code == 200
+
+
+def test_a_misspelt_name_is_told_the_nearest_that_is_taken(ana: Person) -> None:
+    body = {"model": {"name": "builtin:minilmm"}, "data": {"dataset_name": "builtin:reveiws"}}
+
+    told = refused(ana.post("/config/check", body), 422)["errors"]
+
+    said = {one["where"]: one["detail"] for one in told}
+    assert said["body.model.name"].endswith("; did you mean builtin:minilm?")
+    assert said["body.data.dataset_name"].endswith("; did you mean builtin:reviews?")
+    assert "ALLOWLIST" not in str(told)
+    assert "reveiws" not in str(told)
+    far = refused(ana.post("/config/check", {"data": {"dataset_name": "qqqq"}}), 422)["errors"]
+    assert "did you mean" not in str(far)

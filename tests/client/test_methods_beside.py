@@ -89,6 +89,11 @@ def test_data_is_sent_checked_looked_at_and_fetched_again(ana: Person, connect: 
     other = client.checked(client.upload(file).dataset_id)
     assert client.data_diff(str(found.version), str(other.version))["unchanged"] > 0
     assert client.checked(client.check_dataset(sent.dataset_id, text_column="text").dataset_id).state == "ready"
+    with pytest.raises(errors.StateError, match="nothing that a repair"):
+        client.repair_dataset(sent.dataset_id)
+    file.write_text(content + ",good\n")
+    repaired = client.repair_dataset(client.checked(client.upload(file).dataset_id).dataset_id)
+    assert (repaired.fixes, repaired.dataset.owner) == ({"empty": 1}, sent.owner)
     task = client.train({"data": {"dataset_name": sent.dataset_name}})
     with pytest.raises(errors.StateError):
         client.delete_dataset(sent.dataset_id)

@@ -109,7 +109,9 @@ def test_text_embeddings_inferences_shape(desk: Desk) -> None:
     assert {frozenset(row) for row in one} == {frozenset({"label", "score"})}
     many = desk.post("/predict", {"inputs": [[TEXTS[0]], [TEXTS[1]]], "truncate": True}).json()
     assert [len(rows) for rows in many] == [2, 2]
-    assert many[0] == one
+    # Computed beside another text the last digit may differ.
+    assert [row["label"] for row in many[0]] == [row["label"] for row in one]
+    assert [row["score"] for row in many[0]] == pytest.approx([row["score"] for row in one], abs=1e-5)
     raw = desk.post("/predict", {"inputs": TEXTS[0], "raw_scores": True}).json()
     assert sum(row["score"] for row in raw) != pytest.approx(1)
     # Two texts are one pair, and this adapter reads single texts.

@@ -102,9 +102,14 @@ class Page:
     def connect(self, browser: httpx.Client | None = None, **options: Any) -> Iterator[ClientConnection]:
         """As an open page does: the connection over which it is drawn."""
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()) if browser else ""
-        options = {"origin": self.url, "additional_headers": {"Cookie": cookies} if cookies else {}, **options}
+        options = {
+            "subprotocols": ["streamlit"],
+            "origin": self.url,
+            "additional_headers": {"Cookie": cookies} if cookies else {},
+            **options,
+        }
         place = f"ws://localhost:{self.port}/_stcore/stream"
-        with connect(place, subprotocols=["streamlit"], proxy=None, **options) as connection:
+        with connect(place, proxy=None, **options) as connection:
             yield connection
 
     def drawn(self, browser: httpx.Client | None = None) -> list[ForwardMsg]:

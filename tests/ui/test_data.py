@@ -84,8 +84,8 @@ def test_the_list_tells_states_and_holds_ones_own(library: Library, bo: Seat, ro
     assert not page.exception
     told = page.dataframe[0].value
     assert list(told["name"]) == ["refused.csv", MARKUP, "good.csv"]
-    assert [state[0] for state in told["state"]] == ["✕", "✓", "✓"]
-    assert "Must be fixed" in told["state"][1]
+    assert [state[0] for state in told["state"]] == ["✕", "!", "✓"]
+    assert told["state"][1] == "! Must be fixed"
     page.text_input(key="data_search").set_value("GOOD").run()
     assert list(page.dataframe[0].value["name"]) == ["good.csv"]
     assert not run_page("data", bo).dataframe
@@ -103,6 +103,70 @@ def test_what_is_wrong_is_told_before_any_training(library: Library, run_page: R
     assert "train:42,a strange film" in named  # the row, and what stands in it
     assert "train:43" in named
     assert [metric.value for metric in page.metric] == ["44", "4", "22 : 1"]
+
+
+def test_data_that_would_fail_is_not_called_good_and_trained_on_only_all_the_same(
+    library: Library, run_page: Run
+) -> None:
+    page = run_page("data", library.seat, id=library.faulty.dataset_id)
+
+    assert not page.success
+    assert not any(one.key == "data_train" for one in page.button)
+    page = pressed(page, "data_train_anyway")
+    assert not page.exception
+    assert page.session_state["draft"].values["data.on_quality_fail"] == "warn"
+    assert not page.button(key="start").disabled
+
+    page = run_page("submit", library.seat, data=library.faulty.dataset_name)
+    assert page.button(key="start").disabled
+    assert not any("in order" in one.value for one in page.success)
+    page = pressed(page, "anyway")
+    assert not page.button(key="start").disabled
+    assert any("goes on all the same" in one.value for one in page.warning)
+
+
+def test_what_can_be_mended_is_mended_by_one_click(library: Library, run_page: Run) -> None:
+    page = run_page("data", library.seat, id=library.faulty.dataset_id)
+    assert not any("finetune30 data validate" in one.value for one in page.code)
+
+    page = pressed(page, "data_repair")
+
+    assert not page.exception
+    copy = next(iter(library.seat.client.datasets()))
+    assert copy.name.endswith("-repaired.csv")
+    assert page.query_params["id"] in (copy.dataset_id, [copy.dataset_id])
+    assert any("repaired copy" in one.value for one in page.success)
+    assert "Spellings of one label: 1 rows" in texts(page)
+    library.seat.client.checked(copy.dataset_id)
+    library.seat.client.delete_dataset(copy.dataset_id)
+
+
+def test_in_chinese_the_findings_are_chinese(library: Library, run_page: Run) -> None:
+    library.seat.language = "zh-TW"
+    try:
+        page = run_page("data", library.seat, id=library.faulty.dataset_id)
+    finally:
+        library.seat.language = "en"
+
+    told = texts(page)
+    assert "1 筆文字是空白" in told
+    assert "1 筆資料的標籤寫法不同：'GOOD' for 'good'" in told
+    for english in ("texts are", "rows ", "a run", "--fix keeps", "train has"):
+        assert english not in told, english
+
+
+def test_a_file_without_rows_is_told_what_to_do(ana: Seat, tmp_path: Path, run_page: Run) -> None:
+    file = tmp_path / "head.csv"
+    file.write_text("text,label\n")
+    sent = ana.client.checked(ana.client.upload(file).dataset_id)
+
+    page = run_page("data", ana, id=sent.dataset_id)
+
+    assert not page.exception
+    told = "\n".join(one.value for one in page.error)
+    assert "has no rows" in told
+    assert "all the same" not in told
+    assert [metric.value for metric in page.metric][2:] in ([], ["–"])
 
 
 def test_s105_names_labels_and_texts_of_users_are_inert(library: Library, run_page: Run) -> None:

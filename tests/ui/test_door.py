@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -67,8 +73,9 @@ def test_a_link_logs_nobody_out_and_the_button_behind_it_does(page: Page, servic
     assert "You are logged out." in browser.get(shown.headers["location"]).text
     assert browser.get("/").status_code == 303
     # Its session at the API ended, too: the tokens open nothing any more.
-    rows = service.audit(user_id=ana.user.id)
-    assert "logout" in {row.action for row in rows}
+    until = time.monotonic() + 30
+    while "logout" not in {row.action for row in service.audit(user_id=ana.user.id)}:
+        assert time.monotonic() < until
 
 
 def test_an_open_page_whose_seat_is_gone_comes_back_to_where_it_was(page: Page) -> None:
@@ -127,6 +134,13 @@ def test_a_server_that_is_away_is_told_calmly_the_name_stays_and_the_address_is_
         "http:evil",
         "/x\r\nSet-Cookie: a=b",
         "//[",
+        "/..//evil.example",
+        "/.//evil.example",
+        "/x/..//evil.example",
+        "/%2e%2e//evil.example",
+        "/%2f/evil.example",
+        "/%5cevil.example",
+        "/./login",
         "/login?next=/login",
         "/logout",
         "",
@@ -150,3 +164,68 @@ def test_who_logs_in_again_gives_the_seat_before_back(page: Page, service: Servi
 
     assert browser.cookies[f"finetune30_{page.port}"] != before
     assert page.browser().get("/", headers={"Cookie": f"finetune30_{page.port}={before}"}).status_code == 303
+
+
+def test_an_address_that_is_none_is_not_from_here(page: Page) -> None:
+    answer = page.browser().get("/logout", headers={"Referer": "http://["})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?said=ended&language=en&next=%2F")
+
+    assert page.enter(page.browser(), "nobody", "no", Origin="http://[").status_code == 403
+    assert "Traceback" not in page.text
+
+
+class Other(BaseHTTPRequestHandler):
+    """Something that is no API."""
+
+    status = 200
+
+    def do_POST(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_what_is_no_answer_of_an_api_is_no_login(tmp_path: Path, free_port: int) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever).start()
+        own = Page(tmp_path, f"http://127.0.0.1:{server.server_port}", free_port)
+        try:
+            for Other.status in (200, 302, 204):
+                answer = own.enter(own.browser(), "ana", PASSWORD)
+                assert answer.status_code in {502, 503}
+                assert "set-cookie" not in answer.headers
+        finally:
+            own.stop()
+            server.shutdown()
+
+
+def test_logins_that_wait_for_a_slow_api_hold_up_nothing_else(tmp_path: Path, free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent, ThreadPoolExecutor(60) as many:
+        own = Page(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}", free_port)
+        try:
+            tries = [many.submit(own.enter, own.browser(), "ana", PASSWORD) for _ in range(60)]
+            first = [one.result() for one in islice(as_completed(tries), 40)]
+            assert {(one.status_code, one.headers.get("retry-after")) for one in first} == {(503, "5")}
+            assert not all(one.done() for one in tries)
+            for path in ("/favicon.png", "/frame.js", "/login"):
+                assert own.client.get(path).status_code == 200
+        finally:
+            own.stop()
+
+
+def test_the_page_ends_in_order_with_all_its_sessions(service: Service, tmp_path: Path, free_port: int) -> None:
+    ana = service.person()
+    own = Page(tmp_path, service.url, free_port)
+    own.logged_in(ana)
+    own.logged_in(ana)
+
+    own.stop()
+
+    assert own.process.returncode == 0
+    assert [row.action for row in service.audit(user_id=ana.user.id)].count("logout") == 2
+    assert "error" not in own.text.lower()

@@ -217,3 +217,60 @@ def test_an_admin_is_called_one(service: Service, seat_of: Callable[..., Seat], 
     page = run_page("submit", seat_of(service.person(Role.ADMIN), "zh-TW"))
 
     assert page.sidebar.markdown[-1].value.endswith("系統管理員")
+
+
+def test_s106_a_fragment_is_drawn_for_nobody_else(
+    ana: Seat, bo: Seat, run_page: Run, drawing: Callable[..., None]
+) -> None:
+    kept: list[Callable[[], None]] = []
+
+    def draw() -> None:
+        if not kept:
+            kept.append(shell.guarded(lambda: st.text("of ana") and None))
+        kept[0]()
+        st.title(shell.here().person.name)
+
+    drawing(draw)
+    page = run_page("compare", ana)
+    assert [one.value for one in page.text] == ["of ana"]
+
+    other = run_page("compare", bo)
+
+    assert not other.text
+    other = run_page("compare", None)
+    assert not other.text
+
+
+def test_s106_a_session_that_ended_closes_the_seat_it_was_of_and_no_other(
+    service: Service, bo: Seat, seat_of: Callable[..., Seat], run_page: Run, drawing: Callable[..., None]
+) -> None:
+    person = service.person()
+    hers = seat_of(person)
+    person.post("/logout")
+
+    def draw() -> None:
+        st.session_state["seat"] = hers.id
+        fragment = shell.guarded(lambda: hers.client.me() and None)
+        st.session_state["seat"] = bo.id
+        fragment()
+
+    drawing(draw)
+    run_page("compare", bo)
+
+    assert SEATS.find(bo.id) is bo
+
+
+def test_a_page_that_fails_can_be_begun_afresh(ana: Seat, run_page: Run, drawing: Callable[..., None]) -> None:
+    def draw() -> None:
+        st.session_state.setdefault("draft", st.query_params.get("set"))
+        if st.session_state["draft"] == "wrong":
+            raise RuntimeError
+        st.title("well")
+
+    drawing(draw)
+    page = run_page("compare", ana, set="wrong")
+    assert not page.title
+
+    page.button(key="afresh").click().run()
+
+    assert [one.value for one in page.title] == ["well"]

@@ -11,10 +11,14 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from finetune30.client.configurations import read_configuration
+from finetune30.errors import ConfigError
 from finetune30.ui import shell
 from finetune30.ui.options import Options
 from finetune30.ui.pages import path_of
 from finetune30.ui.seats import Seat
+from finetune30.ui.submitting.draft import Draft, Form
+from finetune30.ui.submitting.templates import read_file
+from finetune30.ui.words import words
 from tests.api.service import Service
 from tests.proxy import Proxy
 
@@ -170,10 +174,10 @@ def test_what_was_changed_stands_in_the_address_and_is_found_there(ana: Seat, ru
 
     told = page.query_params["set"]
 
-    assert set(told) == {"lora.r=32", "training.num_train_epochs=1.0", "data.train_samples=200"}
+    assert set(told) == {"lora.r=32", "training.learning_rate=0.001", "data.train_samples=400"}
     after = run_page("submit", ana, set=told)
     assert field(after, "lora.r").value == 32
-    assert field(after, "data.train_samples").value == 200
+    assert field(after, "data.train_samples").value == 400
     after.button(key="undo").click().run()
     assert field(after, "lora.r").value == 8
     assert "set" not in after.query_params
@@ -416,3 +420,83 @@ def test_s105_markup_in_a_name_or_an_address_is_shown_as_text(ana: Seat, run_pag
             assert "<script>" not in one.value
             assert "![x](" not in one.value
     assert page.button(key="start").disabled
+
+
+WRONG = [
+    f"seed={'9' * 400}",
+    "lora.r=-99999999999999999999999",
+    "training.learning_rate=1e999",
+    r'experiment_name="\ud800"',
+    'training.class_weights={"a":1e999}',
+    "training.learning_rate=NaN",
+    'training.class_weights=["a"]',
+]
+
+
+@pytest.mark.parametrize("told", WRONG)
+def test_whatever_an_address_says_there_is_a_form_and_a_fault_beside_it(ana: Seat, run_page: Look, told: str) -> None:
+    path = told.partition("=")[0]
+    assert path in Form.of(ana.client).fields
+    page = run_page("submit", ana, set=told)
+
+    assert not page.exception
+    assert words("shell.fault", "en", number="")[:20] not in said(page)
+    assert page.button(key="start").disabled
+    judged = page.session_state["draft"].judge(ana.client)
+    assert judged.silence is None
+    assert path in judged.faults
+
+
+def test_a_file_with_what_json_cannot_hold_has_its_faults_beside_its_fields(ana: Seat) -> None:
+    form = Form.of(ana.client)
+    found = read_file(b"training: {learning_rate: .inf, weight_decay: .nan}\nlora: {r: 4}\n", ana.client, form)
+
+    assert found.values["lora.r"] == 4
+    draft = Draft(dict(form.defaults), values=dict(found.values))
+    assert set(draft.judge(ana.client).faults) >= {"training.learning_rate", "training.weight_decay"}
+
+
+def test_a_file_of_thousands_of_keys_is_no_configuration(ana: Seat) -> None:
+    many = "\n".join(f"key{number}: 1" for number in range(5000))
+    with pytest.raises(ConfigError, match="has 5000 keys"):
+        read_file(many.encode(), ana.client, Form.of(ana.client))
+
+
+def test_a_quick_try_takes_no_more_rows_than_there_are_and_tells_chance(
+    ana: Seat, run_page: Look, tmp_path: Path
+) -> None:
+    page = run_page("submit", ana)
+    page.button(key="quick").click().run()
+    assert field(page, "data.train_samples").value == 400
+    assert "50 %" in said(page)
+
+    dataset = sent(ana, tmp_path, "small.csv", f"text,label\n{ROWS}")
+    page = run_page("submit", ana, data=f"upload:{dataset}")
+    page.button(key="quick").click().run()
+    assert field(page, "data.train_samples").value is None
+    assert not page.exception
+    assert "Compare its accuracy with chance: 50" in said(page)
+
+
+def test_a_misspelt_name_is_told_the_one_that_was_meant(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana)
+    page.segmented_control(key="source.mode").set_value("named").run()
+    page.text_input(key="source.named").set_value("builtin:reveiws").run()
+
+    assert not page.exception
+    assert "did you mean builtin:reviews?" in said(page)
+    assert "ALLOWLIST" not in said(page)
+    page.button(key="near.data.dataset_name").click().run()
+    assert not page.exception
+    assert page.session_state["draft"].values["data.dataset_name"] == "builtin:reviews"
+    assert page.selectbox(key="source.sample").value == "builtin:reviews"
+
+
+def test_a_misspelt_model_of_a_file_is_told_the_one_that_was_meant(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana, set='model.name="builtin:minilmm"')
+
+    assert "did you mean builtin:minilm?" in said(page)
+    page.button(key="near.model.name").click().run()
+    assert not page.exception
+    assert field(page, "model.name", "selectbox").value == "builtin:minilm"
+    assert not page.button(key="start").disabled

@@ -55,6 +55,8 @@ def test_every_key_is_asked_for() -> None:
     said = {pattern for _, tree in sources() for pattern in keys_in(tree)}
     # What is all filled in but the page's name says nothing of the rest.
     patterns = {pattern for pattern in said if re.match(r"[a-z]+\\\.(?!\[\\w\.\]\+$)", pattern)}
+    # Where the page's name is filled in, as in what several pages share, the rest is said.
+    patterns |= {pattern for pattern in said if re.match(r"\[\\w\.\]\+\\\.[a-z]", pattern)}
     single = {pattern.replace("\\", "") for pattern in said}
     known = re.compile("|".join(patterns) or "(?!)")
 

@@ -47,7 +47,7 @@ def test_a_faulty_dataset_fails_with_exit_code_1_and_names_its_rows(data: Cli) -
 
     assert ended.code == 1
     assert ended.out.splitlines()[-1] == "FAIL"
-    assert re.search(r"FAIL +label_variant +1 rows .*'Good' for 'good'\n +train:64\n", ended.out)
+    assert re.search(r"FAIL +label_variant +1 row spells its .*'Good' for 'good'\n +train:64\n", ended.out)
     assert re.search(r"WARN +empty .*\n +train:61\n", ended.out)
 
 

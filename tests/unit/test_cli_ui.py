@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,19 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> dict[str, Path]:
-    given = {"tls_certfile": tmp_path / "cert.pem", "tls_keyfile": tmp_path / "key.pem"}
-    for path in given.values():
-        path.touch()
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return made(tmp_path_factory.mktemp("tls"))
+
+
+def made(home: Path) -> dict[str, Path]:
+    """A certificate of localhost and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    given = {"tls_certfile": home / "cert.pem", "tls_keyfile": home / "key.pem"}
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    places = ["-keyout", given["tls_keyfile"], "-out", given["tls_certfile"]]
+    subprocess.run(["openssl", *words.split(), *places], check=True, capture_output=True)
     return given
 
 
@@ -77,3 +87,36 @@ def test_a_wrong_port_is_told_as_a_setting(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert isinstance(done.exception, SettingsError)
     assert "UI_PORT is '70000'" in str(done.exception)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://me:secret@localhost:8000", "nowhere", "", "http://api.example.org"])
+@pytest.mark.parametrize("name", ["api_url", "serving_url"])
+def test_a_wrong_address_is_told_before_the_page_is_served(name: str, url: str) -> None:
+    if (name, url) == ("api_url", ""):
+        return  # as if it was left out
+    with pytest.raises(SettingsError) as told:
+        options_of(settings(**{name: url}))
+
+    assert told.value.where == name.upper()
+    assert "secret" not in str(told.value)
+
+
+def test_plain_http_to_another_machine_needs_to_be_asked_for() -> None:
+    assert options_of(settings(api_url="http://api.example.org", plain_http=True)).api_url == "http://api.example.org"
+
+
+def test_a_certificate_that_is_none_or_has_another_key_is_told_with_its_settings(
+    certificate: dict[str, Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "cert.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nx\n")
+    other = made(tmp_path)["tls_keyfile"]
+    for given in ({**certificate, "tls_keyfile": other}, {**certificate, "tls_certfile": broken}):
+        broken.write_text("no certificate")
+        with pytest.raises(SettingsError, match="cannot be read as a certificate and its key") as told:
+            options_of(settings(**given))
+        assert told.value.where == "TLS_CERTFILE, TLS_KEYFILE"
+
+
+def test_under_https_the_cookie_is_of_this_host_alone(certificate: dict[str, Path]) -> None:
+    assert options_of(settings(**certificate)).cookie == "__Host-finetune30_8501"

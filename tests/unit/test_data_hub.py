@@ -202,7 +202,7 @@ def test_the_test_split_of_glue_has_no_answers_and_is_left_out() -> None:
 def test_minus_one_among_class_names_is_a_missing_label() -> None:
     train = dataset(["x", "y", "z"], [1, 0, -1], ["no", "yes"])
 
-    with pytest.raises(DataError, match="1 of 3 rows have no label: row 2"):
+    with pytest.raises(DataError, match="1 of 3 rows in use has no label: row 2"):
         prepare(tables_of({"train": train}, "ana/tiny", configured("ana/tiny")), configured("ana/tiny"))
 
 

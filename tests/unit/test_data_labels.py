@@ -84,7 +84,7 @@ def test_one_label_only_is_refused(tmp_path: Path, labels: list[object]) -> None
 def test_missing_labels_name_at_most_five_rows_and_the_count(tmp_path: Path) -> None:
     path = labelled(tmp_path, ["a", "b", "", " "] * 5)
 
-    with pytest.raises(DataError, match="10 of 20 rows have no label") as refused:
+    with pytest.raises(DataError, match="10 of 20 rows in use have no label") as refused:
         load(configured(path))
 
     assert "line 4 (row 2), line 5 (row 3)" in refused.value.message

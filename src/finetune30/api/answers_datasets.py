@@ -86,6 +86,14 @@ class Dataset(Shape):
         )
 
 
+class Repaired(Shape):
+    """A repaired copy of a dataset."""
+
+    dataset: Dataset = Field(description="The copy; it is checked as any file that is sent")
+    fixes: dict[str, int] = Field(description="Rows that each fix touched, by the name of the check that asked for it")
+    rows: dict[str, int] = Field(description="Rows of the copy, by split")
+
+
 class Datasets(Shape):
     """Files, the newest first."""
 

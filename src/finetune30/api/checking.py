@@ -128,6 +128,13 @@ class Checks:
         """
         return self._aside(user_id, {"work": "figures", "id": upload_id})
 
+    def repair(self, upload_id: str, user_id: str) -> Future[Mapping[str, Any]]:
+        """Make a repaired copy, in the folder of the upload.
+
+        Raises: Busy.
+        """
+        return self._aside(user_id, {"work": "repair", "id": upload_id})
+
     def diff(self, before: str, after: str, rows: int, user_id: str) -> Future[Mapping[str, Any]]:
         """Compare two versions.
 

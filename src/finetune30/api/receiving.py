@@ -78,13 +78,13 @@ async def receive(
                     if isinstance(part, _Begun):
                         form = await run_in_threadpool(kinds.format_of, part.name, part.kind, formats)
                         expected = length if kind != FORM else None
-                        arriving = await run_in_threadpool(_place, request, user, part.name, form, purpose, expected)
+                        arriving = await run_in_threadpool(_placed, request, user, part.name, form, purpose, expected)
                     elif arriving is None:
                         raise malformed("the form holds no file")
                     elif isinstance(part, bytes):
                         await run_in_threadpool(_written, arriving, part)
                     else:
-                        return Received(await run_in_threadpool(_kept, request, user, arriving, card or {}), part)
+                        return Received(await run_in_threadpool(keep, request, user, arriving, card or {}), part)
             raise malformed("the form holds no file")
         finally:
             if arriving is not None:
@@ -211,11 +211,16 @@ def _check_fields(found: Mapping[str, str], wanted: Mapping[str, Collection[str]
         raise Problem(422, "form_invalid", f"the form holds a field that is not taken; there is: {told}", where="form")
 
 
-def _place(request: Request, user: User, name: str, form: str, purpose: str, expected: int | None) -> Receiving:
+def _placed(request: Request, user: User, name: str, form: str, purpose: str, expected: int | None) -> Receiving:
+    return place(request, user.name, name, form, purpose, expected).__enter__()
+
+
+def place(request: Request, owner: str, name: str, form: str, purpose: str, expected: int | None) -> Receiving:
+    """A place for a file of this owner, within the limits; to be used in a ``with`` block."""
     found = services.of(request)
     settings = found.settings
-    arriving = found.checks.uploads.receive(
-        user.name,
+    return found.checks.uploads.receive(
+        owner,
         name,
         form,
         purpose=purpose,
@@ -224,12 +229,19 @@ def _place(request: Request, user: User, name: str, form: str, purpose: str, exp
         quota_files=settings.uploads_per_user,
         expected_bytes=expected or 0,
     )
-    return arriving.__enter__()
 
 
-def _kept(request: Request, user: User, arrived: Receiving, card: Mapping[str, Any]) -> Upload:
+def keep(
+    request: Request,
+    user: User,
+    arrived: Receiving,
+    card: Mapping[str, Any],
+    detail: Mapping[str, Any] | None = None,
+) -> Upload:
     """Keep it, and say so in the log: both or neither.
 
+    Args:
+        detail: What the log shall say beside the file's size, sum and purpose.
     Raises: Problem 422 for a file of nothing.
     """
     if not arrived.bytes:
@@ -240,7 +252,7 @@ def _kept(request: Request, user: User, arrived: Receiving, card: Mapping[str, A
     try:
         with deeds.deed(request, user, arrived.id) as deed:
             upload = arrived.finish(**card)
-            deed.detail |= {"bytes": upload.bytes, "sha256": upload.sha256, "purpose": upload.purpose}
+            deed.detail |= {"bytes": upload.bytes, "sha256": upload.sha256, "purpose": upload.purpose, **(detail or {})}
     except BaseException:
         if upload is not None:
             with suppress(Finetune30Error):

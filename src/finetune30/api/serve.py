@@ -23,7 +23,15 @@ from finetune30.api.services import Services, open_services
 from finetune30.errors import SettingsError
 from finetune30.settings import Settings
 from finetune30.web import journal
-from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
+from finetune30.web.listening import (
+    address_of,
+    allow_files,
+    check_certificate,
+    config_of,
+    is_loopback,
+    listen,
+    signals_end,
+)
 
 _LOG = logging.getLogger("finetune30.api")
 
@@ -42,7 +50,8 @@ def serve(settings: Settings) -> int:
     allow_files()
     server = _Server(config_of(app, settings), found)
     _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
-    server.run(sockets=[listener])
+    with signals_end(server):
+        server.run(sockets=[listener])
     return 0 if server.started else 1
 
 

@@ -7,8 +7,9 @@ Neighbours: ``config.asked`` checks keys and values, ``jobs.submit`` makes the r
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +133,8 @@ def _model(config: ExperimentConfig, default: ExperimentConfig, settings: Settin
     name = config.model.name
     if name == default.model.name or name in MODELS or name in settings.model_allowlist:
         return []
-    there = ", ".join((*MODELS, *settings.model_allowlist))
-    return [Fault("body.model.name", f"expected one of {there} (MODEL_ALLOWLIST)")]
+    there = (*MODELS, *settings.model_allowlist)
+    return [Fault("body.model.name", f"expected one of {', '.join(there)}{_nearest(name, there)}")]
 
 
 def _data(
@@ -156,7 +157,15 @@ def _data(
             return [Fault("body.data.dataset_name", f"expected data that is ready; this is {uploads[0].state}")]
     own = (f"{VERSION_PREFIX}ID of data you have used", f"{UPLOAD_PREFIX}ID of data you have sent")
     there = ", ".join((*builtin, *allowed, *own))
-    return [Fault("body.data.dataset_name", f"expected one of {there} (DATASET_ALLOWLIST)")]
+    nearest = _nearest(name, (*builtin, *allowed))
+    return [Fault("body.data.dataset_name", f"expected one of {there}{nearest}")]
+
+
+def _nearest(name: str, there: Iterable[str]) -> str:
+    """The name that was meant, probably; of what was sent nothing is repeated."""
+    folded = {one.casefold(): one for one in there}
+    near = difflib.get_close_matches(name.casefold()[:_LONGEST_NAME], folded, n=1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def _builtin_data() -> list[str]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from finetune30.config import ExperimentConfig
     from finetune30.data import Found
     from finetune30.data.quality import QualityReport
-    from finetune30.data.table import Table
 
 app = typer.Typer(help="Check, analyse and keep datasets.", no_args_is_help=True)
 app.add_typer(versions.app, name="versions")
@@ -208,6 +207,7 @@ def _fix(found: Found, config: ExperimentConfig, out: Path, skip: list[str]) -> 
     from finetune30.data import Found as Copied
     from finetune30.data import quality
     from finetune30.data.export import Copy, keeps, write_files
+    from finetune30.data.quality.repair import read_with
 
     cleaned = quality.clean(found, config, skip)
     copies = {role: Copy(table, cleaned.rows[role]) for role, table in cleaned.tables.items()}
@@ -216,30 +216,18 @@ def _fix(found: Found, config: ExperimentConfig, out: Path, skip: list[str]) -> 
     if ending not in (".csv", ".tsv", ".parquet") or not keeps(copies, ending):
         ending = ".jsonl"
     files, apostrophes = write_files(copies, out, folder_ending=ending)
+    read = read_with(cleaned.tables["train"], files[0].suffix, config)
     after = _inspected(Copied(str(out), cleaned.tables), config)
     return {
         "files": [str(file) for file in files],
         "fixes": cleaned.fixes,
         "rows": {str(role): len(table.texts) for role, table in cleaned.tables.items()},
         "apostrophes": apostrophes,
-        "read_with": _read_with(cleaned.tables["train"], files[0], config),
+        "read_with": {f"data.{key}": value for key, value in read.items()},
         "status": str(after.status),
         "left": [one.name for one in after.checks if one.status is not quality.Verdict.PASS],
         "failed": [one.name for one in after.failed],
     }
-
-
-def _read_with(table: Table, file: Path, config: ExperimentConfig) -> dict[str, Any]:
-    """The keys of the configuration that reading the copy needs; other columns are found by their names."""
-    from finetune30.data.export import SEPARATOR
-
-    data = config.data
-    keys: dict[str, Any] = {"text_column": data.text_column, "label_column": data.label_column}
-    keys["text_pair_column"] = table.columns.pair
-    keys["label_columns"] = list(table.columns.flags) or None
-    if table.labels.several and not table.columns.flags and file.suffix in (".csv", ".tsv"):
-        keys["label_separator"] = table.columns.separator or SEPARATOR
-    return {f"data.{key}": value for key, value in keys.items() if value is not None}
 
 
 def _tell_fixed(fixed: dict[str, Any]) -> None:

@@ -51,15 +51,14 @@ def options_of(settings: Settings) -> Options:
 
     from finetune30.ui.options import Options
 
+    api_url, serving_url = _addresses(settings)
     _refuse_unsafe(settings)
     own = settings.ui_host if settings.ui_host not in _ANY else "localhost"
-    # With a certificate the API speaks HTTPS, too, and a certificate is for a name.
-    near = "http://127.0.0.1" if settings.tls_certfile is None else "https://localhost"
     limit = settings.ui_upload_max_mb
     templates = Path(_TEMPLATES).absolute()
     return Options(
-        api_url=settings.api_url or f"{near}:{settings.api_port}",
-        serving_url=settings.serving_url,
+        api_url=api_url,
+        serving_url=serving_url,
         host=settings.ui_host,
         port=settings.ui_port,
         hosts=_LOCAL | {f"[{own}]" if ":" in own else own.lower(), *settings.allowed_hosts},
@@ -71,6 +70,26 @@ def options_of(settings: Settings) -> Options:
         tls_certfile=settings.tls_certfile,
         tls_keyfile=settings.tls_keyfile,
     )
+
+
+def _addresses(settings: Settings) -> tuple[str, str]:
+    """Of the API and the serving service, as the client would take them."""
+    from finetune30.client.address import check_secret_may_go, server_url
+    from finetune30.errors import SettingsError, UsageError
+
+    # With a certificate the API speaks HTTPS, too, and a certificate is for a name.
+    near = "http://127.0.0.1" if settings.tls_certfile is None else "https://localhost"
+    found = []
+    for name, url in (
+        ("API_URL", settings.api_url or f"{near}:{settings.api_port}"),
+        ("SERVING_URL", settings.serving_url),
+    ):
+        try:
+            found.append(server_url(url, name))
+            check_secret_may_go(found[-1], plain_http=settings.plain_http)
+        except UsageError as cause:
+            raise SettingsError(cause.message, where=name, hint=cause.hint) from cause
+    return found[0], found[1]
 
 
 def _refuse_unsafe(settings: Settings) -> None:

@@ -77,6 +77,14 @@ class Dataset(Shape):
         return self.state == "checking"
 
 
+class Repaired(Shape):
+    """A repaired copy; ``fixes`` are the rows that each fix touched, by the check's name."""
+
+    dataset: Dataset
+    fixes: dict[str, int] = Field(default_factory=dict)
+    rows: dict[str, int] = Field(default_factory=dict)
+
+
 class DataVersion(Shape):
     """A version of data: exact rows, stored once."""
 

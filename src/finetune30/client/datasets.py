@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune30.client.address import segment
 from finetune30.client.answers import Page, shaped
-from finetune30.client.answers_more import Dataset, DataVersion
+from finetune30.client.answers_more import Dataset, DataVersion, Repaired
 from finetune30.client.asking import every
 from finetune30.client.transfer import Told, Transfers, pieces_of
 from finetune30.client.wire import Request
@@ -91,6 +91,13 @@ class Datasets(Transfers):
     def check_dataset(self, dataset_id: str, **options: str | None) -> Dataset:
         """Check it again, read in another way: ``text_column``, ``label_column`` and so on."""
         return self._post(f"{_at(dataset_id)}/check", Dataset, **options)
+
+    def repair_dataset(self, dataset_id: str) -> Repaired:
+        """A copy with every safe fix made, as a dataset of its own; the file that was sent stays as it is.
+
+        Raises: Refused with status 409 where there is nothing to fix.
+        """
+        return self._post(f"{_at(dataset_id)}/repair", Repaired)
 
     def dataset_report(self, dataset_id: str) -> dict[str, Any]:
         """Every row the checks name."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finetune30.config.schema import ValidationRules
 
 # Only names of HTML, so that "<user>", "x<y and z>w" and "I <3 you" stay.
+_NO_ROWS = "only the names of the columns are there: add a row for each text, with its label, and send it again"
 _INLINE_TAGS = (
     "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|"
     "sub|sup|tt|u|var|wbr"
@@ -114,7 +115,7 @@ def fault_of(text: str, rules: ValidationRules) -> str | None:
 
 def _nothing_left(table: Table, dropped: dict[str, int]) -> DataError:
     if not len(table.texts):
-        return DataError("the split has no rows", where=table.where, hint="only the names of the columns were found")
+        return DataError("the split has no rows", where=table.where, hint=_NO_ROWS)
     told = ", ".join(f"{count} as {rule}" for rule, count in dropped.items() if count)
     return DataError(
         f"no usable row is left: of {len(table.texts)} rows data.validation_rules dropped {told}",

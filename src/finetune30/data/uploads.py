@@ -188,6 +188,10 @@ class UploadStore:
         """Where the figures of its analysis lie, as JSON, once they or the page were asked for."""
         return self.folder / upload.id / "analysis.json"
 
+    def repaired(self, upload: Upload) -> Path:
+        """A folder in which a repaired copy of it lies, until that is kept as an upload of its own."""
+        return self.folder / upload.id / "repaired"
+
     def of_version(self, version_id: str) -> Sequence[str]:
         """Names (``upload:ID``) of those whose rows are this version of data."""
         return [f"upload:{upload.id}" for upload in self.list() if upload.version == version_id]

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +25,15 @@ from finetune30.settings import Settings
 from finetune30.standby import importing
 from finetune30.web import journal
 from finetune30.web.gate import Gate
-from finetune30.web.listening import address_of, allow_files, check_certificate, config_of, is_loopback, listen
+from finetune30.web.listening import (
+    address_of,
+    allow_files,
+    check_certificate,
+    config_of,
+    is_loopback,
+    listen,
+    signals_end,
+)
 from finetune30.web.rates import Rates
 
 if TYPE_CHECKING:
@@ -110,27 +115,11 @@ def serve(settings: Settings, address: str | None = None) -> int:
         service.following.start()
         _LOG.info("serving on %s", address_of(listener, secure=settings.tls_certfile is not None))
         server = uvicorn.Server(config_of(service.gate, settings, lifespan="off"))
-        with _signals_end(server):
+        with signals_end(server):
             server.run(sockets=[listener])
     finally:
         service.close()
     return 0 if server.started else 1
-
-
-@contextmanager
-def _signals_end(server: uvicorn.Server) -> Iterator[None]:
-    """A signal ends the server and not the process, though uvicorn raises it once more: the rest ends in order."""
-
-    def end(*_: object) -> None:
-        server.should_exit = True
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _check(settings: Settings, address: str | None) -> None:

@@ -7,9 +7,10 @@ Neighbours: ``front`` sends browsers here, ``porch`` draws, ``seats`` keeps who 
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, quote, urlsplit
+import posixpath
+from urllib.parse import parse_qs, quote, unquote
 
-from starlette.concurrency import run_in_threadpool
+import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -17,14 +18,16 @@ from starlette.routing import Route
 from finetune30.client import Client
 from finetune30.errors import Finetune30Error, Limited, LoginNeeded
 from finetune30.ui import porch
-from finetune30.ui.front import LANGUAGE, is_from_here
+from finetune30.ui.front import LANGUAGE, is_from_here, seat_of, split
 from finetune30.ui.options import Options
-from finetune30.ui.seats import SEATS, Seat, leave
+from finetune30.ui.seats import SEATS, Seat, leave_soon
 from finetune30.ui.words import preferred
 
 _LARGEST = 8 * 1024
 # As long as a session of the API lives at most; the seat ends sooner where nobody looks.
 _COOKIE_S = 14 * 86_400
+_AT_ONCE = 20
+"""Logins that wait for the API: more are asked to try again, and nothing else waits for them."""
 
 
 class Door:
@@ -32,6 +35,7 @@ class Door:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._waiting = 0
 
     def routes(self) -> list[Route]:
         """Both."""
@@ -56,21 +60,34 @@ class Door:
         given = parse_qs((await _body(request)).decode("utf-8", "replace"), keep_blank_values=True)
         name, password, wanted = (given.get(key, [""])[0] for key in ("username", "password", "next"))
         wanted = inside(wanted)
-        if not is_from_here(request.headers):
+        if not is_from_here(request):
             return porch.login(language, wanted, name, fault="elsewhere", status=403)
+        if self._waiting >= _AT_ONCE:
+            answer = porch.login(language, wanted, name, fault="away", status=503)
+            answer.headers["Retry-After"] = "5"
+            return answer
+        return await self._let_in(request, name, password, wanted)
+
+    async def _let_in(self, request: Request, name: str, password: str, wanted: str) -> Response:
+        language = _language(request)
+        self._waiting += 1
         try:
-            seat = await run_in_threadpool(self._open, name, password, language, request)
+            seat = await anyio.to_thread.run_sync(
+                self._open, name, password, language, request, limiter=anyio.CapacityLimiter(1)
+            )
         except LoginNeeded:
             return porch.login(language, wanted, name, fault="refused", status=401)
         except Limited as fault:
             return porch.login(language, wanted, name, fault="often", status=429, said=fault.message)
         except Finetune30Error as fault:
             status = getattr(fault, "status", None)
-            is_away = status is None or status >= 500
-            return porch.login(
-                language, wanted, name, fault="away" if is_away else "other", status=status or 503, said=fault.message
-            )
-        SEATS.close(request.cookies.get(self._options.cookie))
+            # What is no answer of an API is not ours: 200 or 302 would say that somebody is in.
+            code = 503 if status is None or status >= 500 else 502 if status < 400 else status
+            said = "away" if code >= 500 else "other"
+            return porch.login(language, wanted, name, fault=said, status=code, said=fault.message)
+        finally:
+            self._waiting -= 1
+        self._give_back(request, "ended")
         answer = RedirectResponse(wanted, 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(
@@ -81,28 +98,32 @@ class Door:
 
     async def turn(self, request: Request) -> Response:
         """Where open pages go whose seat is gone; whoever still has one is asked."""
-        language = _language(request)
+        language, said = _language(request), request.query_params.get("said")
+        wanted = _before(request)
         if self._seat(request) is not None:
-            return porch.logout(language)
-        said = "left" if request.query_params.get("said") == "left" else "ended"
-        before = urlsplit(request.headers.get("referer", ""))
-        wanted = inside(before.path + (f"?{before.query}" if before.query else ""))
-        if said == "left" or before.netloc != request.headers.get("host"):
+            # A page of who was here before: in another tab somebody has logged in since.
+            return RedirectResponse(wanted, 303) if said in {"left", "ended"} else porch.logout(language)
+        if said == "left":
             wanted = "/"
-        answer = RedirectResponse(f"/login?said={said}&language={language}&next={quote(wanted, safe='')}", 303)
-        answer.delete_cookie(self._options.cookie, path="/")
+        told = "left" if said == "left" else "ended"
+        answer = RedirectResponse(f"/login?said={told}&language={language}&next={quote(wanted, safe='')}", 303)
+        secure = request.url.scheme == "https"
+        answer.delete_cookie(self._options.cookie, path="/", secure=secure, httponly=True, samesite="lax")
         return answer
 
     async def leave(self, request: Request) -> Response:
         """The seat is given back, the tokens end."""
-        if is_from_here(request.headers):
-            seat = SEATS.close(request.cookies.get(self._options.cookie))
-            if seat is not None:
-                await run_in_threadpool(leave, seat)
+        if is_from_here(request):
+            self._give_back(request, "left")
         return RedirectResponse("/logout?said=left", 303)
 
     def _seat(self, request: Request) -> Seat | None:
-        return SEATS.find(request.cookies.get(self._options.cookie))
+        return seat_of(request, self._options)
+
+    def _give_back(self, request: Request, said: str) -> None:
+        seat = self._seat(request)
+        if seat is not None and SEATS.close(seat.id, said) is seat:
+            leave_soon([seat])
 
     def _open(self, name: str, password: str, language: str, request: Request) -> Seat:
         options, address = self._options, request.client.host if request.client else "127.0.0.1"
@@ -129,8 +150,19 @@ def inside(wanted: str | None) -> str:
     # As browsers read it: // and /\\ begin another host, however many there are; line breaks and tabs they leave out.
     if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted or not wanted.isprintable():
         return "/"
-    path = wanted.partition("?")[0].partition("#")[0]
+    path = unquote(wanted.partition("?")[0].partition("#")[0])
+    # Browsers leave out parts that are dots, and what is left may begin another host.
+    if "//" in path or "\\" in path or posixpath.normpath(path) != (path.rstrip("/") or "/"):
+        return "/"
     return "/" if path.rstrip("/") in {"/login", "/logout"} else wanted
+
+
+def _before(request: Request) -> str:
+    """The page that led here, where it is one of ours."""
+    before = split(request.headers.get("referer", ""))
+    if before is None or before.netloc != request.headers.get("host"):
+        return "/"
+    return inside(before.path + (f"?{before.query}" if before.query else ""))
 
 
 def _language(request: Request) -> str:

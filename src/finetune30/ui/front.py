@@ -1,35 +1,45 @@
 """Before everything the page answers: which hosts, which headers, and who is logged in.
 
 A browser without a seat gets the login page for whatever it asks, and no script run, no upload and no file.
-Neighbours: ``serve`` puts it before ``door`` and Streamlit.
+Neighbours: ``serve`` puts it before ``door`` and Streamlit; ``sockets`` are the connections of open pages.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import posixpath
 import re
+from functools import cache
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import file_util
 
 from finetune30.ui import porch
-from finetune30.ui.away import message
 from finetune30.ui.index import document
 from finetune30.ui.options import Options
 from finetune30.ui.pages import PATHS
 from finetune30.ui.seats import SEATS, Seat
+from finetune30.ui.sockets import Sockets, Uploads, turn_away
 
 LANGUAGE = "finetune30_language"
 _IMAGES = Path(__file__).with_name("images")
-_FILES = {"/favicon.png": _IMAGES / "icon.png", "/frame.js": _IMAGES / "frame.js"}
+# From memory: whoever waits for a slow login takes up no thread that these need.
+_FILES = {
+    f"/{name}": ((_IMAGES / file).read_bytes(), kind)
+    for name, file, kind in (("favicon.png", "icon.png", "image/png"), ("frame.js", "frame.js", "text/javascript"))
+}
 _DOOR = frozenset({"/login", "/logout"})
-_OPEN = ("/static/", "/_stcore/health")
-_STREAMLIT = ("/static/", "/media/", "/_stcore/", "/component/")
+_HEALTH = "/_stcore/health"
+_UPLOAD = "/_stcore/upload_file/"
+_STREAMLIT = ("/media/", "/_stcore/host-config", _UPLOAD, "/_stcore/bidi-components/", "/component/")
 # Streamlit's own doors, which we do not use: programs that drive it, its figures, logins elsewhere.
 _CLOSED = ("/_stcore/agent/", "/_stcore/metrics", "/_stcore/script-health-check", "/auth/", "/oauth2callback")
+_OURS = "/_stcore/"
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 # Streamlit writes styles into its page; scripts, pictures, fonts and connections are from here and nowhere else.
 _POLICY = (
@@ -56,6 +66,8 @@ class Front:
     def __init__(self, app: ASGIApp, options: Options) -> None:
         self._app = app
         self._options = options
+        self._sockets = Sockets(app)
+        self._uploads = Uploads(app, options.upload_mb << 20)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, send to the login page, or pass on."""
@@ -67,37 +79,46 @@ class Front:
         else:
             await self._app(scope, receive, send)
 
-    def _answer(self, asked: HTTPConnection) -> Response | None:
+    def _answer(self, asked: HTTPConnection) -> ASGIApp | None:
         """What is answered here; None: it goes on to the door or to Streamlit."""
         path, method = asked.url.path, asked.scope["method"]
         if not _is_for_us(asked.headers, self._options.hosts):
             return PlainTextResponse("this page does not answer to this host; see ALLOWED_HOSTS\n", 400)
-        if path.startswith(_CLOSED):
-            return _nothing()
         if path in _FILES:
-            return FileResponse(_FILES[path], headers={"Cache-Control": "max-age=3600"})
-        if path in _DOOR or path.startswith(_OPEN):
+            return Response(*_FILES[path][:1], media_type=_FILES[path][1], headers={"Cache-Control": "max-age=3600"})
+        if path in _DOOR or path == _HEALTH or path in _static():
             return None
-        seat = SEATS.find(asked.cookies.get(self._options.cookie))
+        if path.startswith((*_CLOSED, "/static/")) or not _is_plain(path):
+            return _nothing()
+        seat = seat_of(asked, self._options)
         if seat is None:
             return _to_the_door(asked) if method in {"GET", "HEAD"} else PlainTextResponse("log in first\n", 401)
         if path.startswith(_STREAMLIT):
-            return None
+            return self._of_streamlit(asked, seat)
+        if path.startswith(_OURS):
+            return _nothing()
         return _page(path, seat) if method in {"GET", "HEAD"} else PlainTextResponse("GET only\n", 405)
+
+    def _of_streamlit(self, asked: HTTPConnection, seat: Seat) -> ASGIApp | None:
+        if asked.scope["method"] not in {"GET", "HEAD"} and not is_from_here(asked):
+            return PlainTextResponse("not from another page\n", 403)
+        if not asked.url.path.startswith(_UPLOAD):
+            return None
+
+        async def upload(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._uploads.serve(seat, scope, receive, send)
+
+        return upload
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = HTTPConnection(scope)
-        if not _is_for_us(asked.headers, self._options.hosts) or not is_from_here(asked.headers):
+        seat = seat_of(asked, self._options)
+        if not _is_for_us(asked.headers, self._options.hosts) or not is_from_here(asked):
             await send({"type": "websocket.close", "code": 1008})
-        elif SEATS.find(asked.cookies.get(self._options.cookie)) is None:
-            # An open page whose seat is gone, as after a restart: it would only try again and again.
-            await receive()
-            offered = scope.get("subprotocols") or [None]
-            await send({"type": "websocket.accept", "subprotocol": offered[0]})
-            await send({"type": "websocket.send", "bytes": message("/logout").SerializeToString()})
-            await send({"type": "websocket.close", "code": 1000})
+        elif seat is None:
+            await turn_away(scope, receive, send, "/logout?said=ended")
         else:
-            await self._app(scope, receive, send)
+            await self._sockets.serve(seat, scope, receive, send)
 
     def _dressed(self, scope: Scope, send: Send) -> Send:
         async def dressed(sent: Message) -> None:
@@ -106,18 +127,64 @@ class Front:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
-                if scope["scheme"] == "https":
+                if scope["scheme"] == "https" and _has_a_name(Headers(scope=scope)):
                     headers["Strict-Transport-Security"] = "max-age=31536000"
             await send(sent)
 
         return dressed
 
 
-def is_from_here(headers: Headers) -> bool:
+def seat_of(asked: HTTPConnection, options: Options) -> Seat | None:
+    """Whose browser asks. One that names two seats has none: somebody else may have given it the other."""
+    said = ";".join(asked.headers.getlist("cookie"))
+    named = [one for one in said.split(";") if one.partition("=")[0].strip() == options.cookie]
+    return SEATS.find(asked.cookies.get(options.cookie)) if len(named) == 1 else None
+
+
+def is_from_here(asked: HTTPConnection) -> bool:
     """Whether it was a page of ours that sent this, as far as browsers say; programs say nothing."""
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    said_so = origin is None or urlsplit(origin).netloc == headers.get("host")
-    return said_so and site not in {"cross-site", "same-site"}
+    origin, site = asked.headers.get("origin"), asked.headers.get("sec-fetch-site")
+    if site in {"cross-site", "same-site"}:
+        return False
+    if origin is None:
+        return True
+    found = split(origin)
+    # A proxy may have ended the encryption; from a page without it nothing comes to one that has it.
+    schemes = {"https"} if asked.url.scheme in {"https", "wss"} else {"http", "https"}
+    return found is not None and found.netloc == asked.headers.get("host") and found.scheme in schemes
+
+
+def split(url: str) -> SplitResult | None:
+    """Its parts; None where it is no address."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+@cache
+def _static() -> frozenset[str]:
+    """Streamlit's own files; for whatever else is asked for below their folder it would send its document."""
+    folder = Path(file_util.get_static_dir())
+    found = (one.relative_to(folder).as_posix() for one in (folder / "static").rglob("*") if one.is_file())
+    return frozenset(f"/{one}" for one in found)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether it says what it is, without ``//`` and dots that others read otherwise."""
+    return posixpath.normpath(path) == (path.rstrip("/") or "/") and not path.startswith("//")
+
+
+def _has_a_name(headers: Headers) -> bool:
+    """Whether the host is a name of its own: not localhost, which many services share, and no address."""
+    found = _HOST.fullmatch(headers.get("host", ""))
+    if found is None or "." not in found["name"] or found["name"].startswith("["):
+        return False
+    try:
+        ipaddress.ip_address(found["name"])
+    except ValueError:
+        return not found["name"].endswith(".localhost")
+    return False
 
 
 def _is_for_us(headers: Headers, hosts: frozenset[str]) -> bool:

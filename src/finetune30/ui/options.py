@@ -37,5 +37,8 @@ class Options:
 
     @property
     def cookie(self) -> str:
-        """The cookie that names a seat; with the port, for browsers send those of one port to every other."""
-        return f"finetune30_{self.port}"
+        """The cookie that names a seat; with the port, for browsers send those of one port to every other.
+
+        Under HTTPS with the beginning that makes browsers take it from this host alone, and only so.
+        """
+        return f"{'__Host-' if self.tls_certfile else ''}finetune30_{self.port}"

@@ -7,44 +7,66 @@ words, the checks' names among them, are ``words/quality.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from finetune30.ui import plots, shown
+from finetune30.ui.findings import said
 from finetune30.ui.shell import inert, say
 from finetune30.ui.words import all_words
 
 _ICONS = {"FAIL": ":material/error:", "WARN": ":material/warning:", "PASS": ":material/check_circle:"}
 _COLOURS: Mapping[str, shown.Colour] = {"FAIL": "red", "WARN": "orange", "PASS": "green"}
+_MENDED = ("empty", "too_short", "too_long", "html", "control_chars", "duplicate", "label_variant", "split_leak")
 _LABELS_DRAWN = 20
 _ROWS_SHOWN = 200
+_EVEN = 1.5
+_NAME_DRAWN = 22
 
 
-def quality(report: Mapping[str, Any], key: str, texts: Mapping[str, str] | None = None) -> None:
+def quality(
+    report: Mapping[str, Any],
+    key: str,
+    texts: Mapping[str, str] | None = None,
+    *,
+    name: str = "",
+    mend: Callable[[], None] | None = None,
+) -> None:
     """The verdict, the figures, the labels, and each check that found something, the worst first.
 
     Args:
         key: One of its kind on the page; the widgets' keys begin with it.
         texts: What stands in some rows, by their names such as ``train:17``.
+        name: The file's, instead of the id by which the report calls it.
+        mend: Offers to repair what can be repaired; drawn where something can.
     """
     verdict(report)
     figures(report)
     labels(report, key)
     st.subheader(say("quality.checks"))
-    checks(report, key, texts or {})
+    if mend is not None and can_be_mended(report):
+        mend()
+    checks(report, key, texts or {}, name)
+
+
+def can_be_mended(report: Mapping[str, Any]) -> bool:
+    """Whether a repair would find something to do."""
+    return any(one["name"] in _MENDED and one.get("status") != "PASS" for one in report.get("checks") or ())
 
 
 def verdict(report: Mapping[str, Any]) -> None:
     """One box: whether a training would take it."""
     failed, warned = (_of(report, status) for status in ("FAIL", "WARN"))
     icon = _ICONS.get(str(report.get("status")))
-    if failed:
-        told = say("quality.failed", count=len(failed), names=_names_of(failed))
-        st.error(f"{told} {say('quality.failed_next')}", icon=icon)
+    if not report.get("total_samples"):
+        st.error(say("quality.no_rows"), icon=_ICONS["FAIL"])
+    elif failed:
+        st.error(say("quality.failed", names=_names_of(failed)), icon=icon)
     elif warned:
-        st.warning(say("quality.warned", count=len(warned), names=_names_of(warned)), icon=icon)
+        st.warning(say("quality.warned", names=_names_of(warned)), icon=icon)
     else:
         st.success(say("quality.passed"), icon=icon)
 
@@ -59,9 +81,17 @@ def figures(report: Mapping[str, Any]) -> None:
     kinds.metric(say("quality.labels"), shown.number(len(counts)))
     kinds.caption(inert(shown.names(sorted(counts, key=lambda name: -counts[name]))))
     ratio = report.get("imbalance_ratio")
-    balance.metric(say("quality.balance"), shown.NOTHING if ratio is None else f"{shown.number(ratio, 3)} : 1")
-    even = bool(report.get("is_balanced"))
-    balance.caption(say("quality.balanced" if even else "quality.unbalanced"))
+    if ratio is None or len(counts) < 2:
+        balance.metric(say("quality.balance"), shown.NOTHING)
+        return
+    balance.metric(say("quality.balance"), f"{shown.number(ratio, 3)} : 1")
+    balance.caption(_evenness(ratio, is_balanced=bool(report.get("is_balanced"))))
+
+
+def _evenness(ratio: float, *, is_balanced: bool) -> str:
+    if not is_balanced:
+        return say("quality.unbalanced")
+    return say("quality.balanced" if ratio <= _EVEN else "quality.rather_balanced")
 
 
 def labels(report: Mapping[str, Any], key: str) -> None:
@@ -73,8 +103,10 @@ def labels(report: Mapping[str, Any], key: str) -> None:
     drawn = counts[:_LABELS_DRAWN]
     rows = say("quality.rows")
     alt = ", ".join(f"{name}: {count}" for name, count in drawn[:5])
-    figure = plots.bars([name for name, _ in drawn], {rows: [count for _, count in drawn]}, x=rows)
+    figure = plots.bars([middle(name) for name, _ in drawn], {rows: [count for _, count in drawn]}, x=rows)
     plots.draw(figure, f"{key}-labels", say("quality.label_alt", told=alt))
+    if len(counts) > len(drawn):
+        st.caption(say("quality.some_drawn", shown=len(drawn), count=len(counts)))
     with st.expander(say("quality.as_table", count=len(counts))):
         total = sum(count for _, count in counts) or 1
         table = {
@@ -85,20 +117,28 @@ def labels(report: Mapping[str, Any], key: str) -> None:
         st.dataframe(table, hide_index=True, width="stretch", key=f"{key}-label-table")
 
 
-def checks(report: Mapping[str, Any], key: str, texts: Mapping[str, str]) -> None:
+def middle(name: str, most: int = _NAME_DRAWN) -> str:
+    """A long name without its middle: names that begin alike are told apart by their ends."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
+
+
+def checks(report: Mapping[str, Any], key: str, texts: Mapping[str, str], name: str = "") -> None:
     """Each check that found something in a box of its own, the worst first; then those that found nothing."""
     for status in ("FAIL", "WARN"):
         for one in _of(report, status):
             _check(one, key, texts)
-    if any("--fix" in str(one.get("hint")) for one in report.get("checks") or ()):
-        st.caption(say("quality.fix"))
-        st.code("finetune30 data validate FILE --fix --out NEW.csv", language=None)
     fine = _of(report, "PASS")
     with st.expander(say("quality.fine", count=len(fine)), icon=_ICONS["PASS"]):
         for one in fine:
-            st.text(": ".join(filter(None, (name_of(one["name"]), one.get("found")))))
+            called, found = name_of(one["name"]), said(str(one.get("found") or ""))
+            st.text(say("findings.of", name=called, text=found) if found else called)
     for note in report.get("notes") or ():
-        st.caption(inert(str(note)))
+        st.caption(inert(named(said(str(note)), name)))
+
+
+def named(text: str, name: str) -> str:
+    """The text, which calls a file by its id, with the name it was sent by."""
+    return re.sub(r"upload:ds-[0-9a-f]{16}", lambda _: name, text) if name else text
 
 
 def name_of(check: str) -> str:
@@ -117,11 +157,10 @@ def _check(one: Mapping[str, Any], key: str, texts: Mapping[str, str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             told = f"{say(f'quality.{status}')} · {inert(name_of(name))}"
             st.badge(told, icon=_ICONS[status], color=_COLOURS[status])
-            # What the checks say is English; what a check asks is said in both languages.
             st.caption(_said(f"quality.about_{name}", ""))
-        st.text(str(one.get("found") or ""))
+        st.text(said(str(one.get("found") or "")))
         if one.get("hint"):
-            st.caption(f":material/lightbulb: {inert(str(one['hint']))}")
+            st.caption(f":material/lightbulb: {inert(said(str(one['hint'])))}")
         _rows(one, f"{key}-{name}", texts)
 
 

@@ -7,6 +7,7 @@ safe. Neighbours: ``cli.ui`` calls ``serve``.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from finetune30.ui import shell
 from finetune30.ui.door import Door
 from finetune30.ui.front import Front
 from finetune30.ui.options import Options
+from finetune30.ui.seats import SEATS
 from finetune30.ui.theme import THEME
-from finetune30.web.listening import address_of, allow_files, listen
+from finetune30.web.listening import address_of, allow_files, listen, signals_end
 
 SCRIPT = Path(__file__).with_name("entry") / "script.py"
 """In a folder of its own: files of a folder ``pages`` beside it Streamlit takes for pages, and runs them unguarded."""
+_SWEEP_EVERY_S = 60.0
+_LAST_S = 5.0
+"""For the sessions at the API to end when the page does."""
 
 
 def app_of(options: Options) -> Any:
@@ -50,8 +55,21 @@ def serve(options: Options, told: Callable[[str], object] = lambda _: None) -> i
     allow_files()
     address = address_of(listener, secure=options.tls_certfile is not None).replace("127.0.0.1", "localhost")
     server = _Server(_config_of(options), lambda: told(address))
-    server.run(sockets=[listener])
+    over = threading.Event()
+    threading.Thread(target=_sweep, args=(over,), name="sweeping", daemon=True).start()
+    try:
+        with signals_end(server):
+            server.run(sockets=[listener])
+    finally:
+        over.set()
+        SEATS.close_all(_LAST_S)
     return 0 if server.started else 1
+
+
+def _sweep(over: threading.Event) -> None:
+    """Seats end after a day without a look also where nobody comes any more."""
+    while not over.wait(_SWEEP_EVERY_S):
+        SEATS.sweep()
 
 
 class _Server(uvicorn.Server):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from finetune30.errors import Denied, Finetune30Error, LoginNeeded, Missing, Ref
 from finetune30.ui import away
 from finetune30.ui.inert import inert as inert
 from finetune30.ui.options import Options
-from finetune30.ui.seats import SEATS, Seat, leave
+from finetune30.ui.seats import SEATS, Seat, leave_soon
 from finetune30.ui.words import LANGUAGES, words
 
 _LOG = logging.getLogger("finetune30.ui")
@@ -60,26 +60,56 @@ def say(key: str, **values: object) -> str:
 
 
 def guarded(page: Callable[[], None]) -> Callable[[], None]:
-    """A page, or a fragment of one, that shows no traceback whatever happens."""
+    """A page, or a fragment of one, that shows no traceback whatever happens.
+
+    It is for the eyes of whom it was drawn for: a fragment runs again by itself, and browsers change hands.
+    """
+    owner = found()
 
     @wraps(page)
     def shown() -> None:
+        if found() is not owner:
+            _of_another(owner)
+            return
         try:
             page()
         except LoginNeeded:
-            seat = found()
-            if seat is not None:
-                SEATS.close(seat.id)
-                seat.client.close()
-            _ended(seat.language if seat else None)
+            if owner is not None:
+                SEATS.close(owner.id)
+                owner.client.close()
+            _ended(owner)
         except Finetune30Error as fault:
             show(fault)
         except Exception:  # noqa: BLE001 - Streamlit's own (stop, rerun) are no Exceptions
             number = secrets.token_hex(4)
             _LOG.exception("a page failed", extra={"request_id": number})
             st.error(say("shell.fault", number=number), icon=":material/error:")
+            _start_afresh()
 
     return shown
+
+
+def _of_another(owner: Seat | None) -> None:
+    """Nothing of hers is drawn for who is here now; the page they would see begins anew."""
+    if found() is None:
+        _ended(owner)
+        return
+    st.session_state.clear()
+    st.rerun(scope="app")
+
+
+def _start_afresh() -> None:
+    """A page that fails for what it was told, or keeps of it, would fail for ever."""
+    with suppress(StreamlitDuplicateElementKey):  # another part of the page says so already
+        st.button(say("shell.afresh"), key="afresh", icon=":material/restart_alt:", on_click=_forget)
+
+
+def _forget() -> None:
+    owner = st.session_state.get(_WHO)
+    kept = {key: st.session_state[key] for key in ("seat",) if key in st.session_state}
+    st.session_state.clear()
+    st.session_state.update({**kept, _WHO: owner})
+    st.query_params.clear()
 
 
 def show(fault: Finetune30Error) -> None:
@@ -168,10 +198,9 @@ def _foot(seat: Seat) -> None:
     role = say("shell.is_admin") if seat.is_admin else say("shell.is_user")
     st.markdown(f":material/person: {inert(seat.person.name)} · {role}")
     if st.button(say("shell.logout"), icon=":material/logout:", key="logout", width="stretch"):
-        SEATS.close(seat.id)
-        # The API may be away, and who leaves does not wait for it.
-        threading.Thread(target=leave, args=(seat,), name="logout", daemon=True).start()
-        away.go(f"/logout?said=left&language={seat.language}")
+        SEATS.close(seat.id, "left")
+        leave_soon([seat])
+        away.go(seat.way_out)
         st.stop()
 
 
@@ -179,6 +208,6 @@ def _speak(seat: Seat) -> None:
     seat.language = st.session_state["language"] or seat.language
 
 
-def _ended(language: str | None) -> None:
-    st.info(words("shell.ended", language or "en"), icon=":material/lock:")
-    away.go(f"/logout?language={language}" if language else "/logout")
+def _ended(seat: Seat | None) -> None:
+    st.info(words("shell.ended", seat.language if seat else "en"), icon=":material/lock:")
+    away.go(seat.way_out if seat else "/logout?said=ended")

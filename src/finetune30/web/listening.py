@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import resource
+import signal
 import socket
-from contextlib import suppress
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 import uvicorn
@@ -50,7 +53,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def check_certificate(settings: Settings) -> None:
-    """Refuse half of what HTTPS needs.
+    """Refuse half of what HTTPS needs, and what is no certificate or not with this key.
 
     Raises: SettingsError.
     """
@@ -61,6 +64,39 @@ def check_certificate(settings: Settings) -> None:
     for name, path in (("TLS_CERTFILE", settings.tls_certfile), ("TLS_KEYFILE", settings.tls_keyfile)):
         if path is not None and not path.is_file():
             raise SettingsError(f"{name} is no file", where=str(path), hint="expected a file in PEM")
+    if settings.tls_certfile is not None:
+        try:
+            # Without a way to ask: a key that needs a password would wait for somebody at the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                settings.tls_certfile, settings.tls_keyfile, password=lambda: b""
+            )
+        except (OSError, ValueError) as cause:  # an SSLError is an OSError
+            raise SettingsError(
+                f"cannot be read as a certificate and its key: {_why(cause)}",
+                where="TLS_CERTFILE, TLS_KEYFILE",
+                hint="expected PEM: the certificate (and those between it and the root), and its key without password",
+            ) from cause
+
+
+def _why(cause: OSError | ValueError) -> str:
+    reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None) or str(cause)
+    return str(reason).replace("_", " ").lower()
+
+
+@contextmanager
+def signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """A signal ends the server and not the process, though uvicorn raises it once more: the rest ends in order."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_loopback(host: str) -> bool:

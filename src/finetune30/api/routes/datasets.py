@@ -15,14 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finetune30.access import User
-from finetune30.api import deeds, downloads, kinds, receiving, services
+from finetune30.api import deeds, downloads, kinds, receiving, repairing, services
 from finetune30.api.accepting import accepts
-from finetune30.api.answers_datasets import Dataset, Datasets, Preview
+from finetune30.api.answers_datasets import Dataset, Datasets, Preview, Repaired
 from finetune30.api.deps import CurrentUser
 from finetune30.api.pages import owner_of
 from finetune30.api.previews import first_rows
 from finetune30.api.queries import Cursor, Id, Limit, Search, digits, figures
 from finetune30.config import asked
+from finetune30.durable import remove
 from finetune30.errors import Finetune30Error, NotFound, StateError
 from finetune30.experiments.opened import open_plain
 from finetune30.web.bodies import file_body
@@ -65,6 +66,7 @@ def router() -> APIRouter:
     add("/datasets", datasets, methods=["GET"], name="dataset.list")
     add(one, dataset, methods=["GET"], name="dataset.show")
     add(f"{one}/check", check, methods=["POST"], name="dataset.check", status_code=202)
+    add(f"{one}/repair", repair, methods=["POST"], name="dataset.repair", status_code=201)
     page: dict[int | str, dict[str, Any]] = {
         200: {
             "content": {"application/json": {"schema": {"type": "object"}}, "text/html": {"schema": {"type": "string"}}}
@@ -187,6 +189,25 @@ async def check(request: Request, upload: OwnUpload, user: CurrentUser, options:
     """
     changed = await run_in_threadpool(_again, request, user, upload, dict(options))
     return await _checked(request, changed, wait_s)
+
+
+async def repair(
+    request: Request, response: Response, upload: OwnUpload, user: CurrentUser, wait_s: Wait = 0
+) -> Repaired:
+    """A copy with every safe fix made, as ``data validate --fix`` makes it: a new dataset of the same owner.
+
+    The file that was sent stays as it is. Where there is nothing to fix nothing is made.
+    """
+    found = services.of(request).checks
+    if upload.state == "checking" or not found.uploads.report(upload).is_file():
+        raise _unread(upload)
+    made = await answer_of(found.repair(upload.id, request.state.user_id))
+    try:
+        copy = await run_in_threadpool(repairing.kept, request, user, upload, made)
+    finally:
+        await run_in_threadpool(remove, found.uploads.repaired(upload))
+    response.headers["Location"] = f"/datasets/{copy.id}"
+    return Repaired(dataset=await _checked(request, copy, wait_s), fixes=made["fixes"], rows=made["rows"])
 
 
 async def report(request: Request, upload: OwnUpload, user: CurrentUser) -> Response:

@@ -7,6 +7,7 @@ changes nothing and stops nothing. Neighbours: inspect makes it, the pipeline an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,15 @@ from finetune30.data.quality.rows import Dataset
 _SHOWN = 5
 _NAME_SHOWN = 60
 _WRITTEN_AT_ONCE = 10_000
+_VERBS = {
+    "have": "has",
+    "are": "is",
+    "hold": "holds",
+    "repeat": "repeats",
+    "carry": "carries",
+    "spell their": "spells its",
+}
+_SINGLE = re.compile(rf"(?<![\d,.])1 ((?:train |validation |test |held-out )?)(row|text)s ({'|'.join(_VERBS)})\b")
 
 
 class Verdict(StrEnum):
@@ -75,7 +85,12 @@ def check(
     count = len(rows) if count is None else count
     if not count:
         return Check(name, Verdict.PASS, details=details)
-    return Check(name, Verdict.FAIL if fail else Verdict.WARN, count, rows, found, hint, details)
+    return Check(name, Verdict.FAIL if fail else Verdict.WARN, count, rows, one_of(found), hint, details)
+
+
+def one_of(sentence: str) -> str:
+    """The sentence, in the singular where it counts one: ``1 rows have`` is ``1 row has``."""
+    return _SINGLE.sub(lambda it: f"1 {it[1]}{it[2]} {_VERBS[it[3]]}", sentence)
 
 
 def quoted(name: str) -> str:

@@ -110,12 +110,17 @@ def _by_label(labels: Sequence[Mapping[str, Any]]) -> None:
         return
     st.subheader(say("data.telling"), anchor=False)
     st.caption(say("data.telling_help"))
+    quiet = [one for one in told if not one["words"]]
     for one in told:
+        if one in quiet:
+            continue
         words = ", ".join(f"{word['word']} ({word['rows']}/{word['elsewhere']})" for word in one["words"][:_WORDS])
         with st.container(gap="xxsmall"):
             about = say("data.label_told", rows=shown.number(one["rows"]), median=shown.number(one["median_words"], 3))
             st.markdown(f"**{inert(one['name'])}** · {about}")
-            st.caption(inert(words or say("data.no_words")))
+            st.caption(inert(words))
+    if quiet:
+        st.caption(say("data.no_words", labels=inert(shown.names([str(one["name"]) for one in quiet], _LABELS))))
     if len(labels) > len(told):
         st.caption(say("data.labels_left_out", count=len(labels) - len(told)))
 

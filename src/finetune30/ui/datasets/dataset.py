@@ -14,14 +14,18 @@ import streamlit as st
 
 from finetune30.client import Client
 from finetune30.client.answers_more import Dataset
-from finetune30.errors import Finetune30Error
+from finetune30.errors import Finetune30Error, NotFound, Refused
 from finetune30.ui import shown
+from finetune30.ui.datasets import repairing
 from finetune30.ui.datasets.analysis import analysis
 from finetune30.ui.datasets.sending import reading
-from finetune30.ui.fetching import fetched
+from finetune30.ui.fetching import bytes_of, fetched
+from finetune30.ui.findings import said
 from finetune30.ui.pages import page_of
-from finetune30.ui.quality import quality, say_split
+from finetune30.ui.quality import named, quality, say_split
 from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.submitting import fields
+from finetune30.ui.submitting.draft import ON_FAIL, Draft
 
 _LOOK_EVERY_S = 2.0
 _SIGNS = {"checking": "…", "ready": "✓", "refused": "✕"}
@@ -32,6 +36,9 @@ _BADGES: Mapping[str, tuple[str, shown.Colour]] = {
 }
 _VIEWS = ("checks", "figures", "rows", "reading")
 _MOST_ROWS = 200
+_TEXTS = ("csv", "tsv", "jsonl")
+_LINES_SHOWN, _LONGEST_LINE = 10, 200
+_MOST_SHOWN_BYTES = 2 << 20
 
 
 def open_one(dataset_id: str) -> None:
@@ -45,8 +52,15 @@ def state_of(one: Dataset) -> str:
     """For a cell: sign and name; with the verdict, once there is one."""
     name = say(f"data.state_{one.state}") if one.state in _SIGNS else one.state
     status = (one.report or {}).get("status")
-    verdict = f" · {say(f'quality.{status}')}" if one.state == "ready" and status in ("WARN", "FAIL") else ""
+    if fails(one):
+        return f"! {say('quality.FAIL')}"
+    verdict = f" · {say(f'quality.{status}')}" if one.state == "ready" and status == "WARN" else ""
     return f"{_SIGNS.get(one.state, '?')} {name}{verdict}"
+
+
+def fails(one: Dataset) -> bool:
+    """Whether it can be read, and a training would refuse it all the same."""
+    return one.state == "ready" and (one.report or {}).get("status") == "FAIL"
 
 
 def page(dataset_id: str) -> None:
@@ -54,12 +68,20 @@ def page(dataset_id: str) -> None:
     st.button(say("data.back"), icon=":material/arrow_back:", key="data_back", on_click=_back, type="tertiary")
     try:
         one = here().client.dataset(dataset_id)
+    except (Refused, NotFound) as fault:
+        st.title(say("shell.data"))
+        if getattr(fault, "status", None) == 401:
+            show(fault)
+        else:
+            st.error(say("data.not_there"), icon=":material/search_off:")
+        return
     except Finetune30Error as fault:
         st.title(say("shell.data"))
         show(fault)
         return
     st.title(inert(one.name), anchor=False)
     _head(one)
+    repairing.told(one)
     if one.is_checking:
         st.fragment(guarded(partial(_checking, dataset_id)), run_every=_LOOK_EVERY_S)()
     elif one.state == "refused":
@@ -69,17 +91,15 @@ def page(dataset_id: str) -> None:
 
 
 def _head(one: Dataset) -> None:
-    icon, colour = _BADGES.get(one.state, ("help", "gray"))
+    icon, colour = ("report", "red") if fails(one) else _BADGES.get(one.state, ("help", "gray"))
     with st.container(horizontal=True, vertical_alignment="center", key="data_head"):
         name = say(f"data.state_{one.state}") if one.state in _SIGNS else one.state
-        st.badge(inert(name), icon=f":material/{icon}:", color=colour)
+        st.badge(say("quality.FAIL") if fails(one) else inert(name), icon=f":material/{icon}:", color=colour)
         facts = [one.format.upper(), shown.size(one.bytes), shown.moment(one.created_at)]
         st.caption(inert(" · ".join([*facts, *([one.owner] if here().is_admin else [])])))
     with st.container(horizontal=True, key="data_actions"):
-        if one.state == "ready" and st.button(
-            say("data.train"), key="data_train", icon=":material/model_training:", type="primary"
-        ):
-            st.switch_page(page_of("submit"), query_params={"data": one.dataset_name})
+        if one.state == "ready":
+            _train(one)
         file = PurePosixPath(one.name.replace("\\", "/")).name or one.dataset_id
         client = here().client
         fetched(say("data.get_file"), partial(file_of, client, one.dataset_id), file, "data_get_file")
@@ -99,6 +119,23 @@ def _head(one: Dataset) -> None:
             st.code(f"data:\n  dataset_name: version:{one.version}\n", language="yaml")
 
 
+def _train(one: Dataset) -> None:
+    """Go to the form with it; where a training would refuse it, only who says so takes it all the same."""
+    query = {"data": one.dataset_name}
+    if not fails(one):
+        if st.button(say("data.train"), key="data_train", icon=":material/model_training:", type="primary"):
+            st.switch_page(page_of("submit"), query_params=query)
+    elif st.button(
+        say("data.train_anyway"), key="data_train_anyway", icon=":material/warning:", help=say("data.train_anyway_help")
+    ):
+        # A form that was begun with this data goes on, as the address would not change it.
+        draft = st.session_state.get("draft")
+        if isinstance(draft, Draft):
+            draft.go_on_whatever()
+            fields.forget()
+        st.switch_page(page_of("submit"), query_params={**query, "set": f'{ON_FAIL}="warn"'})
+
+
 def _checking(dataset_id: str) -> None:
     if not here().client.dataset(dataset_id).is_checking:
         st.rerun(scope="app")
@@ -107,13 +144,31 @@ def _checking(dataset_id: str) -> None:
 
 def _refused(one: Dataset) -> None:
     fault = one.error
-    st.error(inert((fault and fault.message) or say("data.state_refused")), icon=":material/block:")
+    message = said((fault and fault.message) or "") or say("data.state_refused")
+    st.error(inert(named(message, one.name)), icon=":material/block:")
     if fault and fault.hint:
-        st.info(f"{say('shell.hint')}: {inert(fault.hint)}", icon=":material/lightbulb:")
+        hint = inert(named(said(fault.hint), one.name))
+        st.info(say("data.hint", hint=hint), icon=":material/lightbulb:")
+    _first_lines(one)
     if one.report is not None:
-        quality(one.report, "data_quality")
+        quality(one.report, "data_quality", name=one.name)
     st.subheader(say("data.view_reading"), anchor=False)
     _reading(one)
+
+
+def _first_lines(one: Dataset) -> None:
+    """How the file begins, as it stands there: of one that could not be read as a table there are no rows to show."""
+    if one.format not in _TEXTS or one.bytes > _MOST_SHOWN_BYTES:
+        return
+    kept: tuple[str, str] | None = st.session_state.get("data_lines")
+    if kept is None or kept[0] != one.dataset_id:
+        content = bytes_of(partial(file_of, here().client, one.dataset_id))
+        lines = content.decode(errors="replace").splitlines()[:_LINES_SHOWN]
+        kept = (one.dataset_id, "\n".join(line[:_LONGEST_LINE] for line in lines))
+        st.session_state["data_lines"] = kept
+    if kept[1].strip():
+        st.caption(say("data.first_lines", count=_LINES_SHOWN))
+        st.code(kept[1], language=None, line_numbers=True)
 
 
 def _ready(one: Dataset) -> None:
@@ -137,7 +192,11 @@ def _ready(one: Dataset) -> None:
     elif view == "reading":
         _reading(one)
     elif one.report is not None:
-        quality(one.report, "data_quality", _texts(one))
+        quality(one.report, "data_quality", _texts(one), name=one.name, mend=partial(_mend, one))
+
+
+def _mend(one: Dataset) -> None:
+    repairing.offer(one, "data_repair", lambda copy: open_one(copy.dataset_id))
 
 
 def _figures(one: Dataset) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import streamlit as st
@@ -27,16 +27,22 @@ def sending(key: str) -> Dataset | None:
     with st.container(border=True, key=f"{key}_sending"):
         file = st.file_uploader(
             say("data.choose"),
-            type=list(ENDINGS),
             key=f"{key}_file",
             max_upload_size=shell.OPTIONS.upload_mb,
             help=say("data.choose_help", limit=shell.OPTIONS.upload_mb),
         )
+        # Streamlit's own words about a file are English only: the kinds and the limit are told and looked at here.
+        st.caption(say("data.limit", limit=shell.OPTIONS.upload_mb, kinds=", ".join(ENDINGS)))
+        is_ours = file is not None and fits(file.name)
         with st.expander(say("data.read"), key=f"{key}_how"):
             options = reading(key, {})
         place = st.empty()
         pressed = st.button(
-            say("data.send"), icon=":material/upload:", type="primary", key=f"{key}_send", disabled=file is None
+            say("data.send"),
+            icon=":material/upload:",
+            type="primary",
+            key=f"{key}_send",
+            disabled=not is_ours,
         )
         if not pressed or file is None:
             return None
@@ -46,6 +52,14 @@ def sending(key: str) -> Dataset | None:
             place.empty()
             show(fault)
             return None
+
+
+def fits(name: str) -> bool:
+    """Whether the file is of a kind that is read; if not, that is said."""
+    if PurePosixPath(name).suffix.lower().removeprefix(".") in ENDINGS:
+        return True
+    st.error(say("data.wrong_kind", name=inert(name), kinds=", ".join(ENDINGS)), icon=":material/error:")
+    return False
 
 
 def reading(key: str, before: dict[str, Any]) -> dict[str, str]:
@@ -83,4 +97,5 @@ def _sent(file: Any, options: dict[str, str], key: str, place: Any) -> Dataset:
         file.seek(0)
         found = client.upload(path, name=file.name, told=told, **options)
     before[this] = found.dataset_id
+    place.empty()
     return found

@@ -42,10 +42,15 @@ def page() -> None:
         data_versions.page()
         return
     st.query_params.pop("show", None)
-    sent = sending("data")
+    # In one place, which is emptied before another page is drawn: what stood here must not linger beside that.
+    whole = st.empty()
+    with whole.container():
+        sent = sending("data")
+        if sent is None:
+            _list()
     if sent is not None:
+        whole.empty()
         dataset.open_one(sent.dataset_id)
-    _list()
 
 
 def _list() -> None:

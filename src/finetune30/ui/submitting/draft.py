@@ -16,10 +16,12 @@ from typing import Any
 
 from finetune30.client import Client
 from finetune30.client.configurations import CheckedConfig, Choices
-from finetune30.errors import Finetune30Error, Refused, RemoteError
+from finetune30.errors import Finetune30Error, Refused, RemoteError, UsageError
 from finetune30.ui.submitting.keys import Field, Values, fields_of, flat, nested
+from finetune30.ui.submitting.sendable import sendable
 
 DATASET = "data.dataset_name"
+ON_FAIL = "data.on_quality_fail"
 OF_THE_DATA = (
     "data.dataset_config",
     "data.revision",
@@ -83,6 +85,7 @@ class Draft:
         base: Where it began; ``base_run`` what is told of the run, where it was one: name, id, status.
         values: By path, all keys.
         made: The task it has become.
+        called: The name it was given after its data.
     """
 
     base: Values
@@ -91,6 +94,7 @@ class Draft:
     wish: Wish = field(default_factory=Wish)
     made: str | None = None
     notes: tuple[str, ...] = ()
+    called: str | None = None
     _nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     _judged: tuple[str, Verdict] | None = None
 
@@ -145,9 +149,19 @@ class Draft:
                 self.put("training.class_weights", None)
         self.put(DATASET, name)
 
+    def call(self, name: str) -> None:
+        """Name it after its data, unless somebody has named it."""
+        if name and self.values.get("experiment_name") in (self.base.get("experiment_name"), self.called):
+            self.put("experiment_name", name)
+            self.called = name
+
+    def go_on_whatever(self) -> None:
+        """Train on data even where a check of it fails."""
+        self.put(ON_FAIL, "warn")
+
     def put(self, path: str, value: Any) -> None:
         """Change a value."""
-        self.values[path] = value
+        self.values[path] = sendable(value)
 
 
 def changes(before: Values, now: Values) -> dict[str, tuple[Any, Any]]:
@@ -175,7 +189,7 @@ def read(told: Sequence[str], fields: Mapping[str, Field]) -> Values:
         path, _, text = one.partition("=")
         if path in fields and len(text) < _MOST_IN_AN_ADDRESS:
             try:
-                found[path] = json.loads(text, parse_constant=str)
+                found[path] = sendable(json.loads(text, parse_constant=str))
             except (ValueError, RecursionError):
                 continue
     return found
@@ -193,3 +207,5 @@ def _verdict(client: Client, config: dict[str, Any]) -> Verdict:
         return Verdict(silence=refusal)
     except RemoteError as fault:
         return Verdict(silence=fault)
+    except UsageError as fault:  # what the client does not send
+        return Verdict(faults={fault.where or "experiment_name": fault.message})

@@ -12,12 +12,14 @@ from typing import Any
 import streamlit as st
 
 from finetune30.ui.shell import here, inert, say
+from finetune30.ui.shown import names
 from finetune30.ui.submitting.keys import Field, Values
 from finetune30.ui.submitting.widgets import Drawn, widget_of
 from finetune30.ui.words import all_words
 from finetune30.ui.words.fields import EMPTY, HELP
 
 _WIDGET = "field."
+_MEANT = re.compile(r"^expected one of .*; did you mean (\S+)\?$")
 
 
 def label_of(path: str) -> str:
@@ -39,12 +41,15 @@ def forget() -> None:
         del st.session_state[key]
 
 
-def show(field: Field, values: Values, faults: Mapping[str, str], *, options: Sequence[str] = ()) -> None:
+def show(
+    field: Field, values: Values, faults: Mapping[str, str], *, options: Sequence[str] = (), closed: bool = False
+) -> None:
     """The widget; what is chosen is written to ``values``, what is wrong stands below.
 
     Args:
         faults: By path, in the server's words.
         options: Offered beside what the schema knows.
+        closed: Nothing else is taken.
     """
     known = values.get(field.path, field.default)
     widget = widget_of(field, known)
@@ -63,9 +68,26 @@ def show(field: Field, values: Values, faults: Mapping[str, str], *, options: Se
                 "on_change": _take,
                 "args": (field, values, key),
             },
+            closed,
         )
     )
     fault(faults.get(field.path), field)
+    meant(faults.get(field.path), field.path, values)
+
+
+def meant(text: str | None, path: str, values: Values) -> None:
+    """A button that takes the name the server takes for the one that was meant."""
+    found = _MEANT.search(text or "")
+    if found:
+        name = found[1]
+        st.button(say("submit.meant", name=inert(name)), key=f"near.{path}", on_click=_mean, args=(path, values, name))
+
+
+def _mean(path: str, values: Values, name: str) -> None:
+    values[path] = name
+    forget()
+    for key in [key for key in st.session_state if isinstance(key, str) and key.startswith("source.")]:
+        del st.session_state[key]
 
 
 def _take(field: Field, values: Values, key: str) -> None:
@@ -87,7 +109,12 @@ def worded(text: str, field: Field | None = None) -> str:
     """What the server says is wrong, plain text: in the page's words where it names keys, or the schema says enough."""
     others = re.match(r"does not go together with ([\w., ]+);", text)
     if others:
-        return say("submit.together", others=say("shown.and").join(map(label_of, others[1].split(", "))))
+        return say("submit.together", others=names(list(map(label_of, others[1].split(", ")))))
+    near = _MEANT.search(text)
+    if near:
+        return say("submit.did_you_mean", name=near[1])
+    if text.startswith("expected one of ") and (field is None or field.path in ("model.name", "data.dataset_name")):
+        return say("submit.not_taken", names=text.removeprefix("expected one of "))
     if text.startswith("expected data that is ready"):
         return say("submit.not_ready")
     takes = _takes(field) if field and here().language != "en" and text.startswith("expected ") else ""

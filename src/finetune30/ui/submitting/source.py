@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import streamlit as st
 from finetune30.client.answers_more import Dataset
 from finetune30.errors import DataError, Finetune30Error, Refused, RemoteError
 from finetune30.ui import shell, shown
-from finetune30.ui.quality import quality
+from finetune30.ui.datasets import repairing
+from finetune30.ui.datasets.sending import ENDINGS, fits
+from finetune30.ui.findings import said
+from finetune30.ui.quality import named, quality
 from finetune30.ui.seats import Seat
 from finetune30.ui.shell import guarded, inert, say
 from finetune30.ui.submitting import fields
@@ -27,7 +31,6 @@ NAME, PART = DATASET, "data.dataset_config"
 MODES = ("sample", "mine", "upload", "named")
 READING = ("text_column", "text_pair_column", "label_column", "label_separator", "label_columns", "encoding")
 """Keys of ``data`` that decide how a file is read; its checks read it so, too."""
-_TYPES = ["csv", "tsv", "jsonl", "parquet"]
 _MOST = 100
 
 
@@ -53,6 +56,7 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
     found = _file_of(seat, draft)
     if found is None or found.state == "ready":
         fields.fault(faults.get(NAME))
+        fields.meant(faults.get(NAME), NAME, draft.values)
     if found is not None:
         _about(seat, found, draft)
     return found
@@ -100,13 +104,22 @@ def _mode_changed(form: Form, draft: Draft) -> None:
 
 def relabel() -> None:
     """Let choices be drawn anew: Streamlit knows them by labels, which have changed."""
-    for key in ("source.sample", "source.mine", "source.named"):
+    for key in ("source.sample", "source.mine", "source.named", "source.named_there"):
         st.session_state.pop(key, None)
 
 
-def _pick(draft: Draft, key: str) -> None:
-    draft.choose_data(st.session_state[key] or "")
+def _pick(draft: Draft, key: str, files: Mapping[str, str] | None = None) -> None:
+    name = str(st.session_state[key] or "").strip()
+    draft.choose_data(name)
+    draft.call(suggested_name((files or {}).get(name) or (name if ":" not in name else _of_sample(name))))
+    if key == "source.named_there":
+        st.session_state["source.named"] = draft.values[NAME]
     fields.forget()
+
+
+def _of_sample(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return rest if kind == "builtin" else ""
 
 
 def _sample(_: Seat, form: Form, draft: Draft) -> None:
@@ -158,7 +171,7 @@ def _mine(seat: Seat, _: Form, draft: Draft) -> None:
         format_func=lambda name: named.get(name, name),
         key="source.mine",
         on_change=_pick,
-        args=(draft, "source.mine"),
+        args=(draft, "source.mine", {one.dataset_name: one.name for one in files}),
     )
 
 
@@ -166,34 +179,45 @@ def _named_so(draft: Draft, name: str, files: list[Dataset]) -> None:
     """Choose data, and call the training after it unless it has a name."""
     draft.choose_data(name)
     file = next((one.name for one in files if one.dataset_name == name), "")
-    if suggested_name(file) and draft.values.get("experiment_name") == draft.base.get("experiment_name"):
-        draft.put("experiment_name", suggested_name(file))
+    draft.call(suggested_name(file))
     fields.forget()
 
 
 def _named(_: Seat, form: Form, draft: Draft) -> None:
     now = draft.values.get(NAME) or None
     options = [one for one in form.choices.datasets if not one.startswith("builtin:")]
-    options += [str(now)] if now and now not in options else []
-    st.selectbox(
+    # A field of text: a choice that can be typed into loses what is typed while the page is drawn again.
+    st.session_state.setdefault("source.named", str(now or ""))
+    st.text_input(
         say("submit.named_label"),
-        options,
-        index=options.index(str(now)) if now else None,
-        accept_new_options=True,
         placeholder=say("submit.named_placeholder"),
         help=say("submit.named_help"),
         key="source.named",
         on_change=_pick,
         args=(draft, "source.named"),
     )
+    if options:
+        st.pills(
+            say("submit.named_there"),
+            options,
+            key="source.named_there",
+            on_change=_pick,
+            args=(draft, "source.named_there"),
+        )
     if part_is_asked(draft):
         fields.show(form.fields[PART], draft.values, {})
 
 
 def _upload(seat: Seat, _: Form, draft: Draft) -> None:
-    file = st.file_uploader(say("submit.upload_label"), type=_TYPES, key="source.file", help=say("submit.upload_help"))
+    file = st.file_uploader(
+        say("submit.upload_label"),
+        key="source.file",
+        help=say("submit.upload_help"),
+        max_upload_size=shell.OPTIONS.upload_mb,
+    )
+    st.caption(say("data.limit", limit=shell.OPTIONS.upload_mb, kinds=", ".join(ENDINGS)))
     st.caption(say("submit.upload_shape"))
-    if file is None:
+    if file is None or not fits(file.name):
         return
     failed = st.session_state.get("source.failed")
     if failed is not None and failed[0] == file.file_id:
@@ -234,8 +258,17 @@ def _file_of(seat: Seat, draft: Draft) -> Dataset | None:
         return None  # the server's fault stands beside the choice
 
 
+def _copied(draft: Draft, copy: Dataset) -> None:
+    """Go on with a repaired copy."""
+    draft.choose_data(copy.dataset_name)
+    forget()
+    fields.forget()
+    st.rerun()
+
+
 def _about(seat: Seat, dataset: Dataset, draft: Draft) -> None:
     """What is known of the file, and what to do about it."""
+    repairing.told(dataset)
     if dataset.is_checking:
         _wait(seat, dataset.dataset_id)
     elif dataset.state == "refused":
@@ -244,7 +277,10 @@ def _about(seat: Seat, dataset: Dataset, draft: Draft) -> None:
         with st.expander(
             say("submit.quality"), icon=":material/fact_check:", expanded=dataset.report.get("status") == "FAIL"
         ):
-            quality(dataset.report, "source.quality")
+            mend = partial(repairing.offer, dataset, "source.repair", partial(_copied, draft))
+            quality(
+                dataset.report, "source.quality", name=dataset.name, mend=mend if dataset.state == "ready" else None
+            )
     if dataset.state == "ready":
         _preview(seat, dataset)
     if not dataset.is_checking:
@@ -267,9 +303,10 @@ def _refused(dataset: Dataset) -> None:
     if dataset.error is None:
         return
     where = dataset.error.where if dataset.error.where != dataset.dataset_name else None
-    st.error(inert(": ".join(filter(None, (where, dataset.error.message)))), icon=":material/error:")
+    message = named(said(dataset.error.message), dataset.name)
+    st.error(inert(": ".join(filter(None, (where, message)))), icon=":material/error:")
     if dataset.error.hint:
-        st.info(inert(dataset.error.hint), icon=":material/lightbulb:")
+        st.info(inert(named(said(dataset.error.hint), dataset.name)), icon=":material/lightbulb:")
     st.caption(say("submit.refused_next"))
 
 

@@ -13,7 +13,7 @@ from finetune30.client.answers_more import Dataset
 from finetune30.ui import shown
 from finetune30.ui.shell import inert, say
 from finetune30.ui.submitting import fields, source
-from finetune30.ui.submitting.draft import Draft, Form, Verdict
+from finetune30.ui.submitting.draft import ON_FAIL, Draft, Form, Verdict
 
 START = "start"
 _MOST = 12
@@ -24,12 +24,10 @@ def summary(form: Form, draft: Draft, verdict: Verdict, data: Dataset | None) ->
     st.subheader(say("submit.summary"))
     _lines(draft, data)
     _changes(form, draft)
+    stops = False
     ready = bool(draft.values.get(source.NAME)) and not (data is not None and data.is_checking)
     if ready:
-        _problems(form, draft, verdict)
-        if data is not None and (data.report or {}).get("status") == "FAIL" and not verdict.faults:
-            stops = draft.values.get("data.on_quality_fail") == "stop"
-            st.warning(say("submit.would_stop" if stops else "submit.would_warn"), icon=":material/report:")
+        stops = _problems(form, draft, verdict, data)
     else:
         st.info(say("submit.checking" if data else "submit.no_data"), icon=":material/database:")
     st.button(
@@ -38,7 +36,7 @@ def summary(form: Form, draft: Draft, verdict: Verdict, data: Dataset | None) ->
         type="primary",
         icon=":material/rocket_launch:",
         width="stretch",
-        disabled=bool(verdict.faults) or not ready,
+        disabled=bool(verdict.faults) or not ready or stops,
     )
     st.caption(say("submit.after"))
 
@@ -73,7 +71,7 @@ def _changes(form: Form, draft: Draft) -> None:
         for path, (before, now) in changed.items():
             known = form.fields.get(path)
             was, has = (inert(fields.shown(value, known)) for value in (before, now))
-            st.markdown(f"{inert(fields.label_of(path))}: {was} → **{has}**")
+            st.markdown(say("findings.of", name=inert(fields.label_of(path)), text=f"{was} → **{has}**"))
         st.button(say("submit.undo"), key="undo", icon=":material/undo:", on_click=_undo, args=(draft,))
 
 
@@ -84,21 +82,40 @@ def _undo(draft: Draft) -> None:
     fields.forget()
 
 
-def _problems(form: Form, draft: Draft, verdict: Verdict) -> None:
+def _problems(form: Form, draft: Draft, verdict: Verdict, data: Dataset | None) -> bool:
+    """What is still wrong; whether a training would stop at a check of its data."""
     if verdict.silence is not None:
         st.warning(say("submit.unchecked"), icon=":material/cloud_off:")
         st.text(verdict.silence.message)
         st.button(say("shell.again"), key="check_again")
     faults = verdict.faults
     if not faults:
+        if data is not None and (data.report or {}).get("status") == "FAIL":
+            return _failed_check(draft)
         if verdict.checked is not None:
             st.success(say("submit.good"), icon=":material/check_circle:")
-        return
+        return False
     st.error(say("submit.problems", count=len(faults)), icon=":material/error:")
     for path, text in list(faults.items())[:_MOST]:
-        st.markdown(f"**{inert(fields.label_of(path))}**: {inert(fields.worded(text, form.fields.get(path)))}")
+        label, told = inert(fields.label_of(path)), inert(fields.worded(text, form.fields.get(path)))
+        st.markdown(say("findings.of", name=f"**{label}**", text=told))
         if path not in form.fields and path in draft.values:
             _stranger(form, draft, path, text)
+    return False
+
+
+def _failed_check(draft: Draft) -> bool:
+    if draft.values.get(ON_FAIL) != "stop":
+        st.warning(say("submit.would_warn"), icon=":material/report:")
+        return False
+    st.error(say("submit.would_stop"), icon=":material/report:")
+    st.button(say("submit.anyway"), key="anyway", icon=":material/warning:", on_click=_go_on, args=(draft,))
+    return True
+
+
+def _go_on(draft: Draft) -> None:
+    draft.go_on_whatever()
+    fields.forget()
 
 
 def _stranger(form: Form, draft: Draft, path: str, text: str) -> None:

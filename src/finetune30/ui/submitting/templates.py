@@ -18,10 +18,12 @@ from finetune30.client.tasks import values_of
 from finetune30.errors import ConfigError, Refused
 from finetune30.ui.submitting.draft import Form, faults_of
 from finetune30.ui.submitting.keys import Values, flat, nested
+from finetune30.ui.submitting.sendable import sendable
 
 _USUAL = "default"
 _LARGEST_BYTES = 256 * 1024
 _MOST_TRIES = 5
+_MOST_KEYS = 500
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def read_file(content: bytes, client: Client, form: Form) -> Read:
     values = read_configuration(text, "YAML")
     if values.get("extends") == f"{_USUAL}.yaml":
         del values["extends"]
-    told: Values = flat(values, form.fields)
+    told: Values = {path: sendable(value) for path, value in flat(values, form.fields).items()}
+    if len(told) > _MOST_KEYS:
+        raise ConfigError(f"has {len(told)} keys, expected a configuration: {_MOST_KEYS} at most")
     wrong: Values = {}
     # What is wrong is laid aside until the rest is taken: under which names keys were written the server knows.
     for _ in range(_MOST_TRIES):

@@ -14,8 +14,10 @@ from typing import Any
 
 import streamlit as st
 
-from finetune30.ui.shell import say
+from finetune30.ui.shell import here, say
 from finetune30.ui.submitting.keys import Field
+from finetune30.ui.submitting.sendable import sendable
+from finetune30.ui.words.fields import VALUES
 
 SUGGESTED = {
     "lora.target_modules": ("query", "key", "value", "q_lin", "k_lin", "v_lin", "out_lin", "dense"),
@@ -37,12 +39,14 @@ class Drawn:
         options: Offered beside what the schema knows.
         empty: What it means when it is empty; plain text.
         common: Label, key, help and callback.
+        closed: Nothing but what is offered is taken, so nothing can be typed.
     """
 
     field: Field
     options: Sequence[str]
     empty: str
     common: dict[str, Any]
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def _fits(field: Field, value: Any) -> bool:
     """Whether the kind's widget can show the value."""
     if value is None or value == field.empty:
         return field.can_be_empty or field.kind == "text"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = _is_weight(value) and abs(value) < 1e15
     match field.kind:
         case "integer":
             return is_number and isinstance(value, int) and _within(field, value)
@@ -81,7 +85,9 @@ def _fits(field: Field, value: Any) -> bool:
             some = value if isinstance(value, list) else [value]
             return all(isinstance(one, str | int) and not isinstance(one, bool) for one in some)
         case "weights":
-            return value in field.words or (isinstance(value, dict) and all(map(_is_weight, value.values())))
+            if isinstance(value, dict):
+                return all(map(_is_weight, value.values()))
+            return isinstance(value, str) and value in field.words
         case "choice":
             return isinstance(value, str | bool | int)
         case _:
@@ -95,7 +101,7 @@ def _within(field: Field, value: float) -> bool:
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _draw_number(one: Drawn) -> None:
@@ -136,10 +142,17 @@ def _draw_choice(one: Drawn) -> None:
     st.selectbox(
         **one.common,
         options=list(dict.fromkeys(there)),
-        accept_new_options=field.free or field.kind == "text",
+        accept_new_options=not one.closed and (field.free or field.kind == "text"),
         index=None if field.can_be_empty else 0,
+        format_func=lambda word: called(field.path, word),
         placeholder=one.empty or None,
     )
+
+
+def called(path: str, word: object) -> str:
+    """A word of the configuration, and beside it what it means where that has a name."""
+    names = VALUES.get(f"{path}={word}")
+    return f"{word} – {names[here().language == 'zh-TW']}" if names else str(word)
 
 
 def _choice(_: Field, value: Any) -> Any:
@@ -238,9 +251,9 @@ def _plain_raw(_: Field, value: Any) -> Any:
 
 def _of_raw(_: Field, got: Any) -> Any:
     try:
-        return json.loads(got, parse_constant=str)
-    except ValueError:
-        return got
+        return sendable(json.loads(got, parse_constant=str))
+    except (ValueError, RecursionError):
+        return sendable(got)
 
 
 _TEXT = Widget(_draw_text, _plain_text, _of_text)

@@ -16,7 +16,7 @@ import streamlit as st
 from finetune30.client.predictions import Labelled
 from finetune30.errors import Finetune30Error, Unreachable
 from finetune30.ui import shell, shown
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import here, inert, say
 from finetune30.ui.trying import answerers, labelled, replies
 from finetune30.ui.trying.labelled import Rows, Unreadable
 from finetune30.ui.trying.questions import LOADING_S
@@ -90,7 +90,7 @@ def _chosen(file: Any, chosen: Sequence[str], *, ready: bool) -> None:
     except Unreachable:
         st.warning(say("tryout.away_file"), icon=":material/cloud_off:")
     except Finetune30Error as fault:
-        show(fault)
+        replies.refused(fault, paired=pairs is not None)
     finally:
         place.empty()
 

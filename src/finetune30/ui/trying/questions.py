@@ -87,5 +87,5 @@ def _reply(address: str, texts: list[str], pairs: list[str] | None) -> Reply:
         answerers.check(address)
         told = here().client.predict(texts, pairs=pairs, adapter=address, top_k=TOP, timeout_s=LOADING_S)
     except Finetune30Error as fault:
-        return Reply(address, fault=fault)
+        return Reply(address, fault=fault, paired=bool(pairs))
     return Reply(address, told.predictions[0].adapter.id, told.predictions, told.latency_ms)

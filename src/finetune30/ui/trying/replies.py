@@ -26,6 +26,7 @@ class Reply:
     Attributes:
         latency_ms: The service's own time for all texts.
         fault: Instead of answers.
+        paired: Whether second texts were sent.
     """
 
     address: str
@@ -33,6 +34,7 @@ class Reply:
     rows: tuple[Labelled, ...] = ()
     latency_ms: float = 0.0
     fault: Finetune30Error | None = None
+    paired: bool = False
 
 
 def show(texts: Sequence[str], replies: Sequence[Reply]) -> None:
@@ -68,6 +70,14 @@ def _fault(one: Reply) -> None:
         st.warning(say("tryout.away_for", name=inert(one.address)), icon=":material/cloud_off:")
     elif fault is not None:
         st.markdown(f"**{inert(one.address)}**")
+        refused(fault, paired=one.paired)
+
+
+def refused(fault: Finetune30Error, *, paired: bool) -> None:
+    """The fault; where a question is refused as it was asked, what is the matter nearly always."""
+    if getattr(fault, "status", None) == 422 and "as it was asked" in fault.message:
+        st.error(say("tryout.single_only" if paired else "tryout.pairs_only"), icon=":material/error:")
+    else:
         shell.show(fault)
 
 

@@ -12,7 +12,7 @@ WORDS = {
         "Up to {limit} MB. Compressed files and archives (gz, bz2, xz, zst, zip, tar) are unpacked.",
         "上限 {limit} MB。壓縮檔（gz、bz2、xz、zst、zip、tar）會自動解開。",
     ),
-    "read": ("How it is read, if it is not found by itself", "讀取方式（無法自動判斷時才需填寫）"),
+    "read": ("Names of columns, encoding (found by themselves, as a rule)", "欄位名稱與編碼（通常會自動判斷）"),
     "read_help": (
         "Leave a field empty and it is found by itself. A label separator, such as |, means several labels a row.",
         "留空即自動判斷。標籤分隔符號（例如 |）表示一列可有多個標籤。",
@@ -28,7 +28,7 @@ WORDS = {
     "mine": ("Your datasets", "您的資料集"),
     "all": ("Everybody's datasets", "所有人的資料集"),
     "search": ("Search by name", "以名稱搜尋"),
-    "none_fits": ("No dataset is called so.", "沒有符合名稱的資料集。"),
+    "none_fits": ("No dataset has such a name.", "沒有符合名稱的資料集。"),
     "more": ("Show more", "顯示更多"),
     "pick": ("Tick a row to open it.", "勾選一列即可開啟。"),
     "name": ("Name", "名稱"),
@@ -53,6 +53,37 @@ WORDS = {
     "state_ready": ("ready", "可使用"),
     "state_refused": ("refused", "未通過"),
     "train": ("Train with it", "用它訓練"),
+    "not_there": (
+        "There is no such dataset here, or it is another user's. “All datasets” above lists yours.",
+        "這裡沒有這個資料集，或它屬於其他使用者。點選上方的「所有資料集」可查看您的資料集。",
+    ),
+    "hint": ("What to do: {hint}", "處理方式：{hint}"),
+    "first_lines": ("How the file begins (at most {count} lines):", "檔案開頭（最多 {count} 行）："),
+    "wrong_kind": (
+        "{name} is no file of a kind that is read here. There is: {kinds}.",
+        "{name} 不是可讀取的檔案類型。可用的類型：{kinds}。",
+    ),
+    "limit": ("Up to {limit} MB; {kinds}.", "上限 {limit} MB；{kinds}。"),
+    "repair": ("Repair and keep as a new file", "修復並另存為新檔案"),
+    "repair_help": (
+        "What is safe to mend by itself is mended in a copy: empty and repeated rows go, HTML and invisible characters "
+        "are taken out, labels get one spelling. Your file stays as it is.",
+        "可安全自動修正的問題會在副本中修正：移除空白與重複的資料列、去除 HTML 與不可見字元、統一標籤寫法。"
+        "原檔案不變。",
+    ),
+    "repairing": ("Repairing…", "正在修復…"),
+    "repair_nothing": (
+        "There is nothing here that can be mended by itself; what was found is for you to decide.",
+        "沒有可自動修正的問題，其餘需由您決定。",
+    ),
+    "repaired": ("A repaired copy of {name}. What was changed:", "{name} 的修復副本。修正內容："),
+    "repaired_rows": ("{count} rows", "{count} 筆"),
+    "train_anyway": ("Train all the same", "仍要訓練"),
+    "train_anyway_help": (
+        "A training would stop at what the checks found. This one shall warn and go on "
+        "(data.on\\_quality\\_fail: warn).",
+        "訓練原本會因檢查結果而停止；這次改為警告後繼續（data.on\\_quality\\_fail: warn）。",
+    ),
     "get_file": ("File", "原始檔"),
     "get_report": ("Report (HTML)", "報告（HTML）"),
     "delete": ("Delete", "刪除"),
@@ -62,7 +93,7 @@ WORDS = {
     ),
     "delete_yes": ("Delete for good", "永久刪除"),
     "deleted": ("Deleted; {size} freed.", "已刪除，釋出 {size}。"),
-    "names": ("What a configuration calls it", "在設定檔中的名稱"),
+    "names": ("Its name in a configuration", "在設定檔中的名稱"),
     "names_help": (
         "By its upload (how it is read comes with it), or by its version: exactly these rows, for ever.",
         "可用上傳檔名稱（包含讀取方式），或用版本指定完全相同的資料列。",
@@ -75,7 +106,7 @@ WORDS = {
     "view_checks": ("Checks", "檢查"),
     "view_figures": ("Analysis", "分析"),
     "view_rows": ("Rows", "資料列"),
-    "view_reading": ("Read it otherwise", "變更讀取方式"),
+    "view_reading": ("Columns and encoding", "欄位與編碼"),
     "counting": ("Lengths and words are being counted…", "正在統計長度與詞彙…"),
     "search_rows": ("Search in these rows", "在這些資料列中搜尋"),
     "pair": ("Second text", "第二段文字"),
@@ -123,7 +154,7 @@ WORDS = {
     ),
     "train_rows": ("Train rows", "訓練資料列"),
     "label_told": ("{rows} train rows, {median} words in the median", "訓練資料 {rows} 列，詞數中位數 {median}"),
-    "no_words": ("No word stands out.", "沒有特別突出的詞。"),
+    "no_words": ("No word stands out for: {labels}.", "沒有特別突出的詞：{labels}。"),
     "labels_left_out": ("{count} labels with fewer rows are left out.", "省略了資料列較少的 {count} 個標籤。"),
     "together": ("Labels that go together", "一起出現的標籤"),
     "together_help": ("{mean} labels a row in the mean.", "平均每列 {mean} 個標籤。"),
@@ -133,7 +164,7 @@ WORDS = {
     "unseen_words": ("Distinct words that train never has", "訓練資料沒有的相異詞"),
     "unseen_occurrences": ("All words that train never has", "訓練資料沒有的詞（總數）"),
     "length_difference": ("Words of a text, mean, less train's", "平均詞數與訓練資料之差"),
-    "more_in": ("Used more in {split}: {words}", "{split}資料較常使用：{words}"),
+    "more_in": ("Used more in {split}: {words}", "{split}較常使用：{words}"),
     "no_versions": (
         "No versions yet: each dataset that is checked, and each run, makes one of its exact rows.",
         "目前沒有版本：每個通過檢查的資料集與每次訓練，都會把當時的資料列存成一個版本。",

@@ -169,3 +169,24 @@ HELP = {
     "training.rdzv_endpoint": "機器會合處：第一台的名稱與一個空的連接埠；num_nodes 大於 1 時使用",
 }
 """In Chinese, what a key does."""
+
+VALUES = {
+    "data.on_quality_fail=stop": ("stop before training", "訓練前停止"),
+    "data.on_quality_fail=warn": ("warn and go on", "警告後繼續"),
+    "training.eval_strategy=epoch": ("after each epoch", "每輪之後"),
+    "training.eval_strategy=steps": ("every so many steps", "每隔數步"),
+    "training.eval_strategy=no": ("at the end only", "僅在最後"),
+    "training.lr_scheduler_type=linear": ("falls evenly", "線性下降"),
+    "training.lr_scheduler_type=cosine": ("falls in a curve", "餘弦下降"),
+    "training.lr_scheduler_type=constant": ("stays as it is", "維持不變"),
+    "training.device=auto": ("found by itself", "自動判斷"),
+    "training.bf16=auto": ("where the hardware has it", "硬體支援時使用"),
+    "training.fp16=auto": ("where the hardware has it", "硬體支援時使用"),
+    "lora.bias=none": ("no bias", "不訓練偏置"),
+    "lora.bias=all": ("every bias", "所有偏置"),
+    "lora.bias=lora_only": ("those beside the adapter", "僅轉接器旁的偏置"),
+    "training.train_sampling_strategy=random": ("by chance", "隨機"),
+    "training.train_sampling_strategy=group_by_length": ("texts of like length together", "長度相近者一起"),
+    "training.per_device_train_batch_size=auto": ("measured", "實際測量"),
+}
+"""What words of the configuration mean, beside them."""

@@ -4,10 +4,10 @@ WORDS = {
     "FAIL": ("Must be fixed", "必須修正"),
     "WARN": ("Worth a look", "建議檢查"),
     "PASS": ("Fine", "正常"),
-    "failed": ("A training would refuse this data: {names}.", "以這份資料訓練會被拒絕：{names}。"),
-    "failed_next": (
-        "Fix the rows below and send the file again, or train all the same with data.on\\_quality\\_fail: warn.",
-        "請修正下列資料列後重新上傳；若仍要訓練，請將 data.on\\_quality\\_fail 設為 warn。",
+    "failed": (
+        "A training would refuse this data: {names}. Mend the rows below and send the file again, or train all the same: "
+        "it then warns and goes on.",
+        "以這份資料訓練會被拒絕：{names}。請修正下列資料列後重新上傳；若仍要訓練，訓練會警告後繼續。",
     ),
     "warned": ("This data can be trained on. Worth a look: {names}.", "這份資料可以用來訓練。建議檢查：{names}。"),
     "passed": ("This data can be trained on; the checks found nothing.", "這份資料可以用來訓練，檢查沒有發現問題。"),
@@ -19,6 +19,16 @@ WORDS = {
     "share": ("Share", "比例"),
     "balance": ("Most frequent to rarest label", "最多與最少標籤之比"),
     "balanced": ("balanced", "分布平衡"),
+    "rather_balanced": ("within 3 : 1, fair enough", "3：1 以內，尚可"),
+    "no_rows": (
+        "The file has no rows. Below the names of its columns put a row for each text with its label, then send it "
+        "again.",
+        "檔案沒有任何資料列。請在欄位名稱下方，每列加上一段文字與標籤，再重新上傳。",
+    ),
+    "some_drawn": (
+        "{shown} of {count} labels shown; the table has all.",
+        "顯示 {count} 種標籤中的 {shown} 種，完整清單見表格。",
+    ),
     "unbalanced": ("not balanced", "分布不平衡"),
     "label_rows": ("Rows of each label", "各標籤的資料列數"),
     "label_alt": ("Rows of each label, the most frequent first: {told}", "各標籤的資料列數，由多到少：{told}"),
@@ -26,18 +36,14 @@ WORDS = {
     "checks": ("Checks", "檢查結果"),
     "fine": ("{count} checks found nothing", "{count} 項檢查沒有發現問題"),
     "rows_named": ("{count} rows named", "列出 {count} 筆資料列"),
-    "fix": (
-        "What \\--fix can mend, this command mends; then send the new file:",
-        "提示中的 \\--fix 可用以下指令自動修正，完成後再上傳新檔案：",
-    ),
     "rows_first": ("The first {count}; the report has them all.", "僅列出前 {count} 筆，完整清單請見報告。"),
     "rows_from_0": (
         "Split and place in it, counted from 0 without the heading: train:0 is the first row of a file.",
         "格式為「資料分割:位置」，從 0 起算且不含標題列：train:0 是檔案的第一筆資料。",
     ),
-    "split_train": ("train", "訓練"),
-    "split_validation": ("validation", "驗證"),
-    "split_test": ("test", "測試"),
+    "split_train": ("train", "訓練集"),
+    "split_validation": ("validation", "驗證集"),
+    "split_test": ("test", "測試集"),
     "check_empty": ("Empty texts", "空白文字"),
     "check_too_short": ("Texts too short", "文字過短"),
     "check_too_long": ("Texts too long", "文字過長"),

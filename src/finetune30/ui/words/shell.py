@@ -35,6 +35,7 @@ WORDS = {
         "Something went wrong on this page. The server's log has the details under {number}.",
         "此頁面發生錯誤，詳情請見伺服器紀錄：{number}。",
     ),
+    "afresh": ("Start this page afresh", "重新開始此頁"),
     "hint": ("What to do next", "建議"),
     "lost": (
         "The connection to the page is lost just now. It comes back by itself; trainings go on.",

@@ -55,11 +55,12 @@ WORDS = {
         "例如欄位 **text** 與 **label**：*房間很舒適* – *正面*。若欄名不同，可在「資料讀取方式」中指定。",
     ),
     "sending": ("Sending {name}", "正在上傳 {name}"),
+    "named_there": ("Allowed here", "此處可用"),
     "named_label": ("Dataset of the Hugging Face hub", "Hugging Face Hub 資料集"),
-    "named_placeholder": ("choose, or type its name", "選擇或輸入名稱"),
+    "named_placeholder": ("its name, then Enter", "輸入名稱後按 Enter"),
     "named_help": (
-        "Those the operator allows (DATASET_ALLOWLIST); the server must reach the hub.",
-        "僅限管理者允許的資料集（DATASET_ALLOWLIST）；伺服器須能連線至 Hub。",
+        "Those the operator allows; the server must reach the hub.",
+        "僅限管理者允許的資料集；伺服器須能連線至 Hub。",
     ),
     "no_data": ("Choose the data first.", "請先選擇資料。"),
     "checking": (
@@ -78,7 +79,7 @@ WORDS = {
         "表單目前的讀取方式與檢查時不同。",
     ),
     "check_again": ("Check it again", "重新檢查"),
-    "model": ("Model", "模型"),
+    "model": ("Base model", "基底模型"),
     "model_minilm": (
         "Small and fast, English; it comes with the product and needs no network.",
         "小而快的英文模型；隨產品附帶，不需要網路。",
@@ -88,12 +89,24 @@ WORDS = {
     "model_albert": ("English; few weights of its own, slow for its size.", "英文；參數少，但以其大小而言較慢。"),
     "model_bert_chinese": ("Chinese; a token is a character.", "中文；一個字為一個 token。"),
     "model_other": (
-        "Another model: the server must be allowed to fetch it (MODEL_ALLOWLIST).",
-        "其他模型：須列於伺服器的允許清單（MODEL_ALLOWLIST）。",
+        "Another model, as far as the operator allows it.",
+        "其他模型，須經管理者允許。",
     ),
     "length": ("How long", "訓練多久"),
     "quick": ("Quick try", "快速試跑"),
-    "quick_help": ("One epoch over 200 rows: a first result soon.", "以 200 筆訓練一輪，很快就有初步結果。"),
+    "quick_help": (
+        "Three epochs over at most 400 rows, at a higher learning rate: a first result in about a minute.",
+        "以最多 400 筆、較高的學習率訓練三輪，約一分鐘就有初步結果。",
+    ),
+    "quick_now": ("A first look, not the best there is. {chance}", "這只是初步結果，並非最佳表現。{chance}"),
+    "chance": (
+        "Compare its accuracy with chance: 50 % with two labels of the same size.",
+        "請與隨機猜測比較：兩種數量相同的標籤時為 50%。",
+    ),
+    "chance_of": (
+        "Compare its accuracy with chance: {share} where labels are equally frequent.",
+        "請與隨機猜測比較：各標籤數量相同時為 {share}。",
+    ),
     # Everything else.
     "more": ("More settings", "更多設定"),
     "more_lead": (
@@ -151,7 +164,7 @@ WORDS = {
     "summary": ("Summary", "摘要"),
     "line_name": ("Name", "名稱"),
     "line_data": ("Data", "資料"),
-    "line_model": ("Model", "模型"),
+    "line_model": ("Base model", "基底模型"),
     "line_length": ("Length", "長度"),
     "epoch": ("{number} epoch", "{number} 輪"),
     "epochs": ("{number} epochs", "{number} 輪"),
@@ -160,10 +173,11 @@ WORDS = {
     "undo": ("Undo these changes", "復原這些修改"),
     "good": ("Everything is in order.", "一切就緒。"),
     "would_stop": (
-        "A check of the data failed, so the training would stop before it begins. See what the checks found, or choose "
-        "“warn” under “Cleaning and checks of the data”.",
-        "資料檢查未通過，訓練會在開始前停止。請查看檢查結果，或在「資料清理與檢查」中選擇 warn。",
+        "A check of the data failed: the training would stop before it begins. See what the checks found and mend the "
+        "file, or go on in spite of it.",
+        "資料檢查未通過，訓練會在開始前停止。請查看檢查結果並修正檔案，或仍要繼續。",
     ),
+    "anyway": ("Train all the same", "仍要訓練"),
     "would_warn": (
         "A check of the data failed; the training goes on all the same, as you chose.",
         "資料檢查未通過；依您的選擇，訓練仍會進行。",
@@ -176,6 +190,11 @@ WORDS = {
     "kept": (
         "What you entered stays here. Pressing start again makes no second training.",
         "您輸入的內容會保留。再按一次開始，也不會產生第二個訓練。",
+    ),
+    "did_you_mean": ("there is nothing of this name; did you mean {name}?", "沒有這個名稱；您是指 {name} 嗎？"),
+    "not_taken": (
+        "this name is not taken here; there is: {names}. The operator decides what else.",
+        "此處不接受這個名稱，可用的有：{names}。其他名稱由管理者決定。",
     ),
     "meant": ("Use it as {name}", "改為 {name}"),
     "leave_out": ("Leave out {name}", "移除 {name}"),

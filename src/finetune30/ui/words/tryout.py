@@ -1,6 +1,14 @@
 """Of the page where sentences and files are tried."""
 
 WORDS = {
+    "single_only": (
+        "This model was trained on single texts and takes no second ones. Leave the second texts empty and ask again.",
+        "此模型以單段文字訓練，不接受第二段文字。請將第二段文字留空後再試。",
+    ),
+    "pairs_only": (
+        "This model was trained on pairs of texts. Give a second text for each text and ask again.",
+        "此模型以成對文字訓練。請為每段文字填入第二段文字後再試。",
+    ),
     "sentences": ("Sentences", "句子"),
     "file": ("A file", "檔案"),
     "who": ("Who answers", "使用的模型"),
