@@ -29,9 +29,9 @@ def why_it_failed(task: WholeTask) -> None:
         _refused(task, error)
         return
     told = ": ".join(filter(None, (error.where, error.message)))
-    again = "" if task.has_ended else f"{say('run.failed_before', count=task.failures)} "
+    again = "" if task.has_ended else f"{say('failure.failed_before', count=task.failures)} "
     box = st.error if task.has_ended else st.warning
-    box(again + inert(told or say("run.no_reason")), icon=":material/error:")
+    box(again + inert(told or say("failure.no_reason")), icon=":material/error:")
     if error.hint:
         st.info(f"{say('shell.hint')}: {inert(error.hint)}", icon=":material/lightbulb:")
 
@@ -40,14 +40,14 @@ def _refused(task: WholeTask, error: Failure) -> None:
     """The checks by their names, and both ways on: what they found, and another try."""
     data = str((task.config.get("data") or {}).get("dataset_name") or error.where or "")
     found = named(error.message or "").partition(": ")[2] or named(error.message or "")
-    told = say("run.data_refused", data=data_names.name_of(data), found=found)
+    told = say("failure.data_refused", data=data_names.name_of(data), found=found)
     st.error(inert(told), icon=":material/error:")
-    st.info(say("run.data_refused_next"), icon=":material/lightbulb:")
+    st.info(say("failure.data_refused_next"), icon=":material/lightbulb:")
     with st.container(horizontal=True, gap="small"):
         if data_names.is_sent(data):
             st.page_link(
                 page_of("data"),
-                label=say("run.data_report"),
+                label=say("failure.data_report"),
                 icon=":material/fact_check:",
                 query_params={"id": data_names.id_of(data)},
             )

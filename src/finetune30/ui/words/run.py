@@ -70,15 +70,6 @@ WORDS = {
         "伺服器暫時沒有回應，訓練會繼續進行。以下為 {time} 的資料，每 {seconds} 秒會自動重試。",
     ),
     "tries_again": ("This page tries again by itself, every {seconds} s.", "本頁每 {seconds} 秒會自動重試。"),
-    "failed_before": ("It failed {count} time(s) and is tried again.", "已失敗 {count} 次，將再次嘗試。"),
-    "data_refused": ("The checks refused the data {data}: {found}.", "資料 {data} 未通過檢查：{found}。"),
-    "data_refused_next": (
-        "Mend the rows and send the file again, or run again with the setting that only warns.",
-        "請修正資料列後重新上傳，或修改設定為僅警告再訓練。",
-    ),
-    "data_report": ("What the checks found", "查看檢查結果"),
-    "no_reason": ("No reason was told.", "沒有提供原因。"),
-    # Buttons
     "pause": ("Pause", "暫停"),
     "resume": ("Resume", "繼續"),
     "cancel": ("Cancel", "取消訓練"),
@@ -115,7 +106,6 @@ WORDS = {
     ),
     "delete_yes": ("Yes, delete it", "確定刪除"),
     "deleted": ("The run is deleted; {size} freed.", "這次訓練已刪除，釋出 {size}。"),
-    # Tabs
     "tab_result": ("Result", "結果"),
     "tab_curves": ("Curves", "曲線"),
     "tab_log": ("Log", "日誌"),
