@@ -14,7 +14,7 @@ import streamlit as st
 
 from finetune30.client import Client
 from finetune30.client.answers_more import Dataset
-from finetune30.errors import Finetune30Error, NotFound, Refused
+from finetune30.errors import Finetune30Error, LoginNeeded, NotFound, Refused
 from finetune30.ui import shown
 from finetune30.ui.datasets import repairing
 from finetune30.ui.datasets.analysis import analysis
@@ -71,7 +71,7 @@ def page(dataset_id: str) -> None:
         one = here().client.dataset(dataset_id)
     except (Refused, NotFound) as fault:
         st.title(say("shell.data"))
-        if getattr(fault, "status", None) == 401:
+        if isinstance(fault, LoginNeeded):
             show(fault)
         else:
             st.error(say("data.not_there"), icon=":material/search_off:")
