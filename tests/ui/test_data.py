@@ -12,7 +12,7 @@ import pytest
 
 from finetune30.client import Client, Session
 from finetune30.client.answers_more import Dataset
-from finetune30.ui import fetching
+from finetune30.ui import fetching, quality
 from finetune30.ui.datasets import dataset
 from finetune30.ui.seats import SEATS, Seat
 from tests.api.service import Person, Service
@@ -169,6 +169,41 @@ def test_a_file_without_rows_is_told_what_to_do(ana: Seat, tmp_path: Path, run_p
     assert [metric.value for metric in page.metric][2:] in ([], ["–"])
 
 
+def test_a_refused_file_shows_how_it_begins(ana: Seat, tmp_path: Path, run_page: Run) -> None:
+    file = tmp_path / "odd.csv"
+    file.write_text(REFUSED)
+    sent = ana.client.checked(ana.client.upload(file).dataset_id)
+
+    page = run_page("data", ana, id=sent.dataset_id)
+
+    assert any(one.value.startswith("was_ist_das,sorte\na dull film of number 0,bad") for one in page.code)
+
+
+def test_a_file_of_another_kind_is_told_in_the_pages_words(ana: Seat, run_page: Run) -> None:
+    page = run_page("data", ana)
+    page.file_uploader[0].set_value(("letter.pdf", b"%PDF-1.7", "application/pdf"))
+    page = page.run()
+
+    assert page.button(key="data_send").disabled
+    assert "csv, tsv, jsonl" in page.error[0].value
+    assert any("Up to" in one.value and "parquet" in one.value for one in page.caption)
+
+
+def test_many_labels_that_begin_alike_are_told_apart(ana: Seat, tmp_path: Path, run_page: Run) -> None:
+    file = tmp_path / "labels.csv"
+    names = [f"a rather long label number {at}" for at in range(24)]
+    file.write_text("text,label\n" + "".join(f"text {at} of {name},{name}\n" for name in names for at in range(8)))
+    sent = ana.client.checked(ana.client.upload(file).dataset_id)
+
+    page = run_page("data", ana, id=sent.dataset_id)
+    assert "20 of 24 labels shown" in texts(page)
+    assert len({quality.middle(name) for name in names}) == len(names)
+
+    page = run_page("data", ana, id=sent.dataset_id, view="figures")
+    assert not page.exception
+    assert texts(page).count("No word stands out") <= 1
+
+
 def test_s105_names_labels_and_texts_of_users_are_inert(library: Library, run_page: Run) -> None:
     for view in ("checks", "figures", "rows", "reading"):
         page = run_page("data", library.seat, id=library.faulty.dataset_id, view=view)
@@ -215,8 +250,8 @@ def test_another_users_dataset_is_never_shown(library: Library, bo: Seat, run_pa
         page = run_page("data", bo, id=wanted)
 
         assert not page.exception
-        assert "There is no such thing for you here" in page.info[0].value
-        assert not page.error
+        assert "no such dataset here" in page.error[0].value
+        assert page.button(key="data_back")
         assert page.title[0].value == "Data"
         assert not page.dataframe
 

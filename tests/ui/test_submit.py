@@ -500,3 +500,28 @@ def test_a_misspelt_model_of_a_file_is_told_the_one_that_was_meant(ana: Seat, ru
     assert not page.exception
     assert field(page, "model.name", "selectbox").value == "builtin:minilm"
     assert not page.button(key="start").disabled
+
+
+def test_the_name_follows_the_data_until_somebody_names_it(ana: Seat, run_page: Look, tmp_path: Path) -> None:
+    sent(ana, tmp_path, "rooms_set.csv", f"text,label\n{ROWS}")
+    page = run_page("submit", ana)
+    page.selectbox(key="source.sample").select("builtin:reviews-zh").run()
+    assert field(page, "experiment_name", "text_input").value == "reviews-zh"
+    page.segmented_control(key="source.mode").set_value("mine").run()
+    assert field(page, "experiment_name", "text_input").value == "rooms set"
+    field(page, "experiment_name", "text_input").set_value("my own").run()
+    page.segmented_control(key="source.mode").set_value("sample").run()
+    page.selectbox(key="source.sample").select("builtin:reviews").run()
+    assert field(page, "experiment_name", "text_input").value == "my own"
+
+
+def test_words_of_a_choice_have_a_name_in_both_languages(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana)
+    assert "stop before training" in said(page)
+
+    ana.language = "zh-TW"
+    page.run()
+
+    assert not page.exception
+    assert field(page, "data.on_quality_fail", "selectbox").value == "stop"
+    assert "訓練前停止" in said(page)

@@ -92,6 +92,19 @@ def test_many_texts_are_a_table(asker: Seat, desk: Desk, run_page: Run) -> None:
     assert len(asks(page, "a\nb\nc", "whole").text) == 1
 
 
+def test_second_texts_for_a_model_of_single_ones_are_told_to_be_the_matter(
+    asker: Seat, desk: Desk, run_page: Run
+) -> None:
+    run = desk.run(owner=asker.person.name)
+    page = run_page("try", asker, model=run)
+    page.text_area(key="try_pair").set_value("a second one")
+
+    page = asks(page, "one")
+
+    assert not page.exception
+    assert "trained on single texts" in page.error[0].value
+
+
 def test_what_cannot_be_asked_is_said_and_what_was_typed_stays(asker: Seat, desk: Desk, run_page: Run) -> None:
     run = desk.run(owner=asker.person.name)
     page = asks(run_page("try", asker, model=run), " ")

@@ -115,7 +115,7 @@ def test_lines_tell_status_rows_and_what_to_do() -> None:
     assert lines[0] == "rows: 21 train rows, 9 validation rows"
     assert lines[1] == "labels: positive 16, negative 14 (balanced, 1.14 to 1 in all splits)"
     at = next(number for number, line in enumerate(lines) if " html " in line)
-    assert lines[at].split() == ["WARN", "html", "1", "texts", "hold", "HTML", "tags", "or", "entities"]
+    assert lines[at].split() == ["WARN", "html", "1", "text", "holds", "HTML", "tags", "or", "entities"]
     assert [line.strip() for line in lines[at + 1 : at + 3]] == [
         "train:20",
         "data.validation_rules.remove_html: true strips it in a run",

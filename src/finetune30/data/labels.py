@@ -151,8 +151,9 @@ def check_present(table: Table, rows: NDArray[np.int64]) -> None:
     """Refuse rows that have no label."""
     missing = rows[table.labels.codes[rows] < 0]
     if len(missing):
+        have = "has" if len(missing) == 1 else "have"
         raise DataError(
-            f"{len(missing)} of {len(rows)} rows in use {'has' if len(missing) == 1 else 'have'} no label: {table.places(missing)}",
+            f"{len(missing)} of {len(rows)} rows in use {have} no label: {table.places(missing)}",
             where=table.where,
             hint=f"fill column {table.columns.label!r} or remove these rows",
         )

@@ -14,7 +14,7 @@ import streamlit as st
 
 from finetune30.client import Client
 from finetune30.client.answers_more import Dataset
-from finetune30.errors import Finetune30Error, NotFound, Refused
+from finetune30.errors import Finetune30Error, LoginNeeded, NotFound, Refused
 from finetune30.ui import shown
 from finetune30.ui.datasets import repairing
 from finetune30.ui.datasets.analysis import analysis
@@ -34,6 +34,7 @@ _BADGES: Mapping[str, tuple[str, shown.Colour]] = {
     "ready": ("check_circle", "green"),
     "refused": ("block", "red"),
 }
+_FAILED: tuple[str, shown.Colour] = ("report", "red")
 _VIEWS = ("checks", "figures", "rows", "reading")
 _MOST_ROWS = 200
 _TEXTS = ("csv", "tsv", "jsonl")
@@ -70,7 +71,7 @@ def page(dataset_id: str) -> None:
         one = here().client.dataset(dataset_id)
     except (Refused, NotFound) as fault:
         st.title(say("shell.data"))
-        if getattr(fault, "status", None) == 401:
+        if isinstance(fault, LoginNeeded):
             show(fault)
         else:
             st.error(say("data.not_there"), icon=":material/search_off:")
@@ -91,7 +92,7 @@ def page(dataset_id: str) -> None:
 
 
 def _head(one: Dataset) -> None:
-    icon, colour = ("report", "red") if fails(one) else _BADGES.get(one.state, ("help", "gray"))
+    icon, colour = _FAILED if fails(one) else _BADGES.get(one.state, ("help", "gray"))
     with st.container(horizontal=True, vertical_alignment="center", key="data_head"):
         name = say(f"data.state_{one.state}") if one.state in _SIGNS else one.state
         st.badge(say("quality.FAIL") if fails(one) else inert(name), icon=f":material/{icon}:", color=colour)

@@ -26,9 +26,6 @@ from finetune30.ui.submitting.summary import START, summary
 def page() -> None:
     """The form, what it comes to, and the button."""
     seat = here()
-    if st.session_state.get("submit.language") != seat.language:  # choices are known by what is shown of them
-        st.session_state["submit.language"] = seat.language
-        fields.forget()
     st.title(say("submit.title"))
     st.caption(say("submit.lead"))
     form = _form(seat)

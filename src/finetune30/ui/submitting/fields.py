@@ -16,7 +16,7 @@ from finetune30.ui.shown import names
 from finetune30.ui.submitting.keys import Field, Values
 from finetune30.ui.submitting.widgets import Drawn, widget_of
 from finetune30.ui.words import all_words
-from finetune30.ui.words.fields import EMPTY, HELP
+from finetune30.ui.words.fields import EMPTY, HELP, VALUES
 
 _WIDGET = "field."
 _MEANT = re.compile(r"^expected one of .*; did you mean (\S+)\?$")
@@ -71,6 +71,9 @@ def show(
             closed,
         )
     )
+    names = VALUES.get(f"{field.path}={values.get(field.path, field.default)}")
+    if names:
+        st.caption(names[here().language == "zh-TW"])
     fault(faults.get(field.path), field)
     meant(faults.get(field.path), field.path, values)
 

@@ -303,7 +303,7 @@ def _refused(dataset: Dataset) -> None:
     if dataset.error is None:
         return
     where = dataset.error.where if dataset.error.where != dataset.dataset_name else None
-    message = named(said(dataset.error.message), dataset.name)
+    message = named(said(dataset.error.message or ""), dataset.name)
     st.error(inert(": ".join(filter(None, (where, message)))), icon=":material/error:")
     if dataset.error.hint:
         st.info(inert(named(said(dataset.error.hint), dataset.name)), icon=":material/lightbulb:")

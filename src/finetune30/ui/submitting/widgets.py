@@ -14,10 +14,9 @@ from typing import Any
 
 import streamlit as st
 
-from finetune30.ui.shell import here, say
+from finetune30.ui.shell import say
 from finetune30.ui.submitting.keys import Field
 from finetune30.ui.submitting.sendable import sendable
-from finetune30.ui.words.fields import VALUES
 
 SUGGESTED = {
     "lora.target_modules": ("query", "key", "value", "q_lin", "k_lin", "v_lin", "out_lin", "dense"),
@@ -144,15 +143,8 @@ def _draw_choice(one: Drawn) -> None:
         options=list(dict.fromkeys(there)),
         accept_new_options=not one.closed and (field.free or field.kind == "text"),
         index=None if field.can_be_empty else 0,
-        format_func=lambda word: called(field.path, word),
         placeholder=one.empty or None,
     )
-
-
-def called(path: str, word: object) -> str:
-    """A word of the configuration, and beside it what it means where that has a name."""
-    names = VALUES.get(f"{path}={word}")
-    return f"{word} – {names[here().language == 'zh-TW']}" if names else str(word)
 
 
 def _choice(_: Field, value: Any) -> Any:

@@ -189,4 +189,4 @@ VALUES = {
     "training.train_sampling_strategy=group_by_length": ("texts of like length together", "長度相近者一起"),
     "training.per_device_train_batch_size=auto": ("measured", "實際測量"),
 }
-"""What words of the configuration mean, beside them."""
+"""What words of the configuration mean, below them."""

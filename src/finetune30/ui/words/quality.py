@@ -5,8 +5,8 @@ WORDS = {
     "WARN": ("Worth a look", "建議檢查"),
     "PASS": ("Fine", "正常"),
     "failed": (
-        "A training would refuse this data: {names}. Mend the rows below and send the file again, or train all the same: "
-        "it then warns and goes on.",
+        "A training would refuse this data: {names}. Mend the rows below and send the file again, or train all the "
+        "same: it then warns and goes on.",
         "以這份資料訓練會被拒絕：{names}。請修正下列資料列後重新上傳；若仍要訓練，訓練會警告後繼續。",
     ),
     "warned": ("This data can be trained on. Worth a look: {names}.", "這份資料可以用來訓練。建議檢查：{names}。"),
