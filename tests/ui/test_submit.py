@@ -206,7 +206,7 @@ def test_another_users_run_and_data_stay_theirs(ana: Seat, bo: Seat, run_page: L
 
     assert not page.exception
     assert "secret" not in said(page)
-    assert "another user" in said(page)
+    assert "There is no such thing for you here" in page.info[0].value
     assert page.button(key="start").disabled
     page.segmented_control(key="source.mode").set_value("mine").run()
     assert "secret" not in said(page)
@@ -215,7 +215,7 @@ def test_another_users_run_and_data_stay_theirs(ana: Seat, bo: Seat, run_page: L
 def test_an_unknown_run_is_said_and_the_form_is_there(ana: Seat, run_page: Look) -> None:
     page = run_page("submit", ana, **{"from": "nobody_knows"})
 
-    assert "no such task" in said(page)
+    assert "There is no such thing for you here" in page.info[0].value
     assert not page.button(key="start").disabled
 
 
