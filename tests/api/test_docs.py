@@ -23,7 +23,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 def test_the_page_names_every_endpoint() -> None:
     page = PAGE.read_text(encoding="utf-8")
     said = re.sub(r"\$(TASK|AGAIN|DONE)", "{task_id}", page).replace("$NEW", "{user_id}").replace("$NAME", "{name}")
-    said = re.sub(r"\$(DATASET|MINE)", "{dataset_id}", said).replace("$VERSION/diff/$VERSION", "{before}/diff/{after}")
+    said = re.sub(r"\$(DATASET|MINE|MIXED)", "{dataset_id}", said).replace(
+        "$VERSION/diff/$VERSION", "{before}/diff/{after}"
+    )
     said = said.replace("/v1/models/$MODEL", "/v1/models/{model:path}")
     names = {"JOB": "fine_tuning_job_id", "FILE": "file_id", "MODEL": "name", "VERSION": "version", "ALIAS": "alias"}
     for name, parameter in (names | {"HOOK": "webhook_id", "KEY": "key_id", "DELIVERY": "number"}).items():

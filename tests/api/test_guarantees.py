@@ -348,6 +348,7 @@ def mutating(service: Service, ana: Person, admin: Person) -> Iterator[httpx.Res
     yield dataset
     yield send(ana, CSV, "a.pkl")
     yield ana.post(f"/datasets/{dataset.json()['dataset_id']}/check")
+    yield ana.post(f"/datasets/{dataset.json()['dataset_id']}/repair?wait_s=60")
     yield ana.delete(f"/datasets/{dataset.json()['dataset_id']}")
     yield ana.get("/users")
     yield ana.post("/users", {"name": "x", "password": PASSWORD})

@@ -274,15 +274,17 @@ def test_the_limit_of_writes_comes_before_the_body(tmp_path: Path) -> None:
 def test_s46_memory_does_not_grow_with_the_file(service: Service) -> None:
     process, ana = psutil.Process(), service.person(Role.USER)
     send(ana, large(4 * MIB))
-    before = process.memory_info().rss
     sum_of = hashlib.sha256(b"".join(large(100 * MIB))).hexdigest()
 
-    answer = send(ana, large(100 * MIB))
+    grown = []
+    for _ in range(3):  # what else lives in this process may grow meanwhile, but not each time
+        before = process.memory_info().rss
+        answer = send(ana, large(100 * MIB))
+        grown.append(process.memory_info().rss - before)
+        assert answer.json()["sha256"] == sum_of
+        ana.delete(f"/datasets/{answer.json()['dataset_id']}")
 
-    assert answer.json()["sha256"] == sum_of
-    dataset = answer.json()["dataset_id"]
-    assert process.memory_info().rss - before < 40 * MIB
-    ana.delete(f"/datasets/{dataset}")
+    assert min(grown) < 40 * MIB
 
 
 def test_who_sends_nothing_for_long_is_told_408(small: Service, ana: Person, monkeypatch: pytest.MonkeyPatch) -> None:

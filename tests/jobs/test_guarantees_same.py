@@ -128,7 +128,7 @@ class Transcript:
             self.ask(lambda job=job: [(e.attempt, e.kind, e.status, e.message) for e in self.site.queue.events(job)])
 
     def refusals(self) -> None:
-        for job in (*self.ids[:4], "nobody_20260101_000000", "", "a\x00b", "%", "x" * 500):
+        for job in (*self.ids[:4], "qqqq-qqqq", "", "a\x00b", "%", "x" * 500):
             for act in (self.site.store.get, self.site.jobs.cancel, self.site.jobs.pause, self.site.jobs.resume):
                 self.ask(act, job)
             again = self.ask(self.site.jobs.retry, job, "ana")
