@@ -138,8 +138,8 @@ def is_nothing(fault: Finetune30Error) -> bool:
     """Whether it is about something that is not there, or somebody else's, or could be nobody's by its id."""
     no_id = isinstance(fault, Refused) and (fault.where or "").startswith("path.")
     # A wrong password is denied as well, and what only an owner may do: these have words of their own.
-    anothers = isinstance(fault, Denied) and "another user's" in fault.message
-    return no_id or anothers or isinstance(fault, Missing)
+    foreign = isinstance(fault, Denied) and "another user's" in fault.message
+    return no_id or foreign or isinstance(fault, Missing)
 
 
 def nothing_there() -> None:
