@@ -27,9 +27,9 @@ def log() -> None:
     filters = _filters()
     # Another question begins at its first page.
     if st.session_state.get("audit_filters") != filters:
-        st.session_state["audit_filters"], st.session_state["audit_befores"] = filters, []
-    befores: list[int] = st.session_state["audit_befores"]
-    found = here().client.audit_page(limit=_AT_ONCE, before=befores[-1] if befores else None, **filters)
+        st.session_state["audit_filters"], st.session_state["audit_pages"] = filters, []
+    pages_before: list[int] = st.session_state["audit_pages"]
+    found = here().client.audit_page(limit=_AT_ONCE, before=pages_before[-1] if pages_before else None, **filters)
     if not found.items:
         st.info(say("admin.audit_none"), icon=":material/search_off:")
     else:
@@ -39,29 +39,29 @@ def log() -> None:
             say("admin.newer"),
             key="audit_newer",
             icon=":material/chevron_left:",
-            disabled=not befores,
-            on_click=befores_back,
+            disabled=not pages_before,
+            on_click=page_back,
         )
         st.button(
             say("admin.older"),
             key="audit_older",
             icon=":material/chevron_right:",
             disabled=not found.has_more,
-            on_click=befores_on,
+            on_click=page_on,
             args=(found.next,),
         )
     st.caption(say("admin.audit_verify"))
     st.code("finetune30 audit verify", language="sh")
 
 
-def befores_back() -> None:
+def page_back() -> None:
     """One page back."""
-    st.session_state["audit_befores"].pop()
+    st.session_state["audit_pages"].pop()
 
 
-def befores_on(cursor: int) -> None:
+def page_on(cursor: int) -> None:
     """One page on."""
-    st.session_state["audit_befores"].append(cursor)
+    st.session_state["audit_pages"].append(cursor)
 
 
 def _filters() -> dict[str, Any]:
