@@ -25,11 +25,12 @@ from finetune30.modeling.base import BaseModel
 from finetune30.modeling.engine.architectures import NotKnown, take_apart
 from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.process import tune
-from finetune30.modeling.shared.crowd import Crowd, SharedStack
+from finetune30.modeling.shared.crowd import SharedStack, crowd
 from finetune30.modeling.shared.deltas import Delta, Deltas, NotShared, Plans, Tensors, read_deltas
 from finetune30.modeling.shared.forward import Forward
 from finetune30.modeling.shared.heads import Head, head_of, headed
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
+from finetune30.modeling.shared.steps import add
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
 
@@ -184,9 +185,8 @@ class SharedBase:
         def compute(batch: Batch) -> Tensor:
             whose = _tensors(batch.rows, dtype)
             if parts.between is not None:
-                whole = whose if dtype == torch.float32 else _tensors(batch.rows, torch.float32)
-                self._hooks.crowd = Crowd(whole, batch.alike)
-            return forward(batch, Crowd(whose, batch.segments), Crowd(whose, batch.firsts))
+                self._hooks.rows = batch.alike, whose if dtype == torch.float32 else _tensors(batch.rows, torch.float32)
+            return forward(batch, whose)
 
         return compute
 
@@ -221,7 +221,8 @@ class SharedBase:
 
         def of_rows(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
             flat = outputs.reshape(-1, outputs.shape[-1])
-            hooks.crowd.add(names, inputs[0].reshape(-1, inputs[0].shape[-1]), flat)
+            segments, whose = hooks.rows
+            add(crowd(whose, segments, (names,)), 0, inputs[0].reshape(-1, inputs[0].shape[-1]), flat, False)
             return flat.view_as(outputs)
 
         def of_all(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:

@@ -25,10 +25,15 @@ from finetune30.modeling.base import BaseModel, classifier_config, quiet_transfo
 from finetune30.modeling.lora import WEIGHTS
 from finetune30.modeling.safety import read_json
 from finetune30.modeling.shared.halves import Halves
+from finetune30.modeling.shared.steps import Own
 from finetune30.modeling.task import Task
 
 _PREFIX = "base_model.model."
 _LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<side>[AB])\.weight")
+
+
+Stacks = tuple[tuple[str, ...], ...]
+"""By a product's number the names of the layers whose outputs stand side by side in it."""
 
 
 class NotShared(Exception):
@@ -68,10 +73,26 @@ class Plan:
     def __init__(self, places: Sequence[Place]) -> None:
         self.sizes = [place.size for place in places]
         self._places = {place.names: place for place in places}
+        self._by_number: dict[Stacks, list[list[int]]] = {}
 
     def place(self, layers: tuple[str, ...]) -> Place | None:
         """Of these layers; None where nothing is added to them."""
         return self._places.get(layers)
+
+    def places(self, stacks: Stacks) -> list[list[int]]:
+        """Of each of these, as ``steps.Group`` takes them."""
+        found = self._by_number.get(stacks)
+        if found is None:
+            found = self._by_number[stacks] = [self._flat(names) for names in stacks]
+        return found
+
+    def _flat(self, names: tuple[str, ...]) -> list[int]:
+        place = self._places.get(names)
+        if place is None:
+            return []
+        start = sum(self.sizes[: place.number])
+        ups = [(ranks.start, ranks.stop, columns.start, columns.stop) for ranks, columns in place.ups]
+        return [start, start + place.size, place.down[0], *(number for up in ups for number in up)]
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,18 @@ class Delta:
     ups: tuple[tuple[slice, slice, Tensor], ...]
     equal: Tensor | None
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """As ``steps.Own`` takes them."""
+        return [up for _, _, up in self.ups] if self.equal is None else [self.equal]
+
+    @property
+    def places(self) -> list[int]:
+        """As ``steps.Own`` takes them."""
+        if self.equal is not None:
+            return []
+        return [n for r, c, _ in self.ups for n in (r.start, r.stop, c.start, c.stop)]
+
 
 class Tensors:
     """An adapter's numbers in one number format.
@@ -99,14 +132,28 @@ class Tensors:
 
     def __init__(self, plan: Plan, numbers: Tensor) -> None:
         self.plan = plan
-        self.pieces: Sequence[Tensor] = torch.split(numbers, plan.sizes) if plan.sizes else ()
+        self.numbers = numbers
+        self._pieces: Sequence[Tensor] = torch.split(numbers, plan.sizes) if plan.sizes else ()
         self._deltas: dict[tuple[str, ...], Delta] = {}
+        self._owns: dict[Stacks, Own] = {}
 
     def of(self, layers: tuple[str, ...]) -> Delta | None:
         """What it adds to these layers; None for nothing."""
         found = self._deltas.get(layers)
         if found is None and (place := self.plan.place(layers)) is not None:
-            found = self._deltas[layers] = _delta(place, self.pieces[place.number])
+            found = self._deltas[layers] = _delta(place, self._pieces[place.number])
+        return found
+
+    def own(self, stacks: Stacks) -> Own:
+        """What it adds to each of these."""
+        found = self._owns.get(stacks)
+        if found is None:
+            deltas = [self.of(names) for names in stacks]
+            found = self._owns[stacks] = Own(
+                [None if one is None else one.down for one in deltas],
+                [[] if one is None else one.tensors for one in deltas],
+                [[] if one is None else one.places for one in deltas],
+            )
         return found
 
 

@@ -1,29 +1,37 @@
-"""An encoder's forward pass for answers: training's layers, with as few calls as there can be.
+"""An encoder's forward pass for answers: embeddings by transformers, layers by ``steps``.
 
 For one short text the calls cost as much as the sums, so nothing is kept for a backward pass, the residual
 is added inside the product, and attention takes the fewest steps for the number of rows.
-Neighbours: ``engine.layer`` is the same for training, ``crowd`` adds the adapters.
+Neighbours: ``engine.layer`` is the same for training, ``crowd`` says whose rows there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from finetune30.modeling.engine.architectures import Parts
-from finetune30.modeling.engine.attention import Plain
-from finetune30.modeling.engine.layer import Layer, Norm
-from finetune30.modeling.shared.crowd import Crowd, SharedStack
-from finetune30.modeling.shared.rows import Batch, Segment, rounded
+from finetune30.modeling.engine.layer import ACTIVATIONS, Layer
+from finetune30.modeling.engine.products import Packed
+from finetune30.modeling.shared import steps
+from finetune30.modeling.shared.crowd import SharedStack, crowd
+from finetune30.modeling.shared.deltas import Stacks, Tensors
+from finetune30.modeling.shared.rows import Batch
+from finetune30.modeling.shared.steps import Block, Piece, rounded
 
-# On a CPU torch's fused attention is the faster one for so few rows; from there on it is the slower one.
-_FUSED_ROWS = 2
-# Beyond those, heads have a multiple of so many tokens.
-_TOKENS = 4
+_LOG = logging.getLogger("finetune30.serving")
+_ACTIVATIONS = {
+    id(ACTIVATIONS["gelu"]): steps.GELU,
+    id(ACTIVATIONS["gelu_new"]): steps.GELU_TANH,
+    id(ACTIVATIONS["relu"]): steps.RELU,
+}
+Through = Callable[..., Tensor]
 
 
 class Forward:
@@ -32,17 +40,21 @@ class Forward:
     def __init__(self, parts: Parts, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._parts = parts
+        stacks = [cast(SharedStack, stack) for layer in parts.layers for stack in layer.stacks()]
+        self._stacks: Stacks = tuple(dict.fromkeys(stack.names for stack in stacks))
+        numbers = {names: number for number, names in enumerate(self._stacks)}
+        self._blocks = [_block(layer, numbers) for layer in parts.layers]
+        self._through = compiled()
 
-    def __call__(self, batch: Batch, crowd: Crowd, firsts: Crowd) -> Tensor:
+    def __call__(self, batch: Batch, whose: Sequence[Tensors]) -> Tensor:
         """Hidden states of each row's first token, shape (rows, 1, size), in float32.
 
         Args:
-            crowd: The adapters of the rows as they lie.
-            firsts: The same for one token a row.
+            whose: Of each row its adapter's tensors.
         """
-        hidden = self._embedded(batch)
-        for layer in self._parts.layers:
-            hidden = _through(layer, hidden, batch, crowd, firsts)
+        pieces = [Piece(one.first, one.last, one.tokens, one.start, one.mask) for one in batch.segments]
+        crowded, firsts = (crowd(whose, segments, self._stacks) for segments in (batch.segments, batch.firsts))
+        hidden = self._through(self._embedded(batch), self._blocks, pieces, len(batch.rows), crowded, firsts)
         return hidden[: len(batch.rows)].float().unsqueeze(1)
 
     def _embedded(self, batch: Batch) -> Tensor:
@@ -58,77 +70,37 @@ class Forward:
         return laid
 
 
-def _through(layer: Layer, hidden: Tensor, batch: Batch, crowd: Crowd, firsts: Crowd) -> Tensor:
-    stacks = cast(Sequence[SharedStack], layer.attention)
-    if layer.first_only:
-        asked = _firsts(hidden, batch)
-        queries, others = stacks[0].answer(asked, firsts), stacks[1].answer(hidden, crowd)
-        crowd = firsts
-    else:
-        asked, queries, others = hidden, None, stacks[0].answer(hidden, crowd)
-    context = torch.zeros_like(asked)
-    for one in batch.segments:
-        _attend(layer, one, queries, others, context)
-    middle = _normed(layer.attention_norm, _of(layer.out).answer(context, crowd, asked))
-    wide = layer.activation.forward(_of(layer.up).answer(middle, crowd))
-    return _normed(layer.output_norm, _of(layer.down).answer(wide, crowd, middle))
+@cache
+def compiled() -> Through:
+    """``steps.through`` without Python in it, or as it is where this torch cannot compile it."""
+    try:
+        with warnings.catch_warnings():
+            # It is to be replaced by compilers that need a C++ compiler on the user's machine.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            function: Through = torch.jit.script(steps.through)
+    except Exception as cause:  # noqa: BLE001 - whatever it is, the same source runs as it is
+        _LOG.info("the forward pass runs in Python: %s", type(cause).__name__)
+        return steps.through
+
+    def through(*values: Any) -> Tensor:
+        # Its optimizer looks at shapes in the first calls and at each new one; there is nothing here to fuse.
+        with torch.jit.optimized_execution(False):
+            return function(*values)
+
+    return through
 
 
-def _firsts(hidden: Tensor, batch: Batch) -> Tensor:
-    """The first token of each row, then rows of nobody."""
-    firsts = hidden.new_zeros(rounded(len(batch.rows)), hidden.shape[1])
-    for one in batch.segments:
-        firsts[one.first : one.last] = hidden[one.start : one.stop : one.tokens]
-    return firsts
-
-
-def _attend(layer: Layer, segment: Segment, queries: Tensor | None, others: Tensor, context: Tensor) -> None:
-    """Write what the tokens of a segment read into their place in ``context``.
-
-    Args:
-        queries: Shape (rows, size): the first tokens'; None where they stand before the keys in ``others``.
-        context: Shape (tokens, size), of the first tokens alone (rows, size).
-    """
-    rows, tokens, count = segment.rows, segment.tokens, 3 if queries is None else 2
-    some = others[segment.start : segment.stop]
-    width = some.shape[1] // count // layer.heads
-    heads = some.view(rows, tokens, count, layer.heads, width).permute(2, 0, 3, 1, 4)
-    mask = segment.mask
-    if rows <= _FUSED_ROWS or some.device.type != "cpu":
-        *first, key, value = heads.unbind(0)
-        query = first[0] if queries is None else queries[segment.first : segment.last].view(rows, layer.heads, 1, -1)
-        found = scaled_dot_product_attention(query, key, value, attn_mask=None if mask is None else mask.to(some.dtype))
-    else:
-        # For the kernels' sake as many rows and tokens as there often are; those of nobody are masked, or not read.
-        more, longer = rounded(rows), -(-tokens // _TOKENS) * _TOKENS
-        whole = some.new_zeros(count, more, layer.heads, longer, width)
-        whole[:, :rows, :, :tokens] = heads
-        *first, key, value = whole.unbind(0)
-        if queries is None:
-            query = first[0]
-        else:
-            query = some.new_zeros(more, layer.heads, 1, width)
-            query[:rows] = queries[segment.first : segment.last].view(rows, layer.heads, 1, width)
-        found, _ = Plain.attend(query, key, value, _wider(mask, rows, tokens, more, longer), learns=False)
-        found = found[:rows, :, :tokens]
-    at = slice(segment.start, segment.stop) if queries is None else slice(segment.first, segment.last)
-    context[at].view(rows, -1, layer.heads, width).copy_(found.transpose(1, 2))
-
-
-def _wider(mask: Tensor | None, rows: int, tokens: int, more: int, longer: int) -> Tensor | None:
-    """The mask of a segment for more rows of more tokens."""
-    if mask is None and tokens == longer:
-        return None
-    found = torch.zeros(more, 1, 1, longer)
-    found[..., tokens:] = torch.finfo(torch.float32).min
-    if mask is not None:
-        found[:rows, ..., :tokens] = mask
-    return found
-
-
-def _normed(norm: Norm, inputs: Tensor) -> Tensor:
-    return torch.layer_norm(inputs, norm.weight.shape, norm.weight, norm.bias, norm.eps)
-
-
-def _of(stack: Any) -> SharedStack:
-    return cast(SharedStack, stack)
+def _block(layer: Layer, numbers: dict[tuple[str, ...], int]) -> Block:
+    stacks = [cast(SharedStack, stack) for stack in (*layer.attention, layer.out, layer.up, layer.down)]
+    products: list[Any] = [stack.product for stack in stacks]
+    norms = layer.attention_norm, layer.output_norm
+    return Block(
+        [numbers[stack.names] for stack in stacks],
+        [one.weight for one in products],
+        [one.bias for one in products],
+        [tensor for norm in norms for tensor in (norm.weight, norm.bias)],
+        [norm.eps for norm in norms],
+        layer.heads,
+        _ACTIVATIONS[id(layer.activation)],
+        isinstance(products[0], Packed),
+    )

@@ -26,14 +26,6 @@ _STEP = 4
 _NOT_READ = torch.finfo(torch.float32).min
 
 
-def rounded(count: int) -> int:
-    """The number of rows or tokens that so many are computed as: one of few."""
-    if count <= 4:
-        return 4 if count == 3 else count
-    step = 8 if count <= 64 else 32 if count <= 512 else 128
-    return -(-count // step) * step
-
-
 @dataclass(frozen=True, eq=False)
 class Row:
     """One text as token ids, and the adapter that is to read it."""

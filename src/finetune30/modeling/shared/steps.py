@@ -1,0 +1,317 @@
+"""A forward pass through the layers, with every row's adapter, in the part of Python that TorchScript compiles.
+
+Run by Python, a pass gives up Python's lock at each of its two hundred products and waits for it again, behind
+whatever the service's other threads do: a quarter of the time of a batch under load. Compiled, it holds no lock
+from the first layer to the last. The same source runs as plain Python where torch cannot compile it.
+Everything is a value that was made for the batch, or is never changed, so threads may run side by side.
+Annotations are evaluated here, unlike elsewhere: TorchScript reads those of tuples no other way.
+Neighbours: ``forward`` prepares and calls, ``crowd`` lays the adapters out, ``engine.layer`` is the same for training.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Numbers of the module are not known to what is compiled: those of a function stand in it.
+GELU, GELU_TANH, RELU = 0, 1, 2
+
+
+class Block(NamedTuple):
+    """A frozen layer.
+
+    Attributes:
+        stacks: Numbers of its products: of query, key and value, or of query and of key and value, where first tokens
+            alone are computed; then out, up and down.
+        weights, biases: Of these products.
+        norms: Weight and bias after attention, then after the last product.
+    """
+
+    stacks: list[int]
+    weights: list[Tensor]
+    biases: list[Tensor | None]
+    norms: list[Tensor]
+    eps: list[float]
+    heads: int
+    activation: int
+    packed: bool
+
+
+class Piece(NamedTuple):
+    """Rows of like length that lie together: see ``rows.Segment``."""
+
+    first: int
+    last: int
+    tokens: int
+    start: int
+    mask: Tensor | None
+
+
+class Own(NamedTuple):
+    """What an adapter adds to the outputs of each product, by the product's number.
+
+    Attributes:
+        downs: Shape (ranks, in); None where nothing is added.
+        ups: Of its layers, shape (rank, out); or of all at once, shape (layers, rank, out), without ``places``.
+        places: For each of ``ups`` first and last of its ranks, first and last of its columns.
+    """
+
+    downs: list[Tensor | None]
+    ups: list[list[Tensor]]
+    places: list[list[int]]
+
+
+class Span(NamedTuple):
+    """Tokens that have one adapter."""
+
+    start: int
+    stop: int
+    own: Own
+
+
+class Group(NamedTuple):
+    """Rows of a segment, each with an adapter, whose numbers lie alike.
+
+    Attributes:
+        numbers: All of each row's adapter, in a row.
+        places: By the product's number: where its numbers begin and end, the ranks, and as in ``Own``; empty for none.
+    """
+
+    start: int
+    stop: int
+    numbers: list[Tensor]
+    places: list[list[int]]
+
+
+class Adapters(NamedTuple):
+    """Of a batch: spans where they are few, else groups."""
+
+    spans: list[Span]
+    groups: list[Group]
+
+
+def rounded(count: int) -> int:
+    """The number of rows or tokens that so many are computed as: one of few."""
+    if count <= 4:
+        return 4 if count == 3 else count
+    step = 8
+    if count > 64:
+        step = 32 if count <= 512 else 128
+    return (count + step - 1) // step * step
+
+
+def through(
+    hidden: Tensor, blocks: list[Block], pieces: list[Piece], rows: int, crowd: Adapters, firsts: Adapters
+) -> Tensor:
+    """Hidden states of each row's first token, shape (rounded rows, size).
+
+    Args:
+        hidden: What the first layer reads, shape (rounded tokens, size), piece after piece.
+        crowd: The adapters of the rows as they lie.
+        firsts: The same for one token a row.
+    """
+    for block in blocks:
+        hidden = _layer(hidden, block, pieces, rows, crowd, firsts)
+    return hidden
+
+
+def _layer(
+    hidden: Tensor, block: Block, pieces: list[Piece], rows: int, crowd: Adapters, firsts: Adapters
+) -> Tensor:
+    asked, queries, after, at = hidden, hidden, crowd, 1
+    first_only = len(block.stacks) == 5
+    if first_only:
+        asked, after, at = _firsts(hidden, pieces, rows), firsts, 2
+        queries = _product(asked, block, 0, firsts)
+    others = _product(hidden, block, at - 1, crowd)
+    context = torch.zeros_like(asked)
+    for piece in pieces:
+        _attend(block.heads, piece, queries, others, context, first_only)
+    middle = _onto(context, block, at, after, asked)
+    middle = torch.layer_norm(middle, [middle.shape[1]], block.norms[0], block.norms[1], block.eps[0])
+    wide = _activated(_product(middle, block, at + 1, after), block.activation)
+    found = _onto(wide, block, at + 2, after, middle)
+    return torch.layer_norm(found, [found.shape[1]], block.norms[2], block.norms[3], block.eps[1])
+
+
+def _firsts(hidden: Tensor, pieces: list[Piece], rows: int) -> Tensor:
+    """The first token of each row, then rows of nobody."""
+    firsts = hidden.new_zeros([rounded(rows), hidden.shape[1]])
+    for piece in pieces:
+        stop = piece.start + (piece.last - piece.first) * piece.tokens
+        firsts[piece.first : piece.last] = hidden[piece.start : stop : piece.tokens]
+    return firsts
+
+
+def _attend(
+    heads: int, piece: Piece, queries: Tensor, others: Tensor, context: Tensor, first_only: bool
+) -> None:
+    """Write what the tokens of a piece read into their place in ``context``.
+
+    Args:
+        queries: With ``first_only`` those of the first tokens, shape (rows, size).
+        others: Keys and values, else also queries before them, side by side.
+        context: Shape (tokens, size), of the first tokens alone (rows, size).
+    """
+    rows, tokens, count = piece.last - piece.first, piece.tokens, 2 if first_only else 3
+    some = others[piece.start : piece.start + rows * tokens]
+    width = some.shape[1] // count // heads
+    apart = some.view(rows, tokens, count, heads, width).permute(2, 0, 3, 1, 4)
+    mask = piece.mask
+    # On a CPU torch's fused attention is the faster one for two rows; from there on it is the slower one.
+    if rows <= 2 or some.device.type != "cpu":
+        query = queries[piece.first : piece.last].view(rows, heads, 1, width) if first_only else apart[0]
+        if mask is not None:
+            mask = mask.to(some.dtype)
+        found = torch.nn.functional.scaled_dot_product_attention(query, apart[-2], apart[-1], mask)
+    else:
+        # For the kernels' sake as many rows and tokens as there often are; those of nobody are masked, or not read.
+        more, longer = rounded(rows), (tokens + 3) // 4 * 4
+        whole = some.new_zeros([count, more, heads, longer, width])
+        whole[:, :rows, :, :tokens] = apart
+        query = whole[0]
+        if first_only:
+            query = some.new_zeros([more, heads, 1, width])
+            query[:rows] = queries[piece.first : piece.last].view(rows, heads, 1, width)
+        found = _read(query, whole[count - 2], whole[count - 1], _wider(mask, rows, tokens, more, longer))
+        found = found[:rows, :, :tokens]
+    start, stop = piece.start, piece.start + rows * tokens
+    if first_only:
+        start, stop = piece.first, piece.last
+    context[start:stop].view(rows, -1, heads, width).copy_(found.transpose(1, 2))
+
+
+def _read(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax between two batched products: see ``engine.attention.Plain``."""
+    rows, heads, queries, width = query.shape
+    found = torch.empty_like(query)
+    # Weights of more rows than these are more than 64 MiB.
+    most = max(1, (16 << 20) // (heads * queries * key.shape[2]))
+    for start in range(0, rows, most):
+        stop = min(rows, start + most)
+        asked = query[start:stop].flatten(0, 1)
+        scores = torch.bmm(asked, key[start:stop].flatten(0, 1).transpose(1, 2)).float().mul_(float(width) ** -0.5)
+        if mask is not None:
+            scores.view(stop - start, heads, queries, -1).add_(mask[start:stop])
+        weights = torch.softmax(scores, -1).to(query.dtype)
+        read = torch.bmm(weights, value[start:stop].flatten(0, 1)).view(stop - start, heads, queries, width)
+        if stop - start == rows:
+            return read
+        found[start:stop] = read
+    return found
+
+
+def _wider(mask: Tensor | None, rows: int, tokens: int, more: int, longer: int) -> Tensor | None:
+    """The mask of a piece for more rows of more tokens."""
+    if mask is None and tokens == longer:
+        return None
+    found = torch.zeros([more, 1, 1, longer])
+    found[:, :, :, tokens:] = -3.4028234663852886e38  # the smallest float32
+    if mask is not None:
+        found[:rows, :, :, :tokens] = mask
+    return found
+
+
+def _activated(values: Tensor, activation: int) -> Tensor:
+    if activation == 2:
+        return torch.relu(values)
+    return torch.nn.functional.gelu(values, approximate="none" if activation == 0 else "tanh")
+
+
+def _product(inputs: Tensor, block: Block, at: int, adapters: Adapters) -> Tensor:
+    """The outputs of a product, each token's adapter added."""
+    weight, bias = block.weights[at], block.biases[at]
+    if block.packed:
+        outputs = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    else:
+        outputs = torch.nn.functional.linear(inputs, weight, bias)
+    add(adapters, block.stacks[at], inputs, outputs, block.packed)
+    return outputs
+
+
+def _onto(inputs: Tensor, block: Block, at: int, adapters: Adapters, other: Tensor) -> Tensor:
+    """The same, and ``other`` is added."""
+    weight, bias = block.weights[at], block.biases[at]
+    if block.packed:
+        outputs = torch.ops.mkldnn._linear_pointwise(inputs, other, weight, bias, "add")
+    else:
+        outputs = torch.nn.functional.linear(inputs, weight, bias).add_(other)
+    add(adapters, block.stacks[at], inputs, outputs, block.packed)
+    return outputs
+
+
+def add(adapters: Adapters, number: int, inputs: Tensor, outputs: Tensor, packed: bool) -> None:
+    """Add to ``outputs`` what the adapters make of ``inputs``.
+
+    Args:
+        number: Of the product.
+        inputs: Shape (tokens, in), segment after segment.
+        outputs: Shape (tokens, out); changed.
+    """
+    alone = len(adapters.spans) == 1
+    for span in adapters.spans:
+        down = span.own.downs[number]
+        if down is not None:
+            start, stop = 0, inputs.shape[0]
+            if alone:
+                values = _thin(inputs, down, packed)
+            else:
+                # As many tokens around the span as there often are; what is not its own adds nothing.
+                size = min(rounded(span.stop - span.start), stop)
+                start = min(span.start, stop - size)
+                stop = start + size
+                values = _thin(inputs[start:stop], down, packed)
+                if start < span.start:
+                    values[: span.start - start] = 0.0
+                if span.stop < stop:
+                    values[span.stop - start :] = 0.0
+            _up(values, span.own.ups[number], span.own.places[number], outputs[start:stop])
+    for group in adapters.groups:
+        place = group.places[number]
+        if len(place) > 0:
+            _add_group(group, place, inputs, outputs)
+
+
+def _thin(inputs: Tensor, down: Tensor, packed: bool) -> Tensor:
+    if packed:
+        return torch.ops.mkldnn._linear_pointwise(inputs, down, None, "none", [], "")
+    return inputs @ down.t()
+
+
+def _up(values: Tensor, ups: list[Tensor], places: list[int], outputs: Tensor) -> None:
+    if len(places) == 0:
+        up = ups[0]
+        if up.shape[0] == 1:
+            outputs.addmm_(values, up[0])
+        else:
+            layered = outputs.view(outputs.shape[0], up.shape[0], -1).transpose(0, 1)
+            layered.baddbmm_(values.view(values.shape[0], up.shape[0], -1).transpose(0, 1), up)
+        return
+    for at, up in enumerate(ups):
+        ranks, to, column, stop = places[4 * at], places[4 * at + 1], places[4 * at + 2], places[4 * at + 3]
+        outputs[:, column:stop].addmm_(values[:, ranks:to], up)
+
+
+def _add_group(group: Group, place: list[int], inputs: Tensor, outputs: Tensor) -> None:
+    rows = len(group.numbers)
+    tokens = (group.stop - group.start) // rows
+    more = rounded(rows)
+    if group.start + more * tokens > inputs.shape[0]:
+        more = rows
+    start, end, ranks = place[0], place[1], place[2]
+    some = [numbers[start:end] for numbers in group.numbers]
+    for _ in range(more - rows):
+        some.append(some[0])
+    gathered = torch.stack(some)
+    stop = group.start + more * tokens
+    rows_in = inputs[group.start : stop].view(more, tokens, -1)
+    rows_out = outputs[group.start : stop].view(more, tokens, -1)
+    at = ranks * rows_in.shape[2]
+    values = torch.bmm(rows_in, gathered[:, :at].view(more, ranks, -1).transpose(1, 2))
+    values[rows:] = 0.0  # others' rows, to which nothing is added
+    for number in range(3, len(place), 4):
+        rank, to, column, last = place[number], place[number + 1], place[number + 2], place[number + 3]
+        size = (to - rank) * (last - column)
+        up = gathered[:, at : at + size].view(more, to - rank, last - column)
+        rows_out[:, :, column:last].baddbmm_(values[:, :, rank:to], up)
+        at += size
