@@ -78,13 +78,14 @@ def compiled() -> Through:
             # It is to be replaced by compilers that need a C++ compiler on the user's machine.
             warnings.simplefilter("ignore", DeprecationWarning)
             function: Through = torch.jit.script(steps.through)
+            optimized: Any = torch.jit.optimized_execution  # type: ignore[attr-defined]
     except Exception as cause:  # noqa: BLE001 - whatever it is, the same source runs as it is
         _LOG.info("the forward pass runs in Python: %s", type(cause).__name__)
         return steps.through
 
     def through(*values: Any) -> Tensor:
         # Its optimizer looks at shapes in the first calls and at each new one; there is nothing here to fuse.
-        with torch.jit.optimized_execution(False):
+        with optimized(False):
             return function(*values)
 
     return through

@@ -96,7 +96,7 @@ def rounded(count: int) -> int:
         return 4 if count == 3 else count
     step = 8
     if count > 64:
-        step = 32 if count <= 512 else 128
+        step = 32 if count <= 768 else 128
     return (count + step - 1) // step * step
 
 
@@ -115,9 +115,7 @@ def through(
     return hidden
 
 
-def _layer(
-    hidden: Tensor, block: Block, pieces: list[Piece], rows: int, crowd: Adapters, firsts: Adapters
-) -> Tensor:
+def _layer(hidden: Tensor, block: Block, pieces: list[Piece], rows: int, crowd: Adapters, firsts: Adapters) -> Tensor:
     asked, queries, after, at = hidden, hidden, crowd, 1
     first_only = len(block.stacks) == 5
     if first_only:
@@ -143,9 +141,7 @@ def _firsts(hidden: Tensor, pieces: list[Piece], rows: int) -> Tensor:
     return firsts
 
 
-def _attend(
-    heads: int, piece: Piece, queries: Tensor, others: Tensor, context: Tensor, first_only: bool
-) -> None:
+def _attend(heads: int, piece: Piece, queries: Tensor, others: Tensor, context: Tensor, first_only: bool) -> None:
     """Write what the tokens of a piece read into their place in ``context``.
 
     Args:
@@ -222,7 +218,7 @@ def _product(inputs: Tensor, block: Block, at: int, adapters: Adapters) -> Tenso
     """The outputs of a product, each token's adapter added."""
     weight, bias = block.weights[at], block.biases[at]
     if block.packed:
-        outputs = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
     else:
         outputs = torch.nn.functional.linear(inputs, weight, bias)
     add(adapters, block.stacks[at], inputs, outputs, block.packed)
@@ -233,7 +229,7 @@ def _onto(inputs: Tensor, block: Block, at: int, adapters: Adapters, other: Tens
     """The same, and ``other`` is added."""
     weight, bias = block.weights[at], block.biases[at]
     if block.packed:
-        outputs = torch.ops.mkldnn._linear_pointwise(inputs, other, weight, bias, "add")
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, other, weight, bias, "add")
     else:
         outputs = torch.nn.functional.linear(inputs, weight, bias).add_(other)
     add(adapters, block.stacks[at], inputs, outputs, block.packed)
@@ -274,7 +270,8 @@ def add(adapters: Adapters, number: int, inputs: Tensor, outputs: Tensor, packed
 
 def _thin(inputs: Tensor, down: Tensor, packed: bool) -> Tensor:
     if packed:
-        return torch.ops.mkldnn._linear_pointwise(inputs, down, None, "none", [], "")
+        values: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, down, None, "none", [], "")
+        return values
     return inputs @ down.t()
 
 
@@ -293,22 +290,29 @@ def _up(values: Tensor, ups: list[Tensor], places: list[int], outputs: Tensor) -
 
 
 def _add_group(group: Group, place: list[int], inputs: Tensor, outputs: Tensor) -> None:
+    # As many rows as there often are: those around it in the batch, to which nothing is added.
     rows = len(group.numbers)
     tokens = (group.stop - group.start) // rows
-    more = rounded(rows)
-    if group.start + more * tokens > inputs.shape[0]:
-        more = rows
-    start, end, ranks = place[0], place[1], place[2]
-    some = [numbers[start:end] for numbers in group.numbers]
-    for _ in range(more - rows):
-        some.append(some[0])
+    more, before = rounded(rows), 0
+    over = group.start + more * tokens - inputs.shape[0]
+    if over > 0:
+        before = (over + tokens - 1) // tokens
+    if before * tokens > group.start:
+        more, before = rows, 0
+    first, end, ranks = place[0], place[1], place[2]
+    some = [group.numbers[0][first:end]] * before
+    some.extend([numbers[first:end] for numbers in group.numbers])
+    some.extend([some[0]] * (more - rows - before))
     gathered = torch.stack(some)
-    stop = group.start + more * tokens
-    rows_in = inputs[group.start : stop].view(more, tokens, -1)
-    rows_out = outputs[group.start : stop].view(more, tokens, -1)
+    start = group.start - before * tokens
+    stop = start + more * tokens
+    rows_in = inputs[start:stop].view(more, tokens, -1)
+    rows_out = outputs[start:stop].view(more, tokens, -1)
     at = ranks * rows_in.shape[2]
     values = torch.bmm(rows_in, gathered[:, :at].view(more, ranks, -1).transpose(1, 2))
-    values[rows:] = 0.0  # others' rows, to which nothing is added
+    if more > rows:
+        values[:before] = 0.0
+        values[before + rows :] = 0.0
     for number in range(3, len(place), 4):
         rank, to, column, last = place[number], place[number + 1], place[number + 2], place[number + 3]
         size = (to - rank) * (last - column)
