@@ -2,9 +2,10 @@
 
 All names are looked at when the catalog says that something moved, now and then besides (a run may have been
 deleted), or at once when somebody asks for that. Looking one up takes a millisecond of Python that answers wait for,
-so only those are looked up whose mark in the catalog is another than before. The new adapter is loaded and verified while the old one answers;
-only when it is whole does the name mean the new one. If it is not, the old one goes on and the reason is kept. Who
-may ask follows the catalog at once, whatever becomes of the adapter; what the catalog no longer has is forgotten.
+so only those are looked up whose mark in the catalog is another than before. The new adapter is loaded and verified
+while the old one answers; only when it is whole does the name mean the new one. If it is not, the old one goes on and
+the reason is kept. Who may ask follows the catalog at once, whatever becomes of the adapter; what the catalog no
+longer has is forgotten.
 Neighbours: ``catalog`` looks up, ``host`` loads and keeps.
 """
 
