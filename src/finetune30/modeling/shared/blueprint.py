@@ -54,8 +54,8 @@ def blueprint(base: BaseModel, task: Task, folder: Path) -> Blueprint:
     found: Blueprint | None = base.kinds.get(kind)
     if found is None:
         found = _drawn(base, task, settings, folder)
-        for oldest in list(base.kinds)[: 1 - _MOST_KINDS or None]:
-            base.kinds.pop(oldest, None)
+        while len(base.kinds) >= _MOST_KINDS:
+            base.kinds.pop(next(iter(base.kinds)), None)
         base.kinds[kind] = found
     return found
 
