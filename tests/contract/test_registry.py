@@ -616,3 +616,48 @@ def _flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
+
+
+# Following many addresses ------------------------------------------------------------------------
+
+
+def test_a_mark_changes_with_what_an_address_means_and_with_nothing_else(
+    registry: Models, runs: ExperimentStore, add: Callable[..., int]
+) -> None:
+    add(alias="champion")
+    add()
+    add("other", alias="champion")
+    run = registry.version("spam", 1).experiment_id
+    asked = ["spam@champion", "models:/spam/1", "spam@latest", run, "other@champion"]
+
+    def moved(change: Callable[[], object]) -> set[str]:
+        before = registry.marks(asked)
+        change()
+        return {one for one, was, now in zip(asked, before, registry.marks(asked), strict=True) if was != now}
+
+    assert None not in registry.marks(asked)
+    assert moved(lambda: None) == set()
+    assert moved(lambda: registry.point("other", "staging", 1, ANA)) == set()
+    assert moved(lambda: registry.point("spam", "champion", 2, ANA)) == {"spam@champion"}
+    everything = {"spam@champion", "models:/spam/1", "spam@latest"}
+    assert moved(lambda: registry.edit("spam", ANA, visibility=Visibility.TEAM)) == everything
+    assert moved(lambda: add()) >= {"spam@latest"}
+    assert moved(lambda: registry.unregister("spam", 1, ANA)) >= {"models:/spam/1"}
+    assert moved(lambda: runs.delete(run)) == {run}
+    assert registry.marks([run]) == [None]
+    assert moved(lambda: (registry.delete("other", ANA, force=True), add("other", alias="champion"))) == {
+        "other@champion"
+    }
+
+
+def test_marks_of_more_addresses_than_one_query_takes(registry: Models, add: Callable[..., int]) -> None:
+    add(alias="champion")
+    unknown = [f"nobody-{number}@champion" for number in range(1_200)]
+
+    found = registry.marks([*unknown, "spam@champion", "spam@champion", "no-run"])
+
+    assert found[:1_200] == [None] * 1_200
+    assert found[1_200] == found[1_201] is not None
+    assert found[1_202] is None
+    with pytest.raises(BadInput):
+        registry.marks(["no address"])

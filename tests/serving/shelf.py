@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -28,6 +28,7 @@ class Shelf:
         # Raised at the next look at this name.
         self.faults: dict[str | None, Exception] = {}
         self.everybodys = True
+        self.looks: list[str | None] = []
 
     def add(self, name: str, *, labels: int = 2, seed: int = 1) -> Path:
         """An adapter by this name."""
@@ -46,6 +47,7 @@ class Shelf:
     def find(self, address: str | None, owner: str | None = None) -> Found:
         """See ``Catalog``."""
         del owner
+        self.looks.append(address)
         if (fault := self.faults.pop(address, None)) is not None:
             raise fault
         experiment_id = self.names.get(address, address)
@@ -55,6 +57,16 @@ class Shelf:
         return Found(
             address or "newest", experiment_id, folder, str(self.model), None, 32, "ana", everybodys=self.everybodys
         )
+
+    def marks(self, asked: Sequence[tuple[str, Path]]) -> list[object]:
+        """See ``Catalog``."""
+        return [self._mark(address) for address, _ in asked]
+
+    def _mark(self, address: str) -> object:
+        experiment_id = self.names.get(address, address)
+        if address in self.faults or not (self.folder / experiment_id).is_dir():
+            return None
+        return experiment_id, self.everybodys
 
     def moved(self) -> object:
         """See ``Catalog``."""

@@ -284,3 +284,49 @@ def test_an_adapter_that_bfloat16_moves_far_is_computed_in_float32(
     live = host.live(shelf.find("run"))
     expected = alone(shelf.folder / "run", shelf.model, TEXTS)
     np.testing.assert_allclose(probabilities_of(answers(host, live), multi_label=False), expected, atol=0.01)
+
+
+def test_only_names_whose_mark_is_another_are_looked_up(shelf: Shelf, following: Following) -> None:
+    for number in range(3):
+        shelf.add(f"run-{number}", seed=number)
+        following.live(f"run-{number}")
+    shelf.move("m@champion", "run-0")
+    following.live("m@champion")
+    shelf.looks = []
+
+    assert following.refresh() == []
+    assert shelf.looks == []
+    shelf.move("m@champion", "run-1")
+    assert following.refresh() == ["m@champion"]
+    assert shelf.looks == ["m@champion"]
+    shelf.everybodys = False
+    following.refresh()
+    assert sorted(shelf.looks[1:]) == ["m@champion", "run-0", "run-1", "run-2"]
+    live = following.known("run-2")
+    assert live is not None
+    assert not live.found.everybodys
+
+
+def test_a_refused_adapter_is_tried_again_though_nothing_moved(shelf: Shelf, following: Following) -> None:
+    shelf.add("old", seed=1)
+    shelf.damage("new", "old", lambda folder: (folder / "config.json").rename(folder / "away"))
+    shelf.move("m@champion", "old")
+    following.live("m@champion")
+    shelf.move("m@champion", "new")
+    assert following.refresh() == []
+    (shelf.folder / "new" / "away").rename(shelf.folder / "new" / "config.json")
+
+    assert following.refresh() == ["m@champion"]
+    assert following.refused == []
+
+
+def test_a_name_that_only_a_look_can_tell_of_is_looked_up_each_time(shelf: Shelf, following: Following) -> None:
+    shelf.add("run")
+    shelf.move(None, "run")  # which run is the newest has no mark
+    following.live(None)
+    shelf.looks = []
+
+    following.refresh()
+    following.refresh()
+
+    assert shelf.looks == [None, None]

@@ -351,3 +351,59 @@ def test_ids_are_those_that_training_reads(tiny_model: Callable[[str], Path]) ->
             assert reader.read(texts[:1], None if seconds is None else seconds[:1], length)[0].ids.tolist() == (
                 read[0].ids.tolist()
             )
+
+
+def test_the_services_own_rows_are_a_batch_of_their_own_between_batches_of_requests() -> None:
+    lane, gate, begun = Lane(Limits(batch_rows=8)), threading.Event(), threading.Event()
+    batches: list[tuple[str, int]] = []
+
+    class Noting:
+        mixes = True
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def logits(self, rows: Any) -> Any:
+            begun.set()
+            gate.wait(60)
+            batches.append((self.name, len(rows)))
+            return [np.ones(2)] * len(rows)
+
+    from finetune30.modeling.shared import Row
+
+    row, theirs, own = Row(np.zeros(3, np.int32), None, "adapter"), Noting("theirs"), Noting("own")
+    first = lane.ask(theirs, [row])
+    assert begun.wait(60)
+    asked = [first, *(lane.ask(theirs, [row]) for _ in range(16)), lane.ask(own, [row] * 6, bounded=False)]
+    assert lane.waiting == 22
+    gate.set()
+    for future in asked:
+        future.result(60)
+    lane.close()
+
+    assert batches == [("theirs", 1), ("own", 6), ("theirs", 8), ("theirs", 8)]
+    assert lane.waiting == 0
+
+
+def test_an_adapter_is_tried_a_few_rows_at_a_time(host: AdapterHost, shelf: Shelf) -> None:
+    from finetune30.serving.host import PROBES
+
+    shelf.add("run-0")
+    host.live(shelf.find("run-0"))
+
+    assert host.lane.figures.rows == len(PROBES)
+    assert host.lane.figures.batches > 1
+
+
+def test_threads_are_the_callers_again_after_a_load(host: AdapterHost, shelf: Shelf) -> None:
+    shelf.add("good")
+    shelf.damage("bad", "good", DAMAGE["no config"])
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        host.live(shelf.find("good"))
+        with pytest.raises(ModelError):
+            host.live(shelf.find("bad"))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -61,9 +61,19 @@ def attach_untrained(model: nn.Module, base: BaseModel, folder: Path) -> PeftMod
 
     Raises: ModelError.
     """
-    check_adapter_folder(folder, base)
+    return attached(model, check_adapter_folder(folder, base), folder)
+
+
+def attached(model: nn.Module, values: Mapping[str, Any], folder: Path) -> PeftModel:
+    """A classifier with an adapter of these settings on it.
+
+    Args:
+        values: As ``check_adapter_folder`` gave them.
+        folder: Where they were read, for what is told.
+    Raises: ModelError if PEFT refuses them.
+    """
     try:
-        settings = LoraConfig(**_known_settings(read_json(folder / ADAPTER_CONFIG)))
+        settings = LoraConfig(**values)
         settings.inference_mode = True
         with quiet_transformers():
             return PeftModel(model, settings)
@@ -84,14 +94,15 @@ def load_weights(
     """
     with quiet_transformers():
         expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-    check_weights(weights, expected, where=where, may_be_untrained=may_be_untrained)
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    check_weights(weights, shapes, where=where, may_be_untrained=may_be_untrained)
     with quiet_transformers():
         set_peft_model_state_dict(model, weights)
 
 
 def check_weights(
     weights: Mapping[str, torch.Tensor],
-    expected: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Size],
     *,
     where: str,
     may_be_untrained: bool = False,
@@ -99,7 +110,7 @@ def check_weights(
     """Refuse saved tensors whose names, shapes or values are not what the adapter on its base has.
 
     Args:
-        expected: Name -> tensor of the right shape; on the meta device, values do not matter.
+        expected: Name -> the right shape.
     Raises: ModelError.
     """
     missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
@@ -111,9 +122,9 @@ def check_weights(
             hint="was it trained on another base model or with other target modules?",
         )
     for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape or not tensor.is_floating_point():
+        if tensor.shape != expected[name] or not tensor.is_floating_point():
             raise ModelError(
-                f"{name} is {tensor.dtype} {tuple(tensor.shape)}, expected a float {tuple(expected[name].shape)}",
+                f"{name} is {tensor.dtype} {tuple(tensor.shape)}, expected a float {tuple(expected[name])}",
                 where=where,
             )
         if not bool(torch.isfinite(tensor).all()):
@@ -122,8 +133,8 @@ def check_weights(
         raise ModelError("the adapter changes nothing: every lora_B is zero", where=where, hint="it was never trained")
 
 
-def check_adapter_folder(folder: Path, base: BaseModel) -> None:
-    """Refuse an adapter that is not plain LoRA on this very base, or whose files are damaged.
+def check_adapter_folder(folder: Path, base: BaseModel) -> dict[str, Any]:
+    """The settings of an adapter; one that is not LoRA on this very base, or whose files are damaged, is refused.
 
     Raises: ModelError.
     """
@@ -155,6 +166,7 @@ def check_adapter_folder(folder: Path, base: BaseModel) -> None:
         # Before a model is built for it: r decides how much memory that takes.
         if name.endswith("lora_A.weight") and list(entry.get("shape", []))[:1] != [values["r"]]:
             raise ModelError(f"{name} has shape {entry.get('shape')}, but r is {values['r']}", where=str(weights))
+    return values
 
 
 def _check_settings(values: dict[str, Any], where: Path) -> None:

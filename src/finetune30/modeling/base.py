@@ -57,6 +57,11 @@ class BaseModel:
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     @cached_property
+    def kinds(self) -> dict[object, Any]:
+        """What was found out of the adapters that fit on it, see ``shared.blueprint``."""
+        return {}
+
+    @cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer, able to pad, and giving nothing that the model does not take."""
         tokenizer = load_tokenizer(self.source)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -39,6 +40,17 @@ def cores() -> int:
     except AttributeError:  # macOS knows no affinity
         bound = psutil.cpu_count(logical=False) or 1
     return max(1, min(bound, _granted(Path("/sys/fs/cgroup/cpu.max")) or bound))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute small things in the calling thread alone: shared, each would wait until others' threads have a core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def give_back() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from finetune30 import database
-from finetune30.registry import reading, refusals, resolving
+from finetune30.registry import marking, reading, refusals, resolving
 from finetune30.registry.manifest import Files
 from finetune30.registry.record import Actor, Alias, Model, Move, Resolved, Version, checked_alias
 
@@ -36,6 +36,14 @@ class Catalogue:
         """A number that grows with every change: who follows aliases asks this, one tiny query, and no more."""
         with database.read(self._engine) as connection:
             return reading.changes(connection)
+
+    def marks(self, addresses: Sequence[str]) -> list[object]:
+        """Of each address what differs when it means another thing, files left out; None where nothing is there.
+
+        Raises: BadInput for what is no address.
+        """
+        with database.read(self._engine) as connection:
+            return marking.marks(connection, addresses)
 
     def show(self, name: str, by: Actor | None = None) -> Model:
         """One model.

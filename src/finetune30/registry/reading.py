@@ -29,6 +29,11 @@ def find(connection: Connection, name: str) -> Model | None:
     return found[0] if found else None
 
 
+def named(connection: Connection, names: Sequence[str]) -> list[Model]:
+    """The models of these names, those that there are."""
+    return _models(connection, select(models).where(models.c.name.in_(names)))
+
+
 def existing(connection: Connection, name: str) -> Model:
     """The model of this name.
 

@@ -6,6 +6,8 @@ Neighbours: the registry resolves addresses, experiments know which run is the n
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,11 @@ class Books:
         resolved = self._models.resolve(address if address is not None else self._newest(owner))
         return _found(address, resolved)
 
+    def marks(self, asked: Sequence[tuple[str, Path]]) -> list[object]:
+        """See ``Catalog``: a few queries for all, and of each folder the files that ``find`` reads."""
+        known = self._models.marks([address for address, _ in asked])
+        return [_mark(mark, folder) for mark, (_, folder) in zip(known, asked, strict=True)]
+
     def moved(self) -> object:
         """See ``Catalog``: changes of the registry, and which run is the newest."""
         try:
@@ -44,6 +51,22 @@ class Books:
         if not found:
             raise NotFound("there is no successful run yet", hint="finetune30 train")
         return found[0].id
+
+
+def _mark(known: object, final_model: Path) -> object:
+    """None where nothing is known, or where what is there was never sealed: then every file would count."""
+    sealed = _stamp(f"{final_model}/manifest.json")
+    if known is None or sealed is None:
+        return None
+    return known, sealed, _stamp(f"{final_model}/config.json"), _stamp(f"{final_model.parents[1]}/environment.json")
+
+
+def _stamp(path: str) -> object:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - thousands of them, where each Path takes as long as the look itself
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _found(address: str | None, resolved: Resolved) -> Found:

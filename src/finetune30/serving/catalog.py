@@ -5,7 +5,7 @@ Neighbours: the registry knows models and aliases, experiments the runs; ``follo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +58,15 @@ class Catalog(Protocol):
         """What an address means; None means the newest successful run, of this owner if one is given.
 
         Raises: NotFound, StateError, StorageError.
+        """
+        ...
+
+    def marks(self, asked: Sequence[tuple[str, Path]]) -> list[object]:
+        """For each something that differs when ``find`` of it may answer otherwise; None: only ``find`` can tell.
+
+        Args:
+            asked: Addresses, each with the folder it meant last.
+        Raises: StorageError.
         """
         ...
 

@@ -1,9 +1,11 @@
 """Names that move: which adapter ``name@champion``, or the newest run, is at this moment.
 
-A name is looked up again when the catalog says that something moved, now and then besides (a run may have been
-deleted), or at once when somebody asks for that. The new adapter is loaded and verified while the old one answers;
-only when it is whole does the name mean the new one. If it is not, the old one goes on and the reason is kept. Who
-may ask follows the catalog at once, whatever becomes of the adapter; what the catalog no longer has is forgotten.
+All names are looked at when the catalog says that something moved, now and then besides (a run may have been
+deleted), or at once when somebody asks for that. Looking one up takes a millisecond of Python that answers wait for,
+so only those are looked up whose mark in the catalog is another than before. The new adapter is loaded and verified
+while the old one answers; only when it is whole does the name mean the new one. If it is not, the old one goes on and
+the reason is kept. Who may ask follows the catalog at once, whatever becomes of the adapter; what the catalog no
+longer has is forgotten.
 Neighbours: ``catalog`` looks up, ``host`` loads and keeps.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from finetune30.errors import Finetune30Error, Forbidden, ModelError, NotFound, StateError, StorageError
@@ -73,6 +75,7 @@ class Following:
         self.swaps = 0
         self._poll_s = poll_s
         self._names: dict[Name, Found] = {}
+        self._marks: dict[Name, object] = {}  # of names that mean what the catalog said at this mark
         self._refused: dict[Name, Refused] = {}
         self._seen: object = None
         self._looked_at = time.monotonic()
@@ -122,15 +125,17 @@ class Following:
             check(found)
             live = self._loaded(name, found)
             self._mean(name, found)
+            mark = self._marks_now([(name, found)]).get(name)
             # Moved while it was loaded? Nobody else would have noticed: the name was not in use yet.
             again = self.catalog.find(name.address, name.owner)
             if again == found:
+                self._note(name, found, mark)
                 return live
             found = again
         return self._loaded(name, found)
 
     def refresh(self) -> list[str]:
-        """Look up every name in use, load what is new and switch.
+        """Look at every name in use, load what is new and switch.
 
         Returns: The names that mean another adapter now.
         Raises: StorageError where something could not be read just now; what could has been switched.
@@ -138,9 +143,14 @@ class Following:
         switched: list[str] = []
         away: StorageError | None = None
         with self._renewing:
-            for name in list(self._names):
+            names = dict(self._names)
+            marks = self._marks_now(list(names.items()))
+            for name in names:
+                mark = marks.get(name)
+                if mark is not None and self._marks.get(name) == mark:
+                    continue
                 try:
-                    switched += [str(name)] if self._renew(name) else []
+                    switched += [str(name)] if self._renew(name, mark) else []
                 except StorageError as fault:  # of a moment: the others are looked up nevertheless
                     away = fault
         if away is not None:
@@ -172,17 +182,35 @@ class Following:
         self._refused.pop(name, None)
         return live
 
-    def _mean(self, name: Name, found: Found) -> None:
+    def _mean(self, name: Name, found: Found, mark: object = None) -> None:
         with self._writing:
-            self._names.pop(name, None)
+            self._drop(name)
             self._names[name] = found
+            if mark is not None:
+                self._marks[name] = mark
             while len(self._names) > _MOST_NAMES:
-                self._names.pop(next(iter(self._names)))
+                self._drop(next(iter(self._names)))
             self._pin()
+
+    def _note(self, name: Name, found: Found, mark: object) -> None:
+        """At this mark the catalog said what the name means: a name that was moved meanwhile is not noted."""
+        with self._writing:
+            if mark is not None and self._names.get(name) == found:
+                self._marks[name] = mark
+
+    def _drop(self, name: Name) -> None:
+        self._names.pop(name, None)
+        self._marks.pop(name, None)
+
+    def _marks_now(self, names: Sequence[tuple[Name, Found]]) -> dict[Name, object]:
+        """Of those with an address: which run is the newest must be asked each time."""
+        asked = [(name, name.address, found.folder) for name, found in names if name.address is not None]
+        marks = self.catalog.marks([(address, folder) for _, address, folder in asked])
+        return {name: mark for (name, _, _), mark in zip(asked, marks, strict=True)}
 
     def _forget(self, name: Name, fault: Finetune30Error) -> None:
         with self._writing:
-            self._names.pop(name, None)
+            self._drop(name)
             self._refused.pop(name, None)
             self._pin()
         _LOG.info("%s is no longer there: %s", name, fault.code)
@@ -195,7 +223,7 @@ class Following:
                 self._refused.pop(next(iter(self._refused)))
             _LOG.error("%s does not answer as %s: %s", found.experiment_id, name, fault.message)
 
-    def _renew(self, name: Name) -> bool:
+    def _renew(self, name: Name, mark: object) -> bool:
         before = self._names.get(name)
         if before is None:
             return False
@@ -206,6 +234,7 @@ class Following:
             return False
         if found == before:
             self._refused.pop(name, None)
+            self._note(name, found, mark)
             return False
         try:
             self._loaded(name, found)
@@ -213,7 +242,7 @@ class Following:
             # The adapter goes on; who may ask it is what the catalog says now.
             self._mean(name, replace(before, owner=found.owner, everybodys=found.everybodys))
             return False
-        self._mean(name, found)
+        self._mean(name, found, mark)
         if found.experiment_id == before.experiment_id:
             return False
         self.swaps += 1

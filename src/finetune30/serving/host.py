@@ -26,7 +26,7 @@ from finetune30.modeling.device import Compute
 from finetune30.modeling.language import languages_of
 from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.opened import OpenAdapter, open_adapter
-from finetune30.modeling.process import give_back
+from finetune30.modeling.process import give_back, one_thread
 from finetune30.modeling.shared import Adapter, NotShared, Row, SharedBase
 from finetune30.modeling.shared.alone import AloneAdapter
 from finetune30.modeling.shared.reading import Read, Reader
@@ -36,6 +36,8 @@ from finetune30.serving.lane import Engine, Lane, Logits
 
 _LOG = logging.getLogger("finetune30.serving")
 _PROBE_TOKENS = 32
+# Rows of a trial that are computed at once: in float32 half of what a batch of requests takes.
+_PROBED_AT_ONCE = 6
 PROBES = (
     "This movie was great, I loved every minute of it!",
     "A waste of time: slow, loud and much too long.",
@@ -115,6 +117,7 @@ class AdapterHost:
         self._pinned: frozenset[tuple[str, str]] = frozenset()
         self._lock = threading.Lock()
         self._loading: dict[object, threading.Lock] = {}
+        self._verifying = threading.Lock()
 
     def live(self, found: Found) -> Live:
         """The adapter of a run, loaded and verified if it is not there yet.
@@ -204,7 +207,7 @@ class AdapterHost:
             raise ModelError(f"its files are not those that were registered: {fault}", where=found.experiment_id)
         base = self._base(found)
         try:
-            shared = base.engine.load(found.folder)
+            shared = self._verified(base.engine, found)
             adapter: Adapter | AloneAdapter = self._tried(base, shared)
             engine: Engine = base.engine
         except NotShared:
@@ -212,19 +215,30 @@ class AdapterHost:
             engine = adapter
         return Live(found, adapter, engine, base.reader, base.base.source.public_name, base.languages)
 
+    def _verified(self, engine: SharedBase, found: Found) -> Adapter:
+        """One after the other, on one core: it is Python nearly all, and answers need Python as well."""
+        with self._verifying, one_thread():
+            return engine.load(found.folder)
+
     def _tried(self, base: _Base, adapter: Adapter) -> Adapter:
         """The adapter after some texts that were computed in every number format, in the lane.
 
         Raises: ModelError where a number is no number.
         """
         rows = [Row(one.ids, one.types, adapter) for one in base.reader.read(PROBES, _pairs(adapter), _PROBE_TOKENS)]
-        exact = self.lane.ask(base.engine.exact, rows, bounded=False).result()
+        exact = self._computed(base.engine.exact, rows)
         if not all(np.isfinite(row).all() for row in exact):
             raise ModelError("its answers are no numbers", hint="the training diverged")
         if base.engine.precision == "float32":
             return adapter
-        fast = self.lane.ask(base.engine.fast, rows, bounded=False).result()
-        return adapter.measured(fast, exact)
+        return adapter.measured(self._computed(base.engine.fast, rows), exact)
+
+    def _computed(self, engine: Engine, rows: Sequence[Row]) -> Logits:
+        """A few rows at a time: what was asked meanwhile has its turn in between."""
+        found: Logits = []
+        for at in range(0, len(rows), _PROBED_AT_ONCE):
+            found += self.lane.ask(engine, rows[at : at + _PROBED_AT_ONCE], bounded=False).result()
+        return found
 
     def _open(self, found: Found) -> OpenAdapter:
         return open_adapter(

@@ -82,6 +82,7 @@ class _Asked:
     next: int = 0
     left: int = 0
     began_at: float | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,11 @@ class Lane:
         """Logits of each row, in the order of the rows; cancel the future to give the request up.
 
         Args:
-            bounded: False for the service's own row: it is not refused for what waits, and has the next turn.
+            bounded: False for the service's own rows, a batch at most: they are not refused for what waits, and have
+                the next turn, all at once: one by one between others' they would make a batch each.
         Raises: Busy when too many rows wait.
         """
-        asked = _Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows))
+        asked = _Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows), whole=not bounded)
         if not rows:
             asked.future.set_result([])
             return asked.future
@@ -196,10 +198,12 @@ class Lane:
         """The rows whose turn it is, one of each request after the other; as many as are an idle thread's share."""
         share = max(_WORTH_A_BATCH, -(-self._waiting // (self.crew.workers - self._busy)))
         places: list[_Place] = []
-        while self._turns and len(places) < min(share, self.limits.batch_rows):
+        most = 1 if self._turns[0].whole else min(share, self.limits.batch_rows)
+        while self._turns and len(places) < most:
             asked = self._turns.popleft()
-            places.append(_Place(asked, asked.next))
-            asked.next += 1
+            until = len(asked.rows) if asked.whole else asked.next + 1
+            places += [_Place(asked, at) for at in range(asked.next, until)]
+            asked.next = until
             if asked.next < len(asked.rows):
                 self._turns.append(asked)
         self._waiting -= len(places)

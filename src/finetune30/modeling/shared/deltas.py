@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from peft import get_peft_model_state_dict
 from safetensors.torch import load
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
 
 from finetune30.errors import ModelError
-from finetune30.modeling.adapter import attach_untrained, check_weights
-from finetune30.modeling.base import BaseModel, classifier_config, quiet_transformers
+from finetune30.modeling.adapter import check_weights
+from finetune30.modeling.base import BaseModel
 from finetune30.modeling.lora import WEIGHTS
 from finetune30.modeling.safety import read_json
+from finetune30.modeling.shared.blueprint import blueprint
 from finetune30.modeling.shared.halves import Halves
 from finetune30.modeling.shared.steps import Own
 from finetune30.modeling.task import Task
@@ -281,27 +280,20 @@ def read_deltas(base: BaseModel, folder: Path, device: str) -> Deltas:
     Raises: ModelError if it is not whole or not for this base; NotShared if it is more than plain LoRA.
     """
     task = Task.read(read_json(folder / "config.json"), str(folder / "config.json"))
-    with torch.device("meta"), quiet_transformers():
-        classifier = AutoModelForSequenceClassification.from_config(
-            classifier_config(base, task), trust_remote_code=False
-        )
-        attached = attach_untrained(classifier, base, folder)
-        expected = get_peft_model_state_dict(attached, save_embedding_layers=False)
-    settings = attached.peft_config["default"]
-    if getattr(settings, "use_dora", False) or settings.bias != "none":
+    wanted = blueprint(base, task, folder)
+    if not wanted.plain:
         raise NotShared("it is more than plain LoRA")
     path = folder / WEIGHTS
     content = path.read_bytes()  # not mapped: the file may change, what is in memory may not
     sha256 = hashlib.sha256(content).hexdigest()
     weights = {name: tensor.to(device, copy=True) for name, tensor in load(content).items()}
-    check_weights(weights, expected, where=str(path))
+    check_weights(weights, wanted.shapes, where=str(path))
     lora, new = _sorted(weights, str(path))
-    body = f"{classifier.base_model_prefix}."
+    body = wanted.body
     if any(name.startswith(body) and not name.startswith(f"{body}pooler.") for name in new):
         raise NotShared("it has layers of its own inside the encoder")
-    scale = settings.lora_alpha / (settings.r**0.5 if settings.use_rslora else settings.r)
     widths = {name: shape[0] for name, shape in base.linear.items()}
-    return Deltas(task, float(scale), lora, new, widths, sha256)
+    return Deltas(task, wanted.scale, lora, new, widths, sha256)
 
 
 def _sorted(weights: Mapping[str, Tensor], where: str) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
