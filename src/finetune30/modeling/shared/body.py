@@ -25,12 +25,13 @@ from finetune30.modeling.base import BaseModel
 from finetune30.modeling.engine.architectures import NotKnown, take_apart
 from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.process import tune
+from finetune30.modeling.shared.adding import add
 from finetune30.modeling.shared.crowd import SharedStack, crowd
-from finetune30.modeling.shared.deltas import Delta, Deltas, NotShared, Plans, Tensors, read_deltas
+from finetune30.modeling.shared.deltas import Deltas, NotShared, Plans, read_deltas
 from finetune30.modeling.shared.forward import Forward
 from finetune30.modeling.shared.heads import Head, head_of, headed
+from finetune30.modeling.shared.plans import Delta, Tensors
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
-from finetune30.modeling.shared.steps import add
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from finetune30.modeling.engine.linear import Stack
-from finetune30.modeling.shared.deltas import Stacks, Tensors
+from finetune30.modeling.shared.adding import Adapters, Group, Span
+from finetune30.modeling.shared.plans import Stacks, Tensors
 from finetune30.modeling.shared.rows import Segment
-from finetune30.modeling.shared.steps import Adapters, Group, Span
 
 # Up to so many spans a product each; from here on gathering their tensors costs less than the calls.
 _FEW = 4

@@ -20,10 +20,11 @@ from finetune30.modeling.engine.architectures import Parts
 from finetune30.modeling.engine.layer import ACTIVATIONS, Layer
 from finetune30.modeling.engine.products import Packed
 from finetune30.modeling.shared import steps
+from finetune30.modeling.shared.adding import rounded
 from finetune30.modeling.shared.crowd import SharedStack, crowd
-from finetune30.modeling.shared.deltas import Stacks, Tensors
+from finetune30.modeling.shared.plans import Stacks, Tensors
 from finetune30.modeling.shared.rows import Batch
-from finetune30.modeling.shared.steps import Block, Piece, rounded
+from finetune30.modeling.shared.steps import Block, Piece
 
 _LOG = logging.getLogger("finetune30.serving")
 _ACTIVATIONS = {
