@@ -15,7 +15,7 @@ import streamlit as st
 from finetune30.client import Experiment, Task
 from finetune30.ui import data_names, shown
 from finetune30.ui.experiments import runs_chosen
-from finetune30.ui.shell import say
+from finetune30.ui.shell import act, say
 
 _SURE_FROM_S = 600
 KEY, OPEN = "runs_table", "runs_open"
@@ -29,7 +29,7 @@ def table(rows: Sequence[Experiment], tasks: dict[str, Task], *, with_owner: boo
     st.dataframe(
         _frame(rows, tasks, seconds),
         key=KEY,
-        on_select=_select(rows),
+        on_select=act(_taken, rows),
         selection_mode="multi-row",
         hide_index=True,
         width="stretch",
@@ -43,11 +43,8 @@ def table(rows: Sequence[Experiment], tasks: dict[str, Task], *, with_owner: boo
     return rows[pressed.row].id if pressed and pressed.row < len(rows) else None
 
 
-def _select(rows: Sequence[Experiment]) -> Any:
-    def select() -> None:
-        runs_chosen.take(st.session_state[KEY]["selection"]["rows"], rows)
-
-    return select
+def _taken(rows: Sequence[Experiment]) -> None:
+    runs_chosen.take(st.session_state[KEY]["selection"]["rows"], rows)
 
 
 def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -> dict[str, list[Any]]:

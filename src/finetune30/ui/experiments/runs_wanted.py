@@ -17,7 +17,7 @@ import streamlit as st
 
 from finetune30.ui import shell, shown
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import say
+from finetune30.ui.shell import act, say
 
 PAGE_ROWS = 20
 # How the list may be ordered: what it is sorted by, and whether the largest comes first.
@@ -179,7 +179,7 @@ def _further(seat: Seat, models: Sequence[str], people: Sequence[str]) -> None:
         help=say("experiments.words_help"),
         max_chars=1000,
     )
-    st.button(say("experiments.clear"), key="runs_clear", on_click=clear, icon=":material/filter_list_off:")
+    st.button(say("experiments.clear"), key="runs_clear", on_click=act(clear), icon=":material/filter_list_off:")
 
 
 def _wanted(seat: Seat) -> Wanted:

@@ -6,7 +6,6 @@ Neighbours: ``promoting`` moves aliases, ``model_version`` shows a version, ``pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import streamlit as st
 
@@ -14,7 +13,7 @@ from finetune30.client.answers_more import Model, ModelVersion, Move
 from finetune30.errors import Finetune30Error
 from finetune30.ui import data_names, shown
 from finetune30.ui.models import model_version, promoting
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import act, here, inert, say, show, told
 
 _VERSIONS = 200
 _MOVES = 100
@@ -34,7 +33,7 @@ def page(name: str) -> None:
         say("models.back"),
         icon=":material/arrow_back:",
         key="models_back",
-        on_click=st.query_params.clear,
+        on_click=act(st.query_params.clear),
         type="tertiary",
     )
     try:
@@ -69,9 +68,7 @@ def _head(one: Model, *, mine: bool) -> None:
                 _change(one)
             with st.popover(say("models.delete"), icon=":material/delete:", key="model_delete"):
                 _delete(one)
-    fault = st.session_state.pop("model_fault", None)
-    if fault is not None:
-        show(fault)
+    told("model")
 
 
 def _change(one: Model) -> None:
@@ -107,17 +104,13 @@ def _delete(one: Model) -> None:
         key="model_delete_yes",
         type="primary",
         disabled=typed.strip() != one.name,
-        on_click=partial(_deleted, one),
+        on_click=act(_deleted, one, at="model"),
     )
 
 
 def _deleted(one: Model) -> None:
     """Before the page is drawn again."""
-    try:
-        here().client.delete_model(one.name, force=bool(one.aliases))
-    except Finetune30Error as fault:
-        st.session_state["model_fault"] = fault
-        return
+    here().client.delete_model(one.name, force=bool(one.aliases))
     st.toast(say("models.deleted"), icon=":material/delete:")
     st.query_params.clear()
 

@@ -14,20 +14,18 @@ import streamlit as st
 from finetune30.client.answers_more import Delivery, Webhook
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.shell import act, guarded, here, inert, say, show, told
 
 _KINDS = ("run.succeeded", "run.failed", "run.cancelled", "run.started", "run.paused")
 _USUAL = _KINDS[:3]
-_NEW, _FAULT = "hook_new", "hook_fault"
+_NEW = "hook_new"
 _DELIVERIES = 50
 
 
 def mine() -> None:
     """The list, one that was chosen, the form."""
     st.caption(say("account.hooks_help"))
-    fault = st.session_state.pop(_FAULT, None)
-    if fault is not None:
-        show(fault)
+    told("hook")
     _told()
     found = here().client.webhooks(owner=here().person.name)
     if found:
@@ -52,7 +50,7 @@ def _told() -> None:
     with st.container(border=True, key="hook_told"):
         st.markdown(say("account.secret_once"))
         st.code(new.secret, language=None)
-        st.button(say("account.kept"), key="hook_kept", icon=":material/check:", on_click=_forget)
+        st.button(say("account.kept"), key="hook_kept", icon=":material/check:", on_click=act(_forget))
 
 
 def _forget() -> None:
@@ -137,17 +135,13 @@ def _button(name: str, icon: str, does: Callable[[], Any], kind: Any = "secondar
         key=f"hook_{name}",
         icon=f":material/{icon}:",
         type=kind,
-        on_click=partial(_done, name, does),
+        on_click=act(_done, name, does, at="hook"),
     )
 
 
 def _done(name: str, does: Callable[[], Any]) -> None:
     """Before the page is drawn again."""
-    try:
-        does()
-    except Finetune30Error as fault:
-        st.session_state[_FAULT] = fault
-        return
+    does()
     st.toast(say(f"account.done_{name}"), icon=":material/check:")
 
 

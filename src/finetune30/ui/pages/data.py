@@ -14,7 +14,7 @@ from finetune30.client.answers_more import Dataset
 from finetune30.ui import shown
 from finetune30.ui.datasets import data_versions, dataset
 from finetune30.ui.datasets.sending import sending
-from finetune30.ui.shell import guarded, here, say
+from finetune30.ui.shell import act, guarded, here, say
 
 _AT_ONCE = 100
 _LOOK_EVERY_S = 3.0
@@ -75,7 +75,7 @@ def _table(most: int) -> None:
         return
     chosen = _rows(rows, with_owner=seat.is_admin)
     if len(found) > most:
-        st.button(say("data.more"), key="data_more", icon=":material/expand_more:", on_click=_show_more)
+        st.button(say("data.more"), key="data_more", icon=":material/expand_more:", on_click=act(_show_more))
     st.caption(say("data.pick"))
     if chosen is not None:
         dataset.open_one(chosen.dataset_id)

@@ -17,7 +17,7 @@ from finetune30.ui.experiments.runs_table import table
 from finetune30.ui.experiments.runs_wanted import Wanted
 from finetune30.ui.pages import page_of
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.shell import act, guarded, here, inert, say, show
 
 
 def page() -> None:
@@ -66,7 +66,7 @@ def _list(seat: Seat, wanted: Wanted, seen: Seen) -> None:
         st.warning(say("experiments.stale", time=shown.moment(seen.told_at, seconds=True)), icon=":material/cloud_off:")
     if not rows:
         st.info(say("experiments.none_fits"), icon=":material/search_off:")
-        st.button(say("experiments.clear"), key="runs_clear_all", on_click=runs_wanted.clear)
+        st.button(say("experiments.clear"), key="runs_clear_all", on_click=act(runs_wanted.clear))
         return
     runs_done.actions()
     pressed = table(rows, seen.tasks, with_owner=seat.is_admin)

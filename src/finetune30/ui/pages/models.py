@@ -14,7 +14,7 @@ from finetune30.client.answers_more import Model
 from finetune30.ui import shown
 from finetune30.ui.models import model, registering
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import here, say
+from finetune30.ui.shell import act, here, say
 
 _AT_ONCE = 100
 _WHOSE = ("all", "me")
@@ -50,7 +50,7 @@ def _list() -> None:
         return
     chosen = _table(found[:most])
     if len(found) > most:
-        st.button(say("models.more"), key="models_more", icon=":material/expand_more:", on_click=_show_more)
+        st.button(say("models.more"), key="models_more", icon=":material/expand_more:", on_click=act(_show_more))
     st.caption(say("models.pick"))
     if chosen is not None:
         model.open_one(chosen.name)

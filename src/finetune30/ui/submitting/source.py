@@ -23,7 +23,7 @@ from finetune30.ui.datasets.sending import ENDINGS, fits
 from finetune30.ui.findings import said
 from finetune30.ui.quality import named, quality
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import guarded, inert, say
+from finetune30.ui.shell import act, guarded, inert, say
 from finetune30.ui.submitting import fields
 from finetune30.ui.submitting.draft import DATASET, OF_THE_DATA, Draft, Form
 
@@ -44,8 +44,7 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
         format_func=lambda mode: say(f"submit.{mode}"),
         key="source.mode",
         required=True,
-        on_change=_mode_changed,
-        args=(form, draft),
+        on_change=act(_mode_changed, form, draft),
         width="stretch",
     )
     {"sample": _sample, "mine": _mine, "upload": _upload, "named": _named}[st.session_state["source.mode"]](
@@ -131,8 +130,7 @@ def _sample(_: Seat, form: Form, draft: Draft) -> None:
         index=options.index(now) if now in options else 0,
         format_func=_sample_name,
         key="source.sample",
-        on_change=_pick,
-        args=(draft, "source.sample"),
+        on_change=act(_pick, draft, "source.sample"),
     )
 
 
@@ -170,8 +168,7 @@ def _mine(seat: Seat, _: Form, draft: Draft) -> None:
         index=list(named).index(str(now)) if now else None,
         format_func=lambda name: named.get(name, name),
         key="source.mine",
-        on_change=_pick,
-        args=(draft, "source.mine", {one.dataset_name: one.name for one in files}),
+        on_change=act(_pick, draft, "source.mine", {one.dataset_name: one.name for one in files}),
     )
 
 
@@ -193,16 +190,14 @@ def _named(_: Seat, form: Form, draft: Draft) -> None:
         placeholder=say("submit.named_placeholder"),
         help=say("submit.named_help"),
         key="source.named",
-        on_change=_pick,
-        args=(draft, "source.named"),
+        on_change=act(_pick, draft, "source.named"),
     )
     if options:
         st.pills(
             say("submit.named_there"),
             options,
             key="source.named_there",
-            on_change=_pick,
-            args=(draft, "source.named_there"),
+            on_change=act(_pick, draft, "source.named_there"),
         )
     if part_is_asked(draft):
         fields.show(form.fields[PART], draft.values, {})
