@@ -115,6 +115,19 @@ def test_an_admin_sees_everybodys_and_may_ask_for_one(ana: Seat, root: Seat, run
     assert page.selectbox(key="runs_owner").value == "me"
 
 
+def test_paused_runs_are_a_state_of_their_own_and_not_among_those_that_wait(ana: Seat, run_page: Look) -> None:
+    waiting, paused = start(ana, "waiting", "paused")
+    ana.client.pause(paused)
+
+    for state, found in (("PENDING", ["waiting"]), ("PAUSED", ["paused"]), ("", ["paused", "waiting"])):
+        page = run_page("experiments", ana, state=state, q=f"id IN ({waiting}, {paused})")
+        assert rows(page) == found, state
+        assert page.selectbox(key="runs_state").value == state
+    page = run_page("experiments", ana, state="PAUSED")
+    assert "‖ Paused" in page.selectbox(key="runs_state").options
+    assert [state[0] for state in cells(page)["state"]] == ["‖ Paused"]
+
+
 def test_filters_stand_in_the_address_and_narrow_the_list(ana: Seat, service: Service, run_page: Look) -> None:
     good, bad, waiting = start(ana, "good film", "bad film", "good book")
     service.ended(good, **figures(0.9, 60.0))
