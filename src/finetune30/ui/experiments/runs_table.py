@@ -17,7 +17,6 @@ from finetune30.ui import data_names, shown
 from finetune30.ui.experiments import runs_chosen
 from finetune30.ui.shell import act, say
 
-_SURE_FROM_S = 600
 KEY, OPEN = "runs_table", "runs_open"
 _COLOURS = {"PENDING": "gray", "STARTED": "blue", "SUCCESS": "green", "FAILURE": "red", "REVOKED": "orange"}
 
@@ -102,14 +101,10 @@ def _now(run: Experiment, task: Task | None) -> str:
     if task.status == "PENDING":
         if task.position is None:
             return ""
-        # Judged by how long other runs took: short times are a guess.
-        soon = (
-            None
-            if (task.starts_in_s or 0) < _SURE_FROM_S or task.starts_in_s is None
-            else shown.duration(task.starts_in_s, short=True)
-        )
         place = say("experiments.place", place=task.position)
-        return place if soon is None else say("experiments.place_in", place=place, time=soon)
+        if task.starts_in_s is None or task.starts_in_s < shown.GUESS_BELOW_S:
+            return place  # no room for a guess
+        return say("experiments.place_in", place=place, wait=shown.wait(task.starts_in_s))
     told = task.progress
     if told is None or told.step is None or not told.total:
         return say("experiments.preparing")

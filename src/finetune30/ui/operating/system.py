@@ -132,7 +132,7 @@ def _queue(workers: Sequence[Worker], waiting: Sequence[Task]) -> None:
                 "owner": one.owner,
                 "queue": one.queue,
                 "priority": one.priority,
-                "starts": shown.duration(one.starts_in_s),
+                "starts": shown.wait(one.starts_in_s),
                 "since": shown.ago(one.created_at),
                 "state": shown.state(one.status, paused=one.paused).cell,
                 "id": one.task_id,

@@ -51,7 +51,7 @@ WORDS = {
         "等待中的訓練顯示排隊順位；執行中的訓練顯示完成比例與剩餘時間。",
     ),
     "place": ("place {place}", "排隊第 {place} 位"),
-    "place_in": ("{place}, in about {time}", "{place}，約 {time}後"),
+    "place_in": ("{place}, {wait}", "{place}，{wait}"),
     "preparing": ("preparing", "準備中"),
     "left": ("{share}, {time} left", "{share}，剩餘 {time}"),
     "took": ("Training ({unit})", "訓練時間（{unit}）"),
