@@ -30,12 +30,12 @@ def figures(accuracy: float, runtime_s: float) -> dict[str, Any]:
 
 def rows(page: AppTest) -> list[str]:
     """Names in the table of runs, as they stand there."""
-    return [name for table in page.dataframe if "open" in table.value for name in table.value["name"]]
+    return [name for table in page.dataframe if "now" in table.value for name in table.value["name"]]
 
 
 def cells(page: AppTest) -> Any:
     """The table of runs."""
-    return next(table.value for table in page.dataframe if "open" in table.value)
+    return next(table.value for table in page.dataframe if "now" in table.value)
 
 
 def mark(page: AppTest, *places: int) -> AppTest:

@@ -15,6 +15,7 @@ from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
 from finetune30.ui.shell import act, here, inert, say, show
+from finetune30.ui.tiles import tiles
 
 _AT_ONCE = 100
 _ROWS = 100
@@ -127,10 +128,8 @@ def _difference(before: str, after: str) -> None:
             return
         st.session_state["versions_diff"] = kept
     found = kept[1]
-    with st.container(horizontal=True, key="versions_counts"):
-        st.metric(say("data.unchanged"), shown.number(found["unchanged"]), border=True, width=150)
-        for kind in _KINDS:
-            st.metric(say(f"data.{kind}"), shown.number(found["counts"].get(kind, 0)), border=True, width=150)
+    counts = {"unchanged": found["unchanged"], **{kind: found["counts"].get(kind, 0) for kind in _KINDS}}
+    tiles("versions_counts", [(say(f"data.{kind}"), shown.number(count), None) for kind, count in counts.items()])
     if not any(found["counts"].values()):
         st.success(say("data.same_rows"), icon=":material/check_circle:")
     for kind in _KINDS:

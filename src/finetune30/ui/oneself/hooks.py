@@ -13,13 +13,15 @@ import streamlit as st
 
 from finetune30.client.answers_more import Delivery, Webhook
 from finetune30.errors import Finetune30Error
-from finetune30.ui import shown
+from finetune30.ui import links, shown
+from finetune30.ui.pages import page_of
 from finetune30.ui.shell import act, guarded, here, inert, say, show, told
 
 _KINDS = ("run.succeeded", "run.failed", "run.cancelled", "run.started", "run.paused")
 _USUAL = _KINDS[:3]
 _NEW = "hook_new"
 _DELIVERIES = 50
+_RUNS = "hook_runs_clicked"
 
 
 def mine() -> None:
@@ -176,10 +178,13 @@ def _deliveries(id: str) -> None:
             "attempts": column.NumberColumn(say("account.attempts")),
             "status": column.NumberColumn(say("account.status"), format="%d"),
             "error": column.TextColumn(say("account.error"), width="medium"),
-            "task": column.TextColumn(say("account.run")),
+            "task": links.column(say("account.run"), _RUNS),
         },
         alt=say("account.deliveries_alt", count=len(found)),
     )
+    clicked = links.clicked(_RUNS, [one.task_id or "" for one in found], found)
+    if clicked is not None:
+        st.switch_page(page_of("run"), query_params={"id": clicked.task_id or ""})
     failed = next((one for one in found if one.state == "failed"), None)
     if failed is not None:
         _button("retry", "replay", partial(here().client.retry_delivery, id, failed.number))
