@@ -232,6 +232,18 @@ def test_the_page_ends_in_order_with_all_its_sessions(service: Service, tmp_path
     assert "error" not in own.text.lower()
 
 
+def test_right_passwords_are_not_counted_and_the_oldest_of_many_browsers_is_led_to_the_login(
+    page: Page, service: Service
+) -> None:
+    ana = service.person()
+
+    browsers = [page.logged_in(ana) for _ in range(21)]
+
+    answers = [one.get("/experiments").status_code for one in browsers]
+    assert answers == [303] + [200] * 20
+    assert browsers[0].get("/experiments").headers["location"].startswith("/login")
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_the_page_in_order_and_frees_its_port(
     service: Service, tmp_path: Path, free_port: int, times: int

@@ -113,6 +113,31 @@ def test_a_row_of_a_table_is_reached_and_opened_by_keyboard(visit: Visit, world:
     assert visit.tab.url == f"{visit.url}/run?id={run}"
 
 
+# Each tile's right edge and row, the edge of all, and whether something in it is cut off.
+_TILES = """all => { const right = all.getBoundingClientRect().right;
+  return [...all.querySelectorAll('[data-testid=stMetric]')].map(one => { const box = one.getBoundingClientRect();
+    const cut = [...one.querySelectorAll('*')].some(
+      part => part.clientWidth && part.scrollWidth > part.clientWidth + 1);
+    return [Math.round(box.top), Math.round(right - box.right), cut]; }); }"""
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 700, 400])
+def test_figures_in_frames_leave_no_hole_and_are_not_cut_off(visit: Visit, world: World, width: int) -> None:
+    with world.client("ana") as client:
+        client.train({"experiment_name": "counted"})
+    visit.tab.set_viewport_size({"width": width, "height": 900})
+    visit.go("/experiments")
+    visit.key("runs_tiles").wait_for()
+    visit.tab.wait_for_timeout(1000)
+
+    found = visit.key("runs_tiles").evaluate(_TILES)
+
+    assert len(found) == 6
+    last = {top: left_px for top, left_px, _ in found}  # the last of each row
+    assert [left_px for left_px in last.values() if abs(left_px) > 2] == []
+    assert not any(cut for *_, cut in found)
+
+
 @pytest.mark.parametrize("hostile", MARKUP)
 def test_s105_names_with_markup_make_no_element_and_no_request(visit: Visit, world: World, hostile: str) -> None:
     store, number = world.store(), MARKUP.index(hostile)
