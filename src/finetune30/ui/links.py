@@ -36,7 +36,7 @@ def clicked(key: str, names: Sequence[str], rows: Sequence[T]) -> T | None:
     click = st.session_state.get(key)
     if not click:
         return None
-    at, shown = click["row"], [cell(one) for one in names]
+    at, shown = int(click["row"]), [cell(one) for one in names]
     if at < len(rows) and shown[at] == click["label"]:
         return rows[at]
     return rows[shown.index(click["label"])] if shown.count(click["label"]) == 1 else None
