@@ -58,3 +58,33 @@ def test_a_misspelt_name_is_told_the_nearest_that_is_taken(ana: Person) -> None:
     assert "reveiws" not in str(told)
     far = refused(ana.post("/config/check", {"data": {"dataset_name": "qqqq"}}), 422)["errors"]
     assert "did you mean" not in str(far)
+
+
+def test_unknown_keys_wrong_values_and_names_that_are_not_taken_are_told_in_one_go(ana: Person) -> None:
+    body = {
+        "lora": {"bais": "all", "r": "many"},
+        "model": {"name": "/etc/passwd"},
+        "data": {"dataset_name": "qqqq", "train_split": "../x", "text_column": 5},
+        "training": {"num_nodes": 2},  # without the address where they meet
+    }
+
+    for path in ("/config/check", "/train"):
+        told = [one["where"] for one in refused(ana.post(path, body), 422, "config_invalid")["errors"]]
+
+        assert sorted(told) == [
+            "body.data.dataset_name",
+            "body.data.text_column",
+            "body.data.train_split",
+            "body.lora.bais",
+            "body.lora.r",
+            "body.model.name",
+            "body.training.rdzv_endpoint",
+        ]
+
+
+def test_keys_that_are_wrong_are_told_once_and_those_beside_them_count(ana: Person) -> None:
+    told = refused(
+        ana.post("/config/check", {"data": {"dataset_name": 7}, "model": {"name": "qqqq"}, "lora": None}), 422
+    )
+
+    assert [one["where"] for one in told["errors"]] == ["body.data.dataset_name", "body.lora", "body.model.name"]

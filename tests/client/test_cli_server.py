@@ -287,3 +287,13 @@ def test_help_loads_nothing_of_the_client() -> None:
     code = "import sys, finetune30.cli; print([m for m in ('httpx', 'sqlalchemy', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"\[('pydantic')?\]\n", done.stdout)
+
+
+def test_when_a_task_starts_is_no_estimate_of_nothing(service: Service) -> None:
+    from finetune30.cli.tasks_shown import standing
+    from finetune30.client import Client
+
+    with Client(service.url, token=service.person().token) as client:
+        task = client.train({})
+    for starts, told in ((0.0, ", starts as soon as a worker looks"), (90.0, ", starts in about 1m 30s"), (None, "")):
+        assert standing(task.model_copy(update={"position": 1, "starts_in_s": starts})) == f"next in the queue{told}"

@@ -131,6 +131,15 @@ class Visit:
         self.tab.wait_for_timeout(_DRAWN_MS)
         self.drawn()
 
+    def point(self, key: str, row: int, right_px: float) -> None:
+        """Click in a row of the table of this key, so far from its left edge."""
+        canvas = self.key(key).locator("canvas").first
+        canvas.scroll_into_view_if_needed()
+        self.tab.wait_for_timeout(_DRAWN_MS)
+        box = canvas.bounding_box()
+        self.tab.mouse.click(box["x"] + right_px, box["y"] + _HEAD_PX + _ROW_PX * (row + 0.5))
+        self.tab.wait_for_timeout(_DRAWN_MS)
+
     def menu(self, name: str) -> None:
         """Go to a page by its name in the menu."""
         self.tab.get_by_test_id("stSidebar").get_by_role("link", name=self.say(f"shell.{name}")).click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from finetune30.access import Role
 from finetune30.ui.door import inside
 from tests.api.service import PASSWORD, Service, serving
-from tests.ui.page import Page
+from tests.ui.page import LOOK, PATIENCE_S, Page
 
 
 def test_a_login_leads_back_to_where_one_wanted_to_go_and_its_cookie_is_hidden_from_scripts(
@@ -229,3 +230,37 @@ def test_the_page_ends_in_order_with_all_its_sessions(service: Service, tmp_path
     assert own.process.returncode == 0
     assert [row.action for row in service.audit(user_id=ana.user.id)].count("logout") == 2
     assert "error" not in own.text.lower()
+
+
+def test_right_passwords_are_not_counted_and_the_oldest_of_many_browsers_is_led_to_the_login(
+    page: Page, service: Service
+) -> None:
+    ana = service.person()
+
+    browsers = [page.logged_in(ana) for _ in range(21)]
+
+    answers = [one.get("/experiments").status_code for one in browsers]
+    assert answers == [303] + [200] * 20
+    assert browsers[0].get("/experiments").headers["location"].startswith("/login")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_the_page_in_order_and_frees_its_port(
+    service: Service, tmp_path: Path, free_port: int, times: int
+) -> None:
+    own = Page(tmp_path, service.url, free_port)
+    browser = own.logged_in(service.person())
+    with own.connect(browser, max_queue=None) as connection:
+        connection.send(LOOK.SerializeToString())
+        connection.recv()
+        for _ in range(times):
+            own.process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        code = own.process.wait(PATIENCE_S)
+
+    assert code == 0
+    assert "Traceback" not in own.text
+    assert "error" not in own.text.lower()
+    with socket.create_server(("127.0.0.1", free_port)):
+        pass
+    own.stop()

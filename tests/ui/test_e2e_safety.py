@@ -75,6 +75,69 @@ def test_s106_two_people_in_two_browsers_never_see_each_others_runs(browser: Any
         visit.close()
 
 
+# Of the list of runs: the marks, the state, and then the name.
+_NAME_PX = 36 + 104 + 20
+
+
+def test_a_name_in_a_table_leads_to_its_page_in_the_same_tab_which_goes_on(visit: Visit, world: World) -> None:
+    with world.client("ana") as client:
+        run = client.train({"experiment_name": "linked"}).task_id
+    visit.go("/experiments?find=linked")
+    visit.tab.evaluate("window.kept = true")
+
+    visit.point("runs_table", 0, _NAME_PX)
+    visit.heading("linked").wait_for()
+
+    assert visit.tab.url == f"{visit.url}/run?id={run}"
+    assert visit.tab.evaluate("window.kept")  # nothing was loaded anew
+    assert len(visit.tab.context.pages) == 1
+    visit.tab.go_back()
+    visit.heading(visit.say("shell.experiments")).wait_for()
+
+
+def test_a_row_of_a_table_is_reached_and_opened_by_keyboard(visit: Visit, world: World) -> None:
+    with world.client("ana") as client:
+        run = client.train({"experiment_name": "typed"}).task_id
+    visit.go("/experiments?find=typed")
+    visit.tab.wait_for_timeout(1000)
+    visit.key("runs_table").locator("canvas").first.focus()
+    visit.tab.keyboard.press("ArrowDown")
+    visit.tab.keyboard.press("Shift+Space")
+    button = visit.key("runs_open_chosen").locator("button").first
+    button.wait_for()
+    button.focus()
+
+    visit.tab.keyboard.press("Enter")
+
+    visit.heading("typed").wait_for()
+    assert visit.tab.url == f"{visit.url}/run?id={run}"
+
+
+# Each tile's right edge and row, the edge of all, and whether something in it is cut off.
+_TILES = """all => { const right = all.getBoundingClientRect().right;
+  return [...all.querySelectorAll('[data-testid=stMetric]')].map(one => { const box = one.getBoundingClientRect();
+    const cut = [...one.querySelectorAll('*')].some(
+      part => part.clientWidth && part.scrollWidth > part.clientWidth + 1);
+    return [Math.round(box.top), Math.round(right - box.right), cut]; }); }"""
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 700, 400])
+def test_figures_in_frames_leave_no_hole_and_are_not_cut_off(visit: Visit, world: World, width: int) -> None:
+    with world.client("ana") as client:
+        client.train({"experiment_name": "counted"})
+    visit.tab.set_viewport_size({"width": width, "height": 900})
+    visit.go("/experiments")
+    visit.key("runs_tiles").wait_for()
+    visit.tab.wait_for_timeout(1000)
+
+    found = visit.key("runs_tiles").evaluate(_TILES)
+
+    assert len(found) == 6
+    last = {top: left_px for top, left_px, _ in found}  # the last of each row
+    assert [left_px for left_px in last.values() if abs(left_px) > 2] == []
+    assert not any(cut for *_, cut in found)
+
+
 @pytest.mark.parametrize("hostile", MARKUP)
 def test_s105_names_with_markup_make_no_element_and_no_request(visit: Visit, world: World, hostile: str) -> None:
     store, number = world.store(), MARKUP.index(hostile)

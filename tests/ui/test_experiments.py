@@ -30,12 +30,12 @@ def figures(accuracy: float, runtime_s: float) -> dict[str, Any]:
 
 def rows(page: AppTest) -> list[str]:
     """Names in the table of runs, as they stand there."""
-    return [name for table in page.dataframe if "open" in table.value for name in table.value["name"]]
+    return [name for table in page.dataframe if "now" in table.value for name in table.value["name"]]
 
 
 def cells(page: AppTest) -> Any:
     """The table of runs."""
-    return next(table.value for table in page.dataframe if "open" in table.value)
+    return next(table.value for table in page.dataframe if "now" in table.value)
 
 
 def mark(page: AppTest, *places: int) -> AppTest:
@@ -113,6 +113,19 @@ def test_an_admin_sees_everybodys_and_may_ask_for_one(ana: Seat, root: Seat, run
     page = run_page("experiments", root, owner="me")
     assert rows(page) == []
     assert page.selectbox(key="runs_owner").value == "me"
+
+
+def test_paused_runs_are_a_state_of_their_own_and_not_among_those_that_wait(ana: Seat, run_page: Look) -> None:
+    waiting, paused = start(ana, "waiting", "paused")
+    ana.client.pause(paused)
+
+    for state, found in (("PENDING", ["waiting"]), ("PAUSED", ["paused"]), ("", ["paused", "waiting"])):
+        page = run_page("experiments", ana, state=state, q=f"id IN ({waiting}, {paused})")
+        assert rows(page) == found, state
+        assert page.selectbox(key="runs_state").value == state
+    page = run_page("experiments", ana, state="PAUSED")
+    assert "‖ Paused" in page.selectbox(key="runs_state").options
+    assert [state[0] for state in cells(page)["state"]] == ["‖ Paused"]
 
 
 def test_filters_stand_in_the_address_and_narrow_the_list(ana: Seat, service: Service, run_page: Look) -> None:

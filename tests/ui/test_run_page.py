@@ -21,6 +21,7 @@ from finetune30.ui import plots
 from finetune30.ui.seats import Seat
 from finetune30.ui.watching import history
 from finetune30.ui.watching.look import Look
+from finetune30.ui.watching.stages import sentence
 from tests.api.service import Service
 from tests.trained import Trained
 
@@ -367,6 +368,19 @@ def test_names_in_plots_stay_apart_and_are_no_markup() -> None:
     assert "<a" not in figure.to_json().replace("\\u003c", "<")
     assert [cell for row in figure.data[0].text for cell in row].count("1") == 3
     assert plots.plain("a\nb", 10) == "a b"
+
+
+def test_a_waiting_run_says_when_it_starts_only_as_surely_as_that_is_known(ana: Seat) -> None:
+    task = ana.client.task(ana.client.train({}).task_id)
+    for starts, told in (
+        (None, "no worker takes runs of this queue just now"),
+        (0.0, "in a moment"),
+        (30.0, "within minutes"),  # also where nothing is before it, as after a failure that is tried again
+        (7200.0, "in about 2 h"),
+    ):
+        said = sentence(task.model_copy(update={"position": 1, "starts_in_s": starts}), "queued")
+        assert said.startswith("Number 1 in the queue. "), said
+        assert told in said
 
 
 def test_a_paused_one_keeps_its_place_and_shows_nothing_as_if_it_ran(

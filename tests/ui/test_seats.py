@@ -37,6 +37,32 @@ def test_one_person_pushes_out_only_their_own_oldest(service: Service) -> None:
     seats.close_all(5)
 
 
+def test_beyond_all_of_them_whoever_has_not_looked_for_longest_goes_and_never_who_comes(service: Service) -> None:
+    seats, people = Seats(most=3), [service.person() for _ in range(4)]
+    first, second, third = (opened(seats, service, one) for one in people[:3])
+    assert seats.find(first.id) is first  # somebody looks from it
+
+    fourth = opened(seats, service, people[3])
+
+    assert [seats.find(one.id) is one for one in (first, second, third, fourth)] == [True, False, True, True]
+    assert len(seats) == 3
+    session_ends(service, people[1])
+    assert service.client.get("/me", headers={"Authorization": f"Bearer {people[0].token}"}).status_code == 200
+    seats.close_all(5)
+
+
+def test_who_logs_in_again_and_again_holds_no_more_than_their_own(service: Service) -> None:
+    seats, ana, bo = Seats(most=4, most_of_one=2), service.person(), service.person()
+    his = opened(seats, service, bo)
+
+    hers = [seats.open(client_of(service, ana), his.person.model_copy(update={"user_id": "a"}), "en") for _ in range(9)]
+
+    assert len(seats) == 3
+    assert seats.find(his.id) is his
+    assert [seats.find(one.id) is one for one in hers] == [False] * 7 + [True] * 2
+    seats.close_all(5)
+
+
 def test_a_seat_nobody_looks_from_ends_by_itself_with_its_session_and_pages(service: Service) -> None:
     now = [0.0]
     seats, ana, told = Seats(clock=lambda: now[0]), service.person(), []

@@ -241,6 +241,32 @@ def test_s106_a_fragment_is_drawn_for_nobody_else(
     assert not other.text
 
 
+def _only_a_fragment(kept: list) -> None:  # type: ignore[type-arg]
+    """As Streamlit runs a fragment again: without ``main``, which would look who is here."""
+    import streamlit as st
+
+    from finetune30.ui import shell
+
+    if not kept:
+        st.session_state["draft"] = "of ana"
+        kept.append(shell.guarded(lambda: st.text(st.session_state["draft"]) and None))
+    kept[0]()
+    st.title("below")
+
+
+def test_s106_what_the_page_around_a_fragment_kept_is_gone_for_who_is_there_now(ana: Seat, bo: Seat) -> None:
+    page = AppTest.from_function(_only_a_fragment, args=([],))
+    page.session_state["seat"] = ana.id
+    page.run()
+    assert [one.value for one in page.text] == ["of ana"]
+
+    page.session_state["seat"] = bo.id
+    page.run()
+
+    assert not page.text
+    assert "draft" not in page.session_state
+
+
 def test_s106_a_session_that_ended_closes_the_seat_it_was_of_and_no_other(
     service: Service, bo: Seat, seat_of: Callable[..., Seat], run_page: Run, drawing: Callable[..., None]
 ) -> None:
@@ -274,3 +300,119 @@ def test_a_page_that_fails_can_be_begun_afresh(ana: Seat, run_page: Run, drawing
     page.button(key="afresh").click().run()
 
     assert [one.value for one in page.title] == ["well"]
+
+
+def raising(fault: Exception) -> Callable[[], None]:
+    def raise_it() -> None:
+        raise fault
+
+    return raise_it
+
+
+def acting(does: Callable[[], object], place: str = "") -> Callable[[], None]:
+    """A page with one button, whose faults are told at a place of their own, if it has one."""
+
+    def draw() -> None:
+        st.title("page")
+        if place:
+            shell.told(place)
+        st.text("below")
+        st.button("go", key="go", on_click=shell.act(does, at=place))
+
+    return draw
+
+
+def order(page: AppTest) -> list[str]:
+    return [one.type for one in page.main if one.type in {"title", "text", "warning", "error", "info"}]
+
+
+def test_s107_a_server_that_is_away_in_a_callback_is_told_as_anywhere_and_the_page_stays(
+    cut_off: Seat, run_page: Run, drawing: Callable[..., None]
+) -> None:
+    drawing(acting(lambda: cut_off.client.me()))
+    page = run_page("compare", cut_off)
+    assert not page.warning
+
+    page.button(key="go").click().run()
+
+    assert not page.exception
+    assert [one.value for one in page.warning] == [words("shell.away", "en")]
+    assert [one.value for one in page.title] == ["page"]
+    page.run()
+    assert not page.warning  # it is said once
+
+
+@pytest.mark.parametrize("place", ["", "here"])
+def test_s107_a_refusal_in_a_callback_is_told_where_it_belongs_and_inert(
+    ana: Seat, run_page: Run, drawing: Callable[..., None], place: str
+) -> None:
+    drawing(acting(raising(errors.StateError(MARKUP, hint=MARKUP)), place))
+    page = run_page("compare", ana)
+
+    page.button(key="go").click().run()
+
+    assert not page.exception
+    assert page.error[0].value == inert(MARKUP)
+    assert order(page) == (["title", "error", "info", "text"] if place else ["error", "info", "title", "text"])
+
+
+def test_s107_what_no_part_of_the_page_tells_is_told_below_it(
+    ana: Seat, run_page: Run, drawing: Callable[..., None]
+) -> None:
+    def draw() -> None:
+        st.title("page")
+        st.button("go", key="go", on_click=shell.act(raising(errors.StateError("no")), at="elsewhere"))
+
+    drawing(draw)
+    page = run_page("compare", ana)
+
+    page.button(key="go").click().run()
+
+    assert order(page)[-2:] == ["title", "error"]
+
+
+def test_s107_any_other_fault_of_a_callback_is_a_number_and_no_traceback(
+    ana: Seat, run_page: Run, drawing: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    drawing(acting(raising(RuntimeError("secret words of a driver"))))
+    page = run_page("compare", ana)
+
+    page.button(key="go").click().run()
+
+    assert not page.exception
+    (record,) = (one for one in caplog.records if one.message == "a page failed")
+    assert page.error[0].value == words("shell.fault", "en", number=record.request_id)  # type: ignore[attr-defined]
+    assert record.exc_info is not None
+    assert "secret" not in texts(page)
+    assert [one.value for one in page.title][-1] == "page"
+
+
+def test_a_session_that_ended_elsewhere_leads_to_the_login_from_a_callback(
+    service: Service, seat_of: Callable[..., Seat], run_page: Run, drawing: Callable[..., None]
+) -> None:
+    person = service.person()
+    seat = seat_of(person)
+    drawing(acting(lambda: seat.client.me()))
+    page = run_page("compare", seat)
+    person.post("/logout")
+
+    page.button(key="go").click().run()
+
+    assert not page.exception
+    assert words("shell.ended", "en") in texts(page)
+    assert SEATS.find(seat.id) is None
+
+
+def test_s106_a_click_on_what_was_drawn_for_somebody_else_does_nothing(
+    ana: Seat, bo: Seat, run_page: Run, drawing: Callable[..., None]
+) -> None:
+    done: list[str] = []
+    drawing(acting(lambda: done.append("of ana")))
+    page = run_page("compare", ana)
+    page.button(key="go").click().run()
+    assert done == ["of ana"]
+
+    page.session_state["seat"] = bo.id
+    page.button(key="go").click().run()
+
+    assert done == ["of ana"]

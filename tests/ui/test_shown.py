@@ -81,3 +81,20 @@ def test_states_have_a_sign_a_name_and_a_colour_and_new_ones_their_own_word() ->
         assert len({getattr(one, part) for one in found}) == len(found)
     assert shown.state("SUCCESS", paused=True).cell == "✓ Done"
     assert shown.state("FROZEN").cell == "? FROZEN"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (None, "–"),
+        (0.0, "in a moment"),
+        (20.0, "within minutes"),
+        (599.0, "within minutes"),
+        (600.0, "in about 10 min"),
+        (9000.0, "in about 2 h"),
+    ],
+)
+def test_when_a_waiting_run_starts_is_a_number_only_where_it_is_more_than_a_guess(
+    seconds: float | None, told: str
+) -> None:
+    assert shown.wait(seconds) == told

@@ -321,6 +321,18 @@ def test_a_file_of_ones_own_is_read_key_by_key(ana: Seat, run_page: Look) -> Non
     assert not page.button(key="start").disabled
 
 
+def test_all_that_is_wrong_with_a_file_is_told_in_one_go(ana: Seat, run_page: Look) -> None:
+    page = run_page("submit", ana)
+    content = b"model: {name: nobodys}\nlora: {bais: all}\ntraining: {learning_rate: fast}\n"
+
+    page.file_uploader(key="own_file_chosen").set_value(("mine.yaml", content, "text/yaml")).run()
+    page.button(key="own_file_take").click().run()
+
+    assert "Please correct first: 3" in said(page)
+    assert [one for one in ("Base model", "lora.bais", "Learning rate") if f"**{one}**" not in said(page)] == []
+    assert {one.key for one in page.button} >= {"meant.lora.bais", "out.lora.bais"}
+
+
 @pytest.mark.parametrize("content", [b"extends: /etc/passwd\n", b"\xff\xfe", b"- a list\n", b"a: &x 1\n", b"\x00"])
 def test_a_file_that_is_none_of_ours_changes_nothing(ana: Seat, run_page: Look, content: bytes) -> None:
     page = run_page("submit", ana, set="lora.r=3")

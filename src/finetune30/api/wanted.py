@@ -70,12 +70,14 @@ def wanted(
         default = defaults()
     except ConfigError:
         raise _no_defaults() from None
-    if config is None:
-        raise _refused([_told(one) for one in wrong])
-    faults = [*_nothings(values), *_model(config, default, services.settings)]
-    faults += _data(config, default, user, services, states)
-    faults += [*_names(config, default), *_machines(config)]
-    if faults:
+    faults = [_told(one) for one in wrong]
+    if config is not None:
+        told = {one.where for one in faults}
+        further = [*_nothings(values), *_model(config, default, services.settings)]
+        further += _data(config, default, user, services, states)
+        further += [*_names(config, default), *_machines(config)]
+        faults += [one for one in further if one.where not in told]
+    if config is None or faults:
         raise _refused(faults)
     return config
 

@@ -45,7 +45,10 @@ def standing(task: Task) -> str:
     if task.position is None:
         return "waits"
     turn = "next in the queue" if task.position == 1 else f"place {task.position} in the queue"
-    return turn if task.starts_in_s is None else f"{turn}, starts in about {shown.duration(task.starts_in_s)}"
+    if task.starts_in_s is None:
+        return turn
+    when = "as soon as a worker looks" if task.starts_in_s < 1 else f"in about {shown.duration(task.starts_in_s)}"
+    return f"{turn}, starts {when}"
 
 
 def table(tasks: Sequence[Task], zone: ZoneInfo) -> Table:

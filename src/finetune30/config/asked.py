@@ -38,17 +38,26 @@ def defaults() -> ExperimentConfig:
 
 
 def asked(values: Mapping[str, object]) -> tuple[ExperimentConfig | None, list[Wrong]]:
-    """The configuration that was asked for, what it leaves out taken from ``defaults``; or what is wrong.
+    """The configuration that was asked for, what it leaves out taken from ``defaults``; and what is wrong.
+
+    Where something is wrong the configuration is that of the keys that are right, so that a caller who has more to
+    ask of their values can tell all faults at once; None where they make none.
 
     Raises: ConfigError if the file of defaults cannot be read.
     """
-    settled = settle([*_default_layers(), Layer(_SOURCE, values)])
+    usual = _default_layers()
+    settled = settle([*usual, Layer(_SOURCE, values)])
     config, found = validated(settled)
     faults = [*settled.faults, *found.values()]
     if config is not None and not faults:
         return config.with_notes(tuple(settled.notes)), []
     told = {fault.key: Wrong(fault.key, _without_value(fault.key, fault.text)) for fault in faults}
-    return None, list(told.values())[:MOST_FAULTS]
+    right = settle(usual)
+    # Of keys that do not go together none is known to be right.
+    unsure = {*found, *(key for rule in RULES if rule.keys[0] in found for key in rule.keys)}
+    good = {path: one for path, one in settled.settings.items() if path not in unsure and one.written not in told}
+    right.settings.update(good)
+    return validated(right)[0], list(told.values())[:MOST_FAULTS]
 
 
 def _default_layers() -> list[Layer]:

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import streamlit as st
@@ -73,7 +74,7 @@ def _sweep(over: threading.Event) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it answers."""
+    """Says when it answers; however many signals come, it ends in order, which takes some seconds at most."""
 
     def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
         super().__init__(config)
@@ -84,6 +85,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._told()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
+        """End. uvicorn's own drops everything at a second Ctrl+C, with a traceback."""
+        self.should_exit = True
 
 
 def _config_of(options: Options) -> uvicorn.Config:

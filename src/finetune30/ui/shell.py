@@ -2,6 +2,7 @@
 
 A page is a function without arguments; it asks ``here()`` for its seat and says its words with ``say``. Whatever our
 errors it lets through are shown as one box with what to do next; any other fault gets a number that is in the log.
+The same holds for what its widgets do when they are clicked: ``on_click=act(…)``.
 Neighbours: ``entry/script`` is what Streamlit runs; ``pages`` are listed there; ``inert`` makes texts harmless.
 """
 
@@ -11,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import streamlit as st
 from streamlit import config
 from streamlit.errors import StreamlitDuplicateElementKey
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from finetune30.errors import Denied, Finetune30Error, LoginNeeded, Missing, Refused, ServerFault, Unreachable
 from finetune30.ui import away
@@ -29,6 +32,8 @@ from finetune30.ui.words import LANGUAGES, words
 _LOG = logging.getLogger("finetune30.ui")
 _IMAGES = Path(__file__).with_name("images")
 _WHO = "who looked at this page"
+_UNTOLD = "what went wrong with what was clicked"
+_AROUND: ContextVar[bool] = ContextVar("whether a guard is around this one", default=False)
 OPTIONS = Options()
 
 
@@ -71,8 +76,15 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
         if found() is not owner:
             _of_another(owner)
             return
+        inner = _AROUND.get()
+        before = _AROUND.set(True)
         try:
+            if not inner:
+                told()
             page()
+            if not inner:
+                for place in list(st.session_state.get(_UNTOLD, ())):  # which the page has not drawn
+                    told(place)
         except LoginNeeded:
             if owner is not None:
                 SEATS.close(owner.id)
@@ -80,13 +92,65 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             _ended(owner)
         except Finetune30Error as fault:
             show(fault)
-        except Exception:  # noqa: BLE001 - Streamlit's own (stop, rerun) are no Exceptions
-            number = secrets.token_hex(4)
-            _LOG.exception("a page failed", extra={"request_id": number})
-            st.error(say("shell.fault", number=number), icon=":material/error:")
-            _start_afresh()
+        except Exception as fault:  # noqa: BLE001 - Streamlit's own (stop, rerun) are no Exceptions
+            _show_number(fault)
+        finally:
+            _AROUND.reset(before)
 
     return shown
+
+
+def act(does: Callable[..., object], *known: object, at: str = "") -> Callable[..., None]:
+    """What a click or a change does, before the page is drawn again: every callback of a widget goes through here.
+
+    It runs outside of the page, whose guard does not see it. What goes wrong is told by the page that is drawn next.
+    A click on what was drawn for somebody else does nothing.
+
+    Args:
+        known: Given to it, before what Streamlit gives.
+        at: The place where the page says ``told(at)``; above all of it without one.
+    """
+    owner = found()
+
+    def done(*given: Any, **named: Any) -> None:
+        if found() is not owner:
+            return
+        st.session_state.pop(_UNTOLD, None)
+        try:
+            does(*known, *given, **named)
+        except Exception as fault:  # noqa: BLE001 - as in ``guarded``
+            st.session_state[_UNTOLD] = {at: (fault, [])}
+
+    return done
+
+
+def told(at: str = "") -> None:
+    """Say here what went wrong with what was clicked last.
+
+    A part that is drawn anew every few seconds goes on saying it until more is drawn, or something else is done.
+    """
+    untold: dict[str, tuple[Exception, list[bool]]] = st.session_state.get(_UNTOLD, {})
+    if at not in untold:
+        return
+    fault, said = untold[at]
+    context = get_script_run_ctx()
+    if context is None or not context.fragment_ids_this_run:
+        del untold[at]
+        if said:
+            return
+    said.append(True)
+    if isinstance(fault, Finetune30Error):
+        show(fault)
+    else:
+        _show_number(fault)
+
+
+def _show_number(fault: Exception) -> None:
+    """Nothing is known of it here; the log has all of it by its number."""
+    number = secrets.token_hex(4)
+    _LOG.error("a page failed", exc_info=fault, extra={"request_id": number})
+    st.error(say("shell.fault", number=number), icon=":material/error:")
+    _start_afresh()
 
 
 def _of_another(owner: Seat | None) -> None:
@@ -101,7 +165,7 @@ def _of_another(owner: Seat | None) -> None:
 def _start_afresh() -> None:
     """A page that fails for what it was told, or keeps of it, would fail for ever."""
     with suppress(StreamlitDuplicateElementKey):  # another part of the page says so already
-        st.button(say("shell.afresh"), key="afresh", icon=":material/restart_alt:", on_click=_forget)
+        st.button(say("shell.afresh"), key="afresh", icon=":material/restart_alt:", on_click=act(_forget))
 
 
 def _forget() -> None:
@@ -193,8 +257,7 @@ def _foot(seat: Seat) -> None:
         format_func=LANGUAGES.__getitem__,
         required=True,
         key="language",
-        on_change=_speak,
-        args=(seat,),
+        on_change=act(_speak, seat),
         width="stretch",
     )
     role = say("shell.is_admin") if seat.is_admin else say("shell.is_user")

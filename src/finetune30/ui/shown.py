@@ -58,6 +58,8 @@ _STATES: dict[str, tuple[str, str, Colour]] = {
 }
 STATES = ("PENDING", "STARTED", "SUCCESS", "FAILURE", "REVOKED")
 """Those of a run, in the order of its life."""
+GUESS_BELOW_S = 600.0
+"""Seconds; below it nobody is told a number for when a run will start."""
 ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 
 
@@ -120,6 +122,20 @@ def duration(seconds: float | None, *, short: bool = False) -> str:
     first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
     some = parts[first : first + (1 if short else 2)]
     return " ".join(f"{count} {say(f'shown.{unit}')}" for place, (count, unit) in enumerate(some) if count or not place)
+
+
+def wait(seconds: float | None) -> str:
+    """When a run starts that waits so long: ``in a moment``, ``within minutes``, ``in about 2 h``.
+
+    It is judged by how long other runs took, so short times are no more than a guess, and told as one.
+    """
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return say("shown.at_once")
+    if seconds < GUESS_BELOW_S:
+        return say("shown.in_minutes")
+    return say("shown.in_about", time=duration(seconds, short=True))
 
 
 def size(count: float | None) -> str:

@@ -133,7 +133,7 @@ def how_it_is_read(
     if label_columns is not None:
         given["label_columns"] = label_columns.split(",")
     config, wrong = asked({"data": given})
-    if config is None:
+    if config is None or wrong:
         faults = [Fault(one.key.replace("data.", "query.", 1), one.text) for one in wrong]
         first = faults[0]
         raise Problem(422, "query_invalid", f"{first.where}: {first.detail}", where=first.where, faults=faults)

@@ -17,7 +17,7 @@ from finetune30.client import Client
 from finetune30.ui import shown
 from finetune30.ui.comparing.sides import Side
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import here, inert, say
+from finetune30.ui.shell import act, here, inert, say
 
 PAGE_ROWS = 25
 _KINDS = ("any", "gained", "lost", "changed")
@@ -158,16 +158,14 @@ def _paging(found: Mapping[str, Any], after: int, count: int) -> None:
             say("experiments.previous"),
             key="compare_previous",
             disabled=not after,
-            on_click=go,
-            args=(max(0, after - PAGE_ROWS),),
+            on_click=act(go, max(0, after - PAGE_ROWS)),
             icon=":material/chevron_left:",
         )
         st.button(
             say("experiments.next"),
             key="compare_next",
             disabled=found["next"] is None,
-            on_click=go,
-            args=(found["next"] or 0,),
+            on_click=act(go, found["next"] or 0),
             icon=":material/chevron_right:",
         )
         st.caption(say("compare.rows_of", first=after + 1, last=after + count, all=found["flipped_rows"]))

@@ -14,7 +14,8 @@ from finetune30.client.answers_more import DataVersion
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import act, here, inert, say, show
+from finetune30.ui.tiles import tiles
 
 _AT_ONCE = 100
 _ROWS = 100
@@ -36,7 +37,7 @@ def page() -> None:
             names.setdefault(one.version, one.name)
     _table(found[:most], names)
     if len(found) > most:
-        st.button(say("data.more"), key="versions_more", icon=":material/expand_more:", on_click=_show_more)
+        st.button(say("data.more"), key="versions_more", icon=":material/expand_more:", on_click=act(_show_more))
     _compare(found[:most], names)
 
 
@@ -85,8 +86,7 @@ def _table(versions: Sequence[DataVersion], names: Mapping[str, str]) -> None:
                 say("data.compare_two"),
                 key="versions_compare_two",
                 icon=":material/difference:",
-                on_click=_choose,
-                args=(chosen[1].version, chosen[0].version),
+                on_click=act(_choose, chosen[1].version, chosen[0].version),
             )
         else:
             st.caption(say("data.pick_versions"))
@@ -128,10 +128,8 @@ def _difference(before: str, after: str) -> None:
             return
         st.session_state["versions_diff"] = kept
     found = kept[1]
-    with st.container(horizontal=True, key="versions_counts"):
-        st.metric(say("data.unchanged"), shown.number(found["unchanged"]), border=True, width=150)
-        for kind in _KINDS:
-            st.metric(say(f"data.{kind}"), shown.number(found["counts"].get(kind, 0)), border=True, width=150)
+    counts = {"unchanged": found["unchanged"], **{kind: found["counts"].get(kind, 0) for kind in _KINDS}}
+    tiles("versions_counts", [(say(f"data.{kind}"), shown.number(count), None) for kind, count in counts.items()])
     if not any(found["counts"].values()):
         st.success(say("data.same_rows"), icon=":material/check_circle:")
     for kind in _KINDS:

@@ -23,7 +23,7 @@ from finetune30.ui.fetching import bytes_of, fetched
 from finetune30.ui.findings import said
 from finetune30.ui.pages import page_of
 from finetune30.ui.quality import named, quality, say_split
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.shell import act, guarded, here, inert, say, show, told
 from finetune30.ui.submitting import fields
 from finetune30.ui.submitting.draft import ON_FAIL, Draft
 
@@ -66,7 +66,7 @@ def fails(one: Dataset) -> bool:
 
 def page(dataset_id: str) -> None:
     """The dataset of ``?id=``."""
-    st.button(say("data.back"), icon=":material/arrow_back:", key="data_back", on_click=_back, type="tertiary")
+    st.button(say("data.back"), icon=":material/arrow_back:", key="data_back", on_click=act(_back), type="tertiary")
     try:
         one = here().client.dataset(dataset_id)
     except (Refused, NotFound) as fault:
@@ -109,10 +109,10 @@ def _head(one: Dataset) -> None:
             fetched(say("data.get_report"), page_file, f"{one.dataset_id}.html", "data_get_report", "text/html")
         with st.popover(say("data.delete"), icon=":material/delete:", key="data_delete"):
             st.write(say("data.delete_sure", size=shown.size(one.bytes)))
-            st.button(say("data.delete_yes"), key="data_delete_yes", type="primary", on_click=partial(_delete, one))
-    fault = st.session_state.pop("data_fault", None)
-    if fault is not None:
-        show(fault)
+            st.button(
+                say("data.delete_yes"), key="data_delete_yes", type="primary", on_click=act(_delete, one, at="data")
+            )
+    told("data")
     with st.expander(say("data.names"), icon=":material/code:", key="data_names"):
         st.caption(say("data.names_help"))
         st.code(f"data:\n  dataset_name: {one.dataset_name}\n", language="yaml")
@@ -275,11 +275,7 @@ def _reading(one: Dataset) -> None:
 
 def _delete(one: Dataset) -> None:
     """Before the page is drawn again: the list then, or the refusal."""
-    try:
-        here().client.delete_dataset(one.dataset_id)
-    except Finetune30Error as fault:
-        st.session_state["data_fault"] = fault
-        return
+    here().client.delete_dataset(one.dataset_id)
     st.toast(say("data.deleted", size=shown.size(one.bytes)), icon=":material/delete:")
     _back()
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import streamlit as st
 
 from finetune30.client import WholeExperiment
-from finetune30.errors import Finetune30Error, NotFound
+from finetune30.errors import Finetune30Error, LoginNeeded, NotFound
 from finetune30.ui import shown
 from finetune30.ui.experiments import runs_chosen, runs_seen
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import guarded, here, inert, say
+from finetune30.ui.shell import act, guarded, here, inert, say
 
 _ASKED, _DONE = "runs_to_delete", "runs_deleted"
 
@@ -64,8 +64,7 @@ def _question(ids: Sequence[str]) -> None:
             type="primary",
             disabled=not ready,
             icon=":material/delete:",
-            on_click=_delete,
-            args=(seat, ready),
+            on_click=act(_delete, seat, ready),
         )
         if st.button(say("experiments.delete_no"), key="runs_delete_no"):
             st.rerun()
@@ -78,6 +77,8 @@ def _delete(seat: Seat, runs: Sequence[WholeExperiment]) -> None:
             seat.client.delete(one.id)
         except NotFound:
             pass  # somebody was quicker, or the answer to an earlier try was lost
+        except LoginNeeded:
+            raise
         except Finetune30Error as fault:
             kept.append((one.name, fault.message))
             continue

@@ -9,7 +9,7 @@ import streamlit as st
 
 from finetune30.client import Experiment, Page
 from finetune30.ui.experiments.runs_wanted import Wanted
-from finetune30.ui.shell import say
+from finetune30.ui.shell import act, say
 
 _KEY, _NAME = "runs_pages", "after"
 
@@ -34,16 +34,14 @@ def buttons(wanted: Wanted, page: Page[Experiment]) -> None:
             say("experiments.previous"),
             key="runs_previous",
             disabled=len(way) == 1,
-            on_click=_go,
-            args=(wanted, way[:-1]),
+            on_click=act(_go, wanted, way[:-1]),
             icon=":material/chevron_left:",
         )
         st.button(
             say("experiments.next"),
             key="runs_next",
             disabled=not page.has_more,
-            on_click=_go,
-            args=(wanted, [*way, page.next]),
+            on_click=act(_go, wanted, [*way, page.next]),
             icon=":material/chevron_right:",
         )
         st.caption(say("experiments.page", number=len(way)))

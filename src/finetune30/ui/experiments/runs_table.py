@@ -13,23 +13,22 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client import Experiment, Task
-from finetune30.ui import data_names, shown
+from finetune30.ui import data_names, links, shown
 from finetune30.ui.experiments import runs_chosen
-from finetune30.ui.shell import say
+from finetune30.ui.shell import act, say
 
-_SURE_FROM_S = 600
-KEY, OPEN = "runs_table", "runs_open"
+KEY, NAMES = "runs_table", "runs_names"
 _COLOURS = {"PENDING": "gray", "STARTED": "blue", "SUCCESS": "green", "FAILURE": "red", "REVOKED": "orange"}
 
 
-def table(rows: Sequence[Experiment], tasks: dict[str, Task], *, with_owner: bool) -> str | None:
-    """Show the rows; the id of the one whose button was pressed, if one was."""
+def table(rows: Sequence[Experiment], tasks: dict[str, Task], *, with_owner: bool) -> Experiment | None:
+    """Show the rows; the one whose name was clicked, if one was."""
     unit, seconds = _unit([one.train_runtime for one in rows])
     runs_chosen.place(KEY, [one.id for one in rows])
     st.dataframe(
         _frame(rows, tasks, seconds),
         key=KEY,
-        on_select=_select(rows),
+        on_select=act(_taken, rows),
         selection_mode="multi-row",
         hide_index=True,
         width="stretch",
@@ -39,22 +38,17 @@ def table(rows: Sequence[Experiment], tasks: dict[str, Task], *, with_owner: boo
         column_config=_columns(unit),
         alt=say("experiments.table_alt", count=len(rows)),
     )
-    pressed = st.session_state.get(OPEN)
-    return rows[pressed.row].id if pressed and pressed.row < len(rows) else None
+    return links.clicked(NAMES, [one.name for one in rows], rows)
 
 
-def _select(rows: Sequence[Experiment]) -> Any:
-    def select() -> None:
-        runs_chosen.take(st.session_state[KEY]["selection"]["rows"], rows)
-
-    return select
+def _taken(rows: Sequence[Experiment]) -> None:
+    runs_chosen.take(st.session_state[KEY]["selection"]["rows"], rows)
 
 
 def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -> dict[str, list[Any]]:
     return {
-        "open": [":material/open_in_full:"] * len(rows),
         "state": [[shown.state(one.status, paused=_is_paused(tasks.get(one.id))).cell] for one in rows],
-        "name": [one.name for one in rows],
+        "name": [links.cell(one.name) for one in rows],
         "accuracy": [None if one.eval_accuracy is None else 100 * one.eval_accuracy for one in rows],
         "now": [_now(one, tasks.get(one.id)) for one in rows],
         "owner": [one.owner for one in rows],
@@ -73,12 +67,11 @@ def _columns(unit: str) -> dict[str, Any]:
         "state": column.MultiselectColumn(
             say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=104
         ),
-        "name": column.TextColumn(say("experiments.name"), width=130),
+        "name": links.column(say("experiments.name"), NAMES, width=150, help=say("experiments.name_help")),
         "accuracy": column.NumberColumn(
             say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=80
         ),
         "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=104),
-        "open": column.ButtonColumn(say("experiments.open"), type="tertiary", key=OPEN, width=58),
         "model": column.TextColumn(say("experiments.model"), width=104),
         "data": column.TextColumn(say("experiments.data"), width=116),
         "created": column.DatetimeColumn(
@@ -105,14 +98,10 @@ def _now(run: Experiment, task: Task | None) -> str:
     if task.status == "PENDING":
         if task.position is None:
             return ""
-        # Judged by how long other runs took: short times are a guess.
-        soon = (
-            None
-            if (task.starts_in_s or 0) < _SURE_FROM_S or task.starts_in_s is None
-            else shown.duration(task.starts_in_s, short=True)
-        )
         place = say("experiments.place", place=task.position)
-        return place if soon is None else say("experiments.place_in", place=place, time=soon)
+        if task.starts_in_s is None or task.starts_in_s < shown.GUESS_BELOW_S:
+            return place  # no room for a guess
+        return say("experiments.place_in", place=place, wait=shown.wait(task.starts_in_s))
     told = task.progress
     if told is None or told.step is None or not told.total:
         return say("experiments.preparing")

@@ -17,7 +17,7 @@ import streamlit as st
 
 from finetune30.ui import shell, shown
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import say
+from finetune30.ui.shell import act, say
 
 PAGE_ROWS = 20
 # How the list may be ordered: what it is sorted by, and whether the largest comes first.
@@ -32,6 +32,9 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "name_back": ("name", True),
 }
 _ANY, _EVERYBODY, _ME = "", "*", "me"
+# A paused run waits, and is called otherwise in the list: so it is not among those that wait.
+_STATES = {"PENDING": ("PENDING", "paused = false"), "PAUSED": ("PENDING", "paused = true")}
+_STATES |= {one: (one, "") for one in shown.STATES if one not in _STATES}
 _KEPT, _OF_OTHERS = "runs_wanted", ("id", "ids")
 
 
@@ -80,7 +83,7 @@ def _order(given: str) -> str:
 
 
 def _state(given: str) -> str:
-    return given if given in shown.STATES else _ANY
+    return given if given in _STATES else _ANY
 
 
 def _percent(given: str) -> float:
@@ -136,7 +139,7 @@ def controls(seat: Seat, models: Sequence[str], people: Sequence[str]) -> None:
 
 def _usual() -> None:
     state, order = st.columns(2)
-    state.selectbox(say("experiments.state"), [_ANY, *shown.STATES], key=_STATE.key, format_func=_state_name)
+    state.selectbox(say("experiments.state"), [_ANY, *_STATES], key=_STATE.key, format_func=_state_name)
     order.selectbox(
         say("experiments.order"), list(ORDERS), key=_ORDER.key, format_func=lambda one: say(f"experiments.order_{one}")
     )
@@ -179,7 +182,7 @@ def _further(seat: Seat, models: Sequence[str], people: Sequence[str]) -> None:
         help=say("experiments.words_help"),
         max_chars=1000,
     )
-    st.button(say("experiments.clear"), key="runs_clear", on_click=clear, icon=":material/filter_list_off:")
+    st.button(say("experiments.clear"), key="runs_clear", on_click=act(clear), icon=":material/filter_list_off:")
 
 
 def _wanted(seat: Seat) -> Wanted:
@@ -187,13 +190,15 @@ def _wanted(seat: Seat) -> Wanted:
     owner = owner if seat.is_admin else _ME
     sort_by, desc = ORDERS[_ORDER.value]
     words = _WORDS.value.strip() or None
+    status, held = _STATES.get(_STATE.value, (None, ""))
     own = [f"({words})"] if words else []
+    own += [held] if held else []
     own += [f"base_model = {_quoted(_MODEL.value)}"] if _MODEL.value else []
     own += [f"dataset ~ {_quoted(_DATA.value.strip())}"] if _DATA.value.strip() else []
     filters = {
         "owner": owner,
         "name": _NAME.value.strip()[:200] or None,
-        "status": _STATE.value or None,
+        "status": status,
         "min_accuracy": None if _ACCURACY.value is None else _ACCURACY.value / 100,
         "max_runtime": None if _MINUTES.value is None else 60 * _MINUTES.value,
         "start_date": _moment(_FROM.value),

@@ -6,18 +6,19 @@ Neighbours: ``promoting`` moves aliases, ``model_version`` shows a version, ``pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import streamlit as st
 
 from finetune30.client.answers_more import Model, ModelVersion, Move
 from finetune30.errors import Finetune30Error
-from finetune30.ui import data_names, shown
+from finetune30.ui import data_names, links, shown
 from finetune30.ui.models import model_version, promoting
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.pages import page_of
+from finetune30.ui.shell import act, here, inert, say, show, told
 
 _VERSIONS = 200
 _MOVES = 100
+_RUNS = "model_runs_clicked"
 VISIBILITIES = ("private", "team")
 
 
@@ -34,7 +35,7 @@ def page(name: str) -> None:
         say("models.back"),
         icon=":material/arrow_back:",
         key="models_back",
-        on_click=st.query_params.clear,
+        on_click=act(st.query_params.clear),
         type="tertiary",
     )
     try:
@@ -49,7 +50,7 @@ def page(name: str) -> None:
     _head(one, mine=mine)
     promoting.dialog(versions)
     promoting.aliases(one, versions, mine=mine)
-    chosen = _versions(one, versions)
+    chosen = _versions(one, versions, mine=mine)
     if chosen is not None:
         model_version.show_one(one, chosen, mine=mine)
     _history(one)
@@ -69,9 +70,7 @@ def _head(one: Model, *, mine: bool) -> None:
                 _change(one)
             with st.popover(say("models.delete"), icon=":material/delete:", key="model_delete"):
                 _delete(one)
-    fault = st.session_state.pop("model_fault", None)
-    if fault is not None:
-        show(fault)
+    told("model")
 
 
 def _change(one: Model) -> None:
@@ -107,22 +106,18 @@ def _delete(one: Model) -> None:
         key="model_delete_yes",
         type="primary",
         disabled=typed.strip() != one.name,
-        on_click=partial(_deleted, one),
+        on_click=act(_deleted, one, at="model"),
     )
 
 
 def _deleted(one: Model) -> None:
     """Before the page is drawn again."""
-    try:
-        here().client.delete_model(one.name, force=bool(one.aliases))
-    except Finetune30Error as fault:
-        st.session_state["model_fault"] = fault
-        return
+    here().client.delete_model(one.name, force=bool(one.aliases))
     st.toast(say("models.deleted"), icon=":material/delete:")
     st.query_params.clear()
 
 
-def _versions(one: Model, versions: Sequence[ModelVersion]) -> ModelVersion | None:
+def _versions(one: Model, versions: Sequence[ModelVersion], *, mine: bool) -> ModelVersion | None:
     st.subheader(say("models.versions"), anchor=False)
     if not versions:
         st.info(say("models.no_versions"), icon=":material/inventory_2:")
@@ -139,6 +134,8 @@ def _versions(one: Model, versions: Sequence[ModelVersion]) -> ModelVersion | No
                 "note": each.note,
                 "registered": shown.moment(each.registered_at),
                 "by": each.registered_by,
+                # Whose it is not, they would be told there is nothing there.
+                **({"run": links.cell(each.experiment_id)} if mine else {}),
             }
             for each in versions
         ],
@@ -157,9 +154,13 @@ def _versions(one: Model, versions: Sequence[ModelVersion]) -> ModelVersion | No
             "note": column.TextColumn(say("models.note_short"), width="medium"),
             "registered": column.TextColumn(say("models.registered", zone=shown.zone())),
             "by": column.TextColumn(say("models.by")),
+            "run": links.column(say("models.run"), _RUNS),
         },
         alt=say("models.versions_alt", count=len(versions)),
     )
+    clicked = links.clicked(_RUNS, [each.experiment_id for each in versions], versions)
+    if clicked is not None:
+        st.switch_page(page_of("run"), query_params={"id": clicked.experiment_id})
     places = picked["selection"]["rows"]
     if places and places[0] < len(versions):
         st.query_params["version"] = str(versions[places[0]].version)

@@ -18,7 +18,7 @@ from finetune30.ui import data_names, shown
 from finetune30.ui.fetching import fetched
 from finetune30.ui.models.promoting import plan
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import act, here, inert, say, show
 
 _USUAL = "champion"
 
@@ -63,7 +63,7 @@ def _actions(one: Model, version: ModelVersion, *, mine: bool) -> None:
                 key="version_promote",
                 icon=":material/flag:",
                 type="primary",
-                on_click=partial(plan, "point", one.name, _USUAL, one.aliases.get(_USUAL, 0), number),
+                on_click=act(plan, "point", one.name, _USUAL, one.aliases.get(_USUAL, 0), number),
             )
         with st.popover(say("models.unregister"), icon=":material/delete:", key="version_delete"):
             st.write(say("models.unregister_sure", version=number))
@@ -71,7 +71,7 @@ def _actions(one: Model, version: ModelVersion, *, mine: bool) -> None:
                 say("models.delete_yes"),
                 key="version_delete_yes",
                 type="primary",
-                on_click=partial(_unregistered, one.name, number),
+                on_click=act(_unregistered, one.name, number, at="model"),
             )
 
 
@@ -117,11 +117,7 @@ def _files(one: Model, number: int) -> None:
 
 def _unregistered(name: str, number: int) -> None:
     """Before the page is drawn again."""
-    try:
-        here().client.unregister(name, number)
-    except Finetune30Error as fault:
-        st.session_state["model_fault"] = fault
-        return
+    here().client.unregister(name, number)
     st.toast(say("models.unregistered", version=number), icon=":material/delete:")
     st.query_params.pop("version", None)
 

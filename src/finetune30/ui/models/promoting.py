@@ -16,7 +16,7 @@ from finetune30.client.answers_more import Alias, Model, ModelVersion
 from finetune30.errors import Conflict, Finetune30Error, NotFound
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.shell import act, guarded, here, inert, say, show
 
 _USUAL = "champion"
 _PLAN = "models_plan"
@@ -83,14 +83,14 @@ def _alias(one: Model, alias: Alias, accuracy: dict[int, float | None], *, mine:
                     say("models.rollback", version=alias.previous),
                     icon=":material/undo:",
                     key=f"rollback_{alias.alias}",
-                    on_click=partial(plan, "rollback", one.name, alias.alias, alias.version, alias.previous),
+                    on_click=act(plan, "rollback", one.name, alias.alias, alias.version, alias.previous),
                 )
             st.button(
                 say("models.drop"),
                 icon=":material/close:",
                 key=f"drop_{alias.alias}",
                 type="tertiary",
-                on_click=partial(plan, "drop", one.name, alias.alias, alias.version),
+                on_click=act(plan, "drop", one.name, alias.alias, alias.version),
             )
 
 
@@ -115,7 +115,7 @@ def _promote(one: Model, versions: Sequence[ModelVersion]) -> None:
         type="primary",
         icon=":material/flag:",
         disabled=one.aliases.get(alias or "") == number,
-        on_click=partial(plan, "point", one.name, (alias or "").strip(), one.aliases.get(alias or "", 0), number, note),
+        on_click=act(plan, "point", one.name, (alias or "").strip(), one.aliases.get(alias or "", 0), number, note),
     )
 
 
@@ -124,7 +124,7 @@ def dialog(versions: Sequence[ModelVersion]) -> None:
     planned: Plan | None = st.session_state.get(_PLAN)
     if planned is None:
         return
-    ask = st.dialog(say("models.confirm"), icon=":material/flag:", on_dismiss=_forget)(
+    ask = st.dialog(say("models.confirm"), icon=":material/flag:", on_dismiss=act(_forget))(
         guarded(partial(_asked, planned, versions))
     )
     ask()
@@ -208,7 +208,7 @@ def _overtaken(planned: Plan, fault: Finetune30Error) -> None:
         return
     where = say("models.nothing") if now is None else say("models.points_at", version=now)
     st.warning(say("models.conflict", alias=inert(planned.alias), now=where), icon=":material/sync_problem:")
-    st.button(say("models.look_again"), key="plan_again", icon=":material/refresh:", on_click=_look_again)
+    st.button(say("models.look_again"), key="plan_again", icon=":material/refresh:", on_click=act(_look_again))
 
 
 def _look_again() -> None:

@@ -16,7 +16,7 @@ from finetune30.ui import data_names, shown
 from finetune30.ui.models.model import VISIBILITIES, open_one
 from finetune30.ui.models.promoting import same_data
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import act, here, inert, say, show
 
 _MODELS = 200
 _WARNED = "register_warned"
@@ -32,7 +32,7 @@ def page(run_id: str) -> None:
         kept = [one.name for one in client.models(limit=10, experiment_id=run_id)]
     except Finetune30Error as fault:
         show(fault)
-        st.button(say("models.back"), key="register_back", on_click=st.query_params.clear)
+        st.button(say("models.back"), key="register_back", on_click=act(st.query_params.clear))
         return
     if run.status != "SUCCESS":
         st.warning(say("models.register_state", state=inert(shown.state(run.status).name)), icon=":material/block:")
@@ -41,7 +41,7 @@ def page(run_id: str) -> None:
         st.page_link(
             page_of("run"), label=say("models.open_run"), icon=":material/monitoring:", query_params={"id": run.id}
         )
-        st.button(say("models.back"), key="register_back", on_click=st.query_params.clear)
+        st.button(say("models.back"), key="register_back", on_click=act(st.query_params.clear))
         return
     told = {"name": run.name, "accuracy": shown.share(run.eval_accuracy), "dataset": data_names.name_of(run.dataset)}
     st.markdown(say("models.register_help", **{name: inert(text) for name, text in told.items()}))

@@ -5,19 +5,17 @@ Neighbours: ``pages.account`` places it; ``client.keys`` asks.
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from finetune30.client.answers_more import Key
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shell, shown
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import act, here, inert, say, show, told
 
 _LONGEST_NAME = 64
 _LIVES = (30, 90, 365, 0)
 """Days; 0 for no end."""
-_NEW, _FAULT = "key_new", "key_fault"
+_NEW = "key_new"
 
 
 def mine() -> None:
@@ -33,9 +31,7 @@ def mine() -> None:
 
 
 def _told() -> None:
-    fault = st.session_state.pop(_FAULT, None)
-    if fault is not None:
-        show(fault)
+    told("key")
     new: Key | None = st.session_state.get(_NEW)
     if new is None or new.key is None:
         return
@@ -44,7 +40,7 @@ def _told() -> None:
         st.code(new.key, language=None)
         example = f"curl {shell.OPTIONS.serving_url}/predict -H 'X-API-Key: …' -H 'Content-Type: application/json' \\\n"
         st.code(example + '  -d \'{"text": "This movie was great!"}\'', language="sh", wrap_lines=True)
-        st.button(say("account.kept"), key="key_kept", icon=":material/check:", on_click=_forget)
+        st.button(say("account.kept"), key="key_kept", icon=":material/check:", on_click=act(_forget))
 
 
 def _forget() -> None:
@@ -101,17 +97,16 @@ def _table(found: list[Key]) -> None:
             )
             st.write(say("account.revoke_sure"))
             st.button(
-                say("account.revoke_yes"), key="key_revoke_yes", type="primary", on_click=partial(_revoked, chosen)
+                say("account.revoke_yes"),
+                key="key_revoke_yes",
+                type="primary",
+                on_click=act(_revoked, chosen, at="key"),
             )
 
 
 def _revoked(key_id: str) -> None:
     """Before the page is drawn again."""
-    try:
-        here().client.revoke_key(key_id)
-    except Finetune30Error as fault:
-        st.session_state[_FAULT] = fault
-        return
+    here().client.revoke_key(key_id)
     new: Key | None = st.session_state.get(_NEW)
     if new is not None and new.key_id == key_id:
         _forget()

@@ -13,21 +13,21 @@ import streamlit as st
 
 from finetune30.client.answers_more import Delivery, Webhook
 from finetune30.errors import Finetune30Error
-from finetune30.ui import shown
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui import links, shown
+from finetune30.ui.pages import page_of
+from finetune30.ui.shell import act, guarded, here, inert, say, show, told
 
 _KINDS = ("run.succeeded", "run.failed", "run.cancelled", "run.started", "run.paused")
 _USUAL = _KINDS[:3]
-_NEW, _FAULT = "hook_new", "hook_fault"
+_NEW = "hook_new"
 _DELIVERIES = 50
+_RUNS = "hook_runs_clicked"
 
 
 def mine() -> None:
     """The list, one that was chosen, the form."""
     st.caption(say("account.hooks_help"))
-    fault = st.session_state.pop(_FAULT, None)
-    if fault is not None:
-        show(fault)
+    told("hook")
     _told()
     found = here().client.webhooks(owner=here().person.name)
     if found:
@@ -52,7 +52,7 @@ def _told() -> None:
     with st.container(border=True, key="hook_told"):
         st.markdown(say("account.secret_once"))
         st.code(new.secret, language=None)
-        st.button(say("account.kept"), key="hook_kept", icon=":material/check:", on_click=_forget)
+        st.button(say("account.kept"), key="hook_kept", icon=":material/check:", on_click=act(_forget))
 
 
 def _forget() -> None:
@@ -137,17 +137,13 @@ def _button(name: str, icon: str, does: Callable[[], Any], kind: Any = "secondar
         key=f"hook_{name}",
         icon=f":material/{icon}:",
         type=kind,
-        on_click=partial(_done, name, does),
+        on_click=act(_done, name, does, at="hook"),
     )
 
 
 def _done(name: str, does: Callable[[], Any]) -> None:
     """Before the page is drawn again."""
-    try:
-        does()
-    except Finetune30Error as fault:
-        st.session_state[_FAULT] = fault
-        return
+    does()
     st.toast(say(f"account.done_{name}"), icon=":material/check:")
 
 
@@ -182,10 +178,13 @@ def _deliveries(id: str) -> None:
             "attempts": column.NumberColumn(say("account.attempts")),
             "status": column.NumberColumn(say("account.status"), format="%d"),
             "error": column.TextColumn(say("account.error"), width="medium"),
-            "task": column.TextColumn(say("account.run")),
+            "task": links.column(say("account.run"), _RUNS),
         },
         alt=say("account.deliveries_alt", count=len(found)),
     )
+    clicked = links.clicked(_RUNS, [one.task_id or "" for one in found], found)
+    if clicked is not None:
+        st.switch_page(page_of("run"), query_params={"id": clicked.task_id or ""})
     failed = next((one for one in found if one.state == "failed"), None)
     if failed is not None:
         _button("retry", "replay", partial(here().client.retry_delivery, id, failed.number))

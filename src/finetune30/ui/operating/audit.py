@@ -15,7 +15,7 @@ import streamlit as st
 
 from finetune30.client.answers import AuditEntry
 from finetune30.ui import shell, shown
-from finetune30.ui.shell import here, say
+from finetune30.ui.shell import act, here, say
 
 _AT_ONCE = 100
 _ROLES = ("user", "admin")
@@ -40,15 +40,14 @@ def log() -> None:
             key="audit_newer",
             icon=":material/chevron_left:",
             disabled=not pages_before,
-            on_click=page_back,
+            on_click=act(page_back),
         )
         st.button(
             say("admin.older"),
             key="audit_older",
             icon=":material/chevron_right:",
             disabled=not found.has_more,
-            on_click=page_on,
-            args=(found.next,),
+            on_click=act(page_on, found.next),
         )
     st.caption(say("admin.audit_verify"))
     st.code("finetune30 audit verify", language="sh")

@@ -14,18 +14,15 @@ import streamlit as st
 from finetune30.client import Person
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
-from finetune30.ui.shell import here, inert, say, show
+from finetune30.ui.shell import act, here, inert, say, show, told
 
 _ROLES = ("user", "admin")
-_FAULT = "people_fault"
 _SHORTEST, _LONGEST = 12, 1024
 
 
 def everybody() -> None:
     """The list, the chosen one, the form."""
-    fault = st.session_state.pop(_FAULT, None)
-    if fault is not None:
-        show(fault)
+    told("people")
     found = here().client.users()
     chosen = _table(found)
     if chosen is not None:
@@ -107,17 +104,13 @@ def _button(name: str, icon: str, does: Callable[[], Any], kind: Any = "secondar
         key=f"user_{name}",
         icon=f":material/{icon}:",
         type=kind,
-        on_click=partial(_done, does),
+        on_click=act(_done, does, at="people"),
     )
 
 
 def _done(does: Callable[[], Any]) -> None:
     """Before the page is drawn again."""
-    try:
-        does()
-    except Finetune30Error as fault:
-        st.session_state[_FAULT] = fault
-        return
+    does()
     st.session_state["user_forms"] = st.session_state.get("user_forms", 0) + 1  # a password is forgotten
     st.toast(say("admin.done"), icon=":material/check:")
 

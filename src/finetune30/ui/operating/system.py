@@ -13,10 +13,13 @@ from finetune30 import __version__
 from finetune30.client import Task
 from finetune30.client.answers import Readiness, Worker
 from finetune30.errors import Finetune30Error
-from finetune30.ui import shown
+from finetune30.ui import links, shown
+from finetune30.ui.pages import page_of
 from finetune30.ui.shell import here, inert, say
+from finetune30.ui.tiles import tiles
 
 _MOST = 50
+_NAMES = "admin_queue_clicked"
 _GOOD = {"ready", "ok", "none"}
 _WAITS = {"degraded", "waiting"}
 
@@ -43,17 +46,17 @@ def _health(found: Readiness, serving: str) -> None:
         "disk": found.more.get("disk", "?"),
         "serving": serving,
     }
-    for (name, state), column in zip(parts.items(), st.columns(len(parts)), strict=True):
-        with column:
-            sign = "✓" if state in _GOOD else "○" if state in _WAITS else "✕"
-            known = f"admin.is_{state}"
-            told = say(known) if state in _STATES else inert(str(state))
-            st.metric(say(f"admin.{name}"), f"{sign} {told}", border=True)
+    tiles("health", [(say(f"admin.{name}"), _told(state), None) for name, state in parts.items()])
     if found.status != "ready":
         st.warning(say("admin.not_ready"), icon=":material/warning:")
     st.caption(
         inert(say("admin.versions", page=__version__, api=here().client.api_url, serving=here().client.serving_url))
     )
+
+
+def _told(state: str) -> str:
+    sign = "✓" if state in _GOOD else "○" if state in _WAITS else "✕"
+    return f"{sign} {say(f'admin.is_{state}') if state in _STATES else inert(str(state))}"
 
 
 _STATES = frozenset({"ready", "degraded", "unavailable", "ok", "down", "none", "full", "waiting", "unhealthy"})
@@ -128,11 +131,11 @@ def _queue(workers: Sequence[Worker], waiting: Sequence[Task]) -> None:
         [
             {
                 "place": one.position,
-                "name": one.name,
+                "name": links.cell(one.name),
                 "owner": one.owner,
                 "queue": one.queue,
                 "priority": one.priority,
-                "starts": shown.duration(one.starts_in_s),
+                "starts": shown.wait(one.starts_in_s),
                 "since": shown.ago(one.created_at),
                 "state": shown.state(one.status, paused=one.paused).cell,
                 "id": one.task_id,
@@ -145,7 +148,7 @@ def _queue(workers: Sequence[Worker], waiting: Sequence[Task]) -> None:
         placeholder=shown.NOTHING,
         column_config={
             "place": column.NumberColumn(say("admin.place"), width="small"),
-            "name": column.TextColumn(say("admin.name")),
+            "name": links.column(say("admin.name"), _NAMES),
             "owner": column.TextColumn(say("admin.owner")),
             "queue": column.TextColumn(say("admin.queue_name")),
             "priority": column.NumberColumn(say("admin.priority")),
@@ -156,5 +159,8 @@ def _queue(workers: Sequence[Worker], waiting: Sequence[Task]) -> None:
         },
         alt=say("admin.queue_alt", count=len(waiting)),
     )
+    clicked = links.clicked(_NAMES, [one.name for one in ordered], ordered)
+    if clicked is not None:
+        st.switch_page(page_of("run"), query_params={"id": clicked.task_id})
     if len(waiting) == _MOST:
         st.caption(say("admin.most", count=_MOST))

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from finetune30.client.answers_more import Dataset
-from finetune30.ui import shown
+from finetune30.ui import links, shown
 from finetune30.ui.datasets import data_versions, dataset
 from finetune30.ui.datasets.sending import sending
-from finetune30.ui.shell import guarded, here, say
+from finetune30.ui.shell import act, guarded, here, say
 
 _AT_ONCE = 100
 _LOOK_EVERY_S = 3.0
+_NAMES = "data_names_clicked"
 _SHOWN = ("files", "versions")
 
 
@@ -75,7 +76,7 @@ def _table(most: int) -> None:
         return
     chosen = _rows(rows, with_owner=seat.is_admin)
     if len(found) > most:
-        st.button(say("data.more"), key="data_more", icon=":material/expand_more:", on_click=_show_more)
+        st.button(say("data.more"), key="data_more", icon=":material/expand_more:", on_click=act(_show_more))
     st.caption(say("data.pick"))
     if chosen is not None:
         dataset.open_one(chosen.dataset_id)
@@ -85,7 +86,7 @@ def _rows(rows: Sequence[Dataset], *, with_owner: bool) -> Dataset | None:
     column = st.column_config
     table = [
         {
-            "name": one.name,
+            "name": links.cell(one.name),
             "state": dataset.state_of(one),
             "rows": (one.report or {}).get("total_samples"),
             "labels": len((one.report or {}).get("label_counts") or {}) or None,
@@ -104,7 +105,7 @@ def _rows(rows: Sequence[Dataset], *, with_owner: bool) -> Dataset | None:
         selection_mode="single-row",
         placeholder=shown.NOTHING,
         column_config={
-            "name": column.TextColumn(say("data.name"), width="medium"),
+            "name": links.column(say("data.name"), _NAMES, width="medium"),
             "state": column.TextColumn(say("data.state")),
             "rows": column.NumberColumn(say("data.rows"), format="localized"),
             "labels": column.NumberColumn(say("data.labels")),
@@ -115,7 +116,9 @@ def _rows(rows: Sequence[Dataset], *, with_owner: bool) -> Dataset | None:
         alt=say("data.table_alt", count=len(rows)),
     )
     places = picked["selection"]["rows"]
-    return rows[places[0]] if places and places[0] < len(rows) else None
+    if places and places[0] < len(rows):
+        return rows[places[0]]
+    return links.clicked(_NAMES, [one.name for one in rows], rows)
 
 
 def _show_more() -> None:

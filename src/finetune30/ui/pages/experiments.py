@@ -17,7 +17,8 @@ from finetune30.ui.experiments.runs_table import table
 from finetune30.ui.experiments.runs_wanted import Wanted
 from finetune30.ui.pages import page_of
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import guarded, here, inert, say, show
+from finetune30.ui.shell import act, guarded, here, inert, say, show
+from finetune30.ui.tiles import tiles
 
 
 def page() -> None:
@@ -66,13 +67,13 @@ def _list(seat: Seat, wanted: Wanted, seen: Seen) -> None:
         st.warning(say("experiments.stale", time=shown.moment(seen.told_at, seconds=True)), icon=":material/cloud_off:")
     if not rows:
         st.info(say("experiments.none_fits"), icon=":material/search_off:")
-        st.button(say("experiments.clear"), key="runs_clear_all", on_click=runs_wanted.clear)
+        st.button(say("experiments.clear"), key="runs_clear_all", on_click=act(runs_wanted.clear))
         return
     runs_done.actions()
-    pressed = table(rows, seen.tasks, with_owner=seat.is_admin)
+    clicked = table(rows, seen.tasks, with_owner=seat.is_admin)
     runs_pages.buttons(wanted, seen.page)
-    if pressed is not None:
-        st.switch_page(page_of("run"), query_params={"id": pressed})
+    if clicked is not None:
+        st.switch_page(page_of("run"), query_params={"id": clicked.id})
 
 
 def _tiles(figures: Statistics, paused: int) -> None:
@@ -85,9 +86,7 @@ def _tiles(figures: Statistics, paused: int) -> None:
         "best": shown.share(figures.eval_accuracy.max, 1),
         "time": shown.duration(figures.train_runtime.total),
     }
-    with st.container(horizontal=True, gap="xsmall", key="runs_tiles"):
-        for name, value in told.items():
-            st.metric(say(f"experiments.tile_{name}"), value, border=True, width=129, height="stretch")
+    tiles("runs_tiles", [(say(f"experiments.tile_{name}"), value, None) for name, value in told.items()])
     ended = [f"{shown.state(one).cell}: {count.get(one, 0):,}" for one in ("SUCCESS", "FAILURE", "REVOKED")]
     mean = f"{say('experiments.tile_mean')}: {shown.share(figures.eval_accuracy.mean, 1)}"
     st.caption(inert(" · ".join([*ended, mean])))

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from finetune30.client.answers_more import Model
-from finetune30.ui import shown
+from finetune30.ui import links, shown
 from finetune30.ui.models import model, registering
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import here, say
+from finetune30.ui.shell import act, here, say
 
 _AT_ONCE = 100
 _WHOSE = ("all", "me")
+_NAMES = "models_names_clicked"
 
 
 def page() -> None:
@@ -50,7 +51,7 @@ def _list() -> None:
         return
     chosen = _table(found[:most])
     if len(found) > most:
-        st.button(say("models.more"), key="models_more", icon=":material/expand_more:", on_click=_show_more)
+        st.button(say("models.more"), key="models_more", icon=":material/expand_more:", on_click=act(_show_more))
     st.caption(say("models.pick"))
     if chosen is not None:
         model.open_one(chosen.name)
@@ -61,7 +62,7 @@ def _table(models: Sequence[Model]) -> Model | None:
     picked = st.dataframe(
         [
             {
-                "name": one.name,
+                "name": links.cell(one.name),
                 "aliases": ", ".join(f"{alias} → {number}" for alias, number in sorted(one.aliases.items())),
                 "versions": one.versions,
                 "owner": one.owner,
@@ -77,7 +78,7 @@ def _table(models: Sequence[Model]) -> Model | None:
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "name": column.TextColumn(say("models.name")),
+            "name": links.column(say("models.name"), _NAMES),
             "aliases": column.TextColumn(say("models.aliases")),
             "versions": column.NumberColumn(say("models.versions")),
             "owner": column.TextColumn(say("models.owner")),
@@ -88,7 +89,9 @@ def _table(models: Sequence[Model]) -> Model | None:
         alt=say("models.table_alt", count=len(models)),
     )
     places = picked["selection"]["rows"]
-    return models[places[0]] if places and places[0] < len(models) else None
+    if places and places[0] < len(models):
+        return models[places[0]]
+    return links.clicked(_NAMES, [one.name for one in models], models)
 
 
 def _nothing(*, narrowed: bool) -> None:

@@ -18,7 +18,7 @@ from finetune30.ui import data_names, shown
 from finetune30.ui.pages import page_of
 from finetune30.ui.shell import guarded, here, inert, is_nothing, say
 from finetune30.ui.watching.controls import DELETED, controls
-from finetune30.ui.watching.curves import curves, tiles
+from finetune30.ui.watching.curves import curves, newest
 from finetune30.ui.watching.failure import why_it_failed
 from finetune30.ui.watching.files import files
 from finetune30.ui.watching.history import configuration, history, log
@@ -146,7 +146,7 @@ def _where_it_stands(look: Look, task: WholeTask) -> None:
         st.caption(f":material/{icon}: {say(told, time=shown.moment(look.at, seconds=True), seconds=EVERY_S)}")
         # What a run that waits was measured last is no news.
         if task.status == "STARTED":
-            tiles(look)
+            newest(look)
 
 
 def _head(look: Look) -> None:
@@ -176,7 +176,7 @@ def _curves(look: Look, task: WholeTask) -> None:
     if task.has_ended:
         if look.curves is None and task.attempt:
             look.ask_curves()
-        tiles(look)
+        newest(look)
     curves(look)
 
 

@@ -14,7 +14,7 @@ from finetune30.client.answers_more import Dataset
 from finetune30.errors import Finetune30Error, Refused
 from finetune30.ui import shell, shown
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import here, inert, say
+from finetune30.ui.shell import act, here, inert, say
 from finetune30.ui.submitting import commands, fields
 from finetune30.ui.submitting.beginning import begin, draft_of, keep
 from finetune30.ui.submitting.draft import Draft, Form, Verdict
@@ -108,8 +108,7 @@ def _basics(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> 
             key="quick",
             icon=":material/bolt:",
             help=say("submit.quick_help"),
-            on_click=_quick,
-            args=(draft, _rows_of(data)),
+            on_click=act(_quick, draft, _rows_of(data)),
             width="stretch",
         )
     labels = (data.report or {}).get("label_counts") if data is not None and data.report else None

@@ -13,7 +13,7 @@ from finetune30.client import WholeTask
 from finetune30.errors import ConfigError, Finetune30Error, Refused, RemoteError
 from finetune30.ui import shell, shown
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import inert, say
+from finetune30.ui.shell import act, inert, say, told
 from finetune30.ui.submitting import draft as drafts
 from finetune30.ui.submitting import fields, source
 from finetune30.ui.submitting.draft import Draft, Form, Wish
@@ -146,7 +146,7 @@ def _choose(draft: Draft) -> None:
         format_func=lambda name: {**labels, **told}.get(name, name) or say("submit.usual"),
         key="template",
         help=say("submit.begin_help"),
-        on_change=_chosen,
+        on_change=act(_chosen),
     )
 
 
@@ -175,21 +175,14 @@ def _own_file(seat: Seat, form: Form, draft: Draft) -> None:
             key="own_file_take",
             type="primary",
             disabled=file is None,
-            on_click=_take_file,
-            args=(seat, form, draft),
+            on_click=act(_take_file, seat, form, draft, at="own_file"),
         )
-        fault = st.session_state.pop("own_file.fault", None)
-        if isinstance(fault, Finetune30Error):
-            shell.show(fault)
+        told("own_file")
 
 
 def _take_file(seat: Seat, form: Form, draft: Draft) -> None:
     """The file's values become the draft's; one that cannot be read changes nothing."""
-    try:
-        read = read_file(st.session_state["own_file_chosen"].getvalue(), seat.client, form)
-    except Finetune30Error as fault:
-        st.session_state["own_file.fault"] = fault
-        return
+    read = read_file(st.session_state["own_file_chosen"].getvalue(), seat.client, form)
     draft.values, draft.notes = dict(read.values), read.notes
     _take(draft)
     st.session_state["own_file"] = False

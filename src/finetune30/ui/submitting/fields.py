@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from finetune30.ui.shell import here, inert, say
+from finetune30.ui.shell import act, here, inert, say
 from finetune30.ui.shown import names
 from finetune30.ui.submitting.keys import Field, Values
 from finetune30.ui.submitting.widgets import Drawn, widget_of
@@ -65,8 +65,7 @@ def show(
                 "label": label_of(field.path),
                 "key": key,
                 "help": help_of(field),
-                "on_change": _take,
-                "args": (field, values, key),
+                "on_change": act(_take, field, values, key),
             },
             closed,
         )
@@ -83,7 +82,7 @@ def meant(text: str | None, path: str, values: Values) -> None:
     found = _MEANT.search(text or "")
     if found:
         name = found[1]
-        st.button(say("submit.meant", name=inert(name)), key=f"near.{path}", on_click=_mean, args=(path, values, name))
+        st.button(say("submit.meant", name=inert(name)), key=f"near.{path}", on_click=act(_mean, path, values, name))
 
 
 def _mean(path: str, values: Values, name: str) -> None:

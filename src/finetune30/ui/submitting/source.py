@@ -1,6 +1,6 @@
-"""The dataset of a training: built in, one's own, a file sent right here, or by its name; what the checks say of it.
+"""The dataset of a training: built in, one's own, a file sent right here, or by its name.
 
-Neighbours: ``quality`` shows a report; ``draft`` holds the choice; ``pages.data`` has all there is to do with data.
+Neighbours: ``given`` tells what is known of a file, ``draft`` holds the choice.
 """
 
 from __future__ import annotations
@@ -16,21 +16,16 @@ from typing import Any
 import streamlit as st
 
 from finetune30.client.answers_more import Dataset
-from finetune30.errors import DataError, Finetune30Error, Refused, RemoteError
+from finetune30.errors import DataError, Refused, RemoteError
 from finetune30.ui import shell, shown
-from finetune30.ui.datasets import repairing
 from finetune30.ui.datasets.sending import ENDINGS, fits
-from finetune30.ui.findings import said
-from finetune30.ui.quality import named, quality
 from finetune30.ui.seats import Seat
-from finetune30.ui.shell import guarded, inert, say
-from finetune30.ui.submitting import fields
+from finetune30.ui.shell import act, inert, say
+from finetune30.ui.submitting import fields, given
 from finetune30.ui.submitting.draft import DATASET, OF_THE_DATA, Draft, Form
 
 NAME, PART = DATASET, "data.dataset_config"
 MODES = ("sample", "mine", "upload", "named")
-READING = ("text_column", "text_pair_column", "label_column", "label_separator", "label_columns", "encoding")
-"""Keys of ``data`` that decide how a file is read; its checks read it so, too."""
 _MOST = 100
 
 
@@ -44,8 +39,7 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
         format_func=lambda mode: say(f"submit.{mode}"),
         key="source.mode",
         required=True,
-        on_change=_mode_changed,
-        args=(form, draft),
+        on_change=act(_mode_changed, form, draft),
         width="stretch",
     )
     {"sample": _sample, "mine": _mine, "upload": _upload, "named": _named}[st.session_state["source.mode"]](
@@ -58,7 +52,7 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
         fields.fault(faults.get(NAME))
         fields.meant(faults.get(NAME), NAME, draft.values)
     if found is not None:
-        _about(seat, found, draft)
+        given.about(seat, found, draft, partial(_copied, draft))
     return found
 
 
@@ -131,8 +125,7 @@ def _sample(_: Seat, form: Form, draft: Draft) -> None:
         index=options.index(now) if now in options else 0,
         format_func=_sample_name,
         key="source.sample",
-        on_change=_pick,
-        args=(draft, "source.sample"),
+        on_change=act(_pick, draft, "source.sample"),
     )
 
 
@@ -170,8 +163,7 @@ def _mine(seat: Seat, _: Form, draft: Draft) -> None:
         index=list(named).index(str(now)) if now else None,
         format_func=lambda name: named.get(name, name),
         key="source.mine",
-        on_change=_pick,
-        args=(draft, "source.mine", {one.dataset_name: one.name for one in files}),
+        on_change=act(_pick, draft, "source.mine", {one.dataset_name: one.name for one in files}),
     )
 
 
@@ -193,16 +185,14 @@ def _named(_: Seat, form: Form, draft: Draft) -> None:
         placeholder=say("submit.named_placeholder"),
         help=say("submit.named_help"),
         key="source.named",
-        on_change=_pick,
-        args=(draft, "source.named"),
+        on_change=act(_pick, draft, "source.named"),
     )
     if options:
         st.pills(
             say("submit.named_there"),
             options,
             key="source.named_there",
-            on_change=_pick,
-            args=(draft, "source.named_there"),
+            on_change=act(_pick, draft, "source.named_there"),
         )
     if part_is_asked(draft):
         fields.show(form.fields[PART], draft.values, {})
@@ -241,13 +231,7 @@ def _sent(seat: Seat, file: Any, draft: Draft, told: Any) -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data"
         path.write_bytes(file.getbuffer())
-        return seat.client.upload(path, name=file.name, told=told, **_reading(draft))
-
-
-def _reading(draft: Draft) -> dict[str, Any]:
-    """How a file is read, as far as the draft says it."""
-    found = {key: draft.values.get(f"data.{key}") for key in READING}
-    return {key: value for key, value in found.items() if value is not None}
+        return seat.client.upload(path, name=file.name, told=told, **given.reading(draft))
 
 
 def _file_of(seat: Seat, draft: Draft) -> Dataset | None:
@@ -264,74 +248,3 @@ def _copied(draft: Draft, copy: Dataset) -> None:
     forget()
     fields.forget()
     st.rerun()
-
-
-def _about(seat: Seat, dataset: Dataset, draft: Draft) -> None:
-    """What is known of the file, and what to do about it."""
-    repairing.told(dataset)
-    if dataset.is_checking:
-        _wait(seat, dataset.dataset_id)
-    elif dataset.state == "refused":
-        _refused(dataset)
-    if not dataset.is_checking and dataset.report:
-        with st.expander(
-            say("submit.quality"), icon=":material/fact_check:", expanded=dataset.report.get("status") == "FAIL"
-        ):
-            mend = partial(repairing.offer, dataset, "source.repair", partial(_copied, draft))
-            quality(
-                dataset.report, "source.quality", name=dataset.name, mend=mend if dataset.state == "ready" else None
-            )
-    if dataset.state == "ready":
-        _preview(seat, dataset)
-    if not dataset.is_checking:
-        _again(seat, dataset, draft)
-
-
-def _wait(seat: Seat, dataset_id: str) -> None:
-    def look() -> None:
-        try:
-            if not seat.client.dataset(dataset_id).is_checking:
-                st.rerun()
-        except RemoteError:
-            pass  # away for a moment; the next look may find it
-        st.info(say("submit.checking"), icon=":material/hourglass_top:")
-
-    st.fragment(guarded(look), run_every=1)()
-
-
-def _refused(dataset: Dataset) -> None:
-    if dataset.error is None:
-        return
-    where = dataset.error.where if dataset.error.where != dataset.dataset_name else None
-    message = named(said(dataset.error.message or ""), dataset.name)
-    st.error(inert(": ".join(filter(None, (where, message)))), icon=":material/error:")
-    if dataset.error.hint:
-        st.info(inert(named(said(dataset.error.hint), dataset.name)), icon=":material/lightbulb:")
-    st.caption(say("submit.refused_next"))
-
-
-def _preview(seat: Seat, dataset: Dataset) -> None:
-    box = st.expander(say("submit.preview"), icon=":material/table_rows:", key="source.preview", on_change="rerun")
-    with box:
-        if box.open:
-            rows = seat.client.preview(dataset.dataset_id, rows=5)
-            said = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
-            st.dataframe([{name: row[name] for name in said} for row in rows], width="stretch", hide_index=True)
-
-
-def _again(seat: Seat, dataset: Dataset, draft: Draft) -> None:
-    """Where the form reads the file in another way than its checks did."""
-    wanted = _reading(draft)
-    if {key: value for key, value in dataset.options.items() if value is not None and key in READING} == wanted:
-        return
-    st.caption(say("submit.read_otherwise"))
-    if st.button(say("submit.check_again"), key="source.again", icon=":material/refresh:"):
-        columns = wanted.pop("label_columns", None)
-        try:
-            seat.client.check_dataset(
-                dataset.dataset_id, **wanted, label_columns=None if columns is None else ",".join(columns)
-            )
-        except Finetune30Error as fault:
-            shell.show(fault)
-        else:
-            st.rerun()

@@ -11,7 +11,7 @@ import streamlit as st
 
 from finetune30.client.answers_more import Dataset
 from finetune30.ui import shown
-from finetune30.ui.shell import inert, say
+from finetune30.ui.shell import act, inert, say
 from finetune30.ui.submitting import fields, source
 from finetune30.ui.submitting.draft import ON_FAIL, Draft, Form, Verdict
 
@@ -72,7 +72,7 @@ def _changes(form: Form, draft: Draft) -> None:
             known = form.fields.get(path)
             was, has = (inert(fields.shown(value, known)) for value in (before, now))
             st.markdown(say("findings.of", name=inert(fields.label_of(path)), text=f"{was} → **{has}**"))
-        st.button(say("submit.undo"), key="undo", icon=":material/undo:", on_click=_undo, args=(draft,))
+        st.button(say("submit.undo"), key="undo", icon=":material/undo:", on_click=act(_undo, draft))
 
 
 def _undo(draft: Draft) -> None:
@@ -109,7 +109,7 @@ def _failed_check(draft: Draft) -> bool:
         st.warning(say("submit.would_warn"), icon=":material/report:")
         return False
     st.error(say("submit.would_stop"), icon=":material/report:")
-    st.button(say("submit.anyway"), key="anyway", icon=":material/warning:", on_click=_go_on, args=(draft,))
+    st.button(say("submit.anyway"), key="anyway", icon=":material/warning:", on_click=act(_go_on, draft))
     return True
 
 
@@ -123,8 +123,8 @@ def _stranger(form: Form, draft: Draft, path: str, text: str) -> None:
     meant = re.search(r"(?:did you mean|belongs at) ([a-z0-9_.]+)", text)
     key = meant[1].rstrip("?.") if meant else ""
     if key in form.fields:
-        st.button(say("submit.meant", name=inert(key)), key=f"meant.{path}", on_click=_rename, args=(draft, path, key))
-    st.button(say("submit.leave_out", name=inert(path)), key=f"out.{path}", on_click=_rename, args=(draft, path, ""))
+        st.button(say("submit.meant", name=inert(key)), key=f"meant.{path}", on_click=act(_rename, draft, path, key))
+    st.button(say("submit.leave_out", name=inert(path)), key=f"out.{path}", on_click=act(_rename, draft, path, ""))
 
 
 def _rename(draft: Draft, path: str, key: str) -> None:

@@ -7,7 +7,6 @@ What cannot be undone asks once more. A refusal is shown below the buttons and c
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import streamlit as st
 
@@ -15,7 +14,7 @@ from finetune30.client import WholeTask
 from finetune30.errors import Finetune30Error
 from finetune30.ui import shown
 from finetune30.ui.pages import page_of
-from finetune30.ui.shell import guarded, inert, say, show
+from finetune30.ui.shell import act, guarded, inert, say, show
 from finetune30.ui.watching import registered
 from finetune30.ui.watching.look import Look
 
@@ -49,7 +48,7 @@ def _while_it_lives(look: Look, task: WholeTask) -> None:
         say(f"run.{name}"),
         icon=f":material/{icon}:",
         key="hold",
-        on_click=partial(_do, look, deed, []),
+        on_click=act(_do, look, deed, []),
         disabled=task.pause_requested or ends,
         width=140,
     )
@@ -92,8 +91,8 @@ def _ask(look: Look, task: WholeTask, name: str, deed: Callable[[str], object]) 
         frees = size() if name == "delete" else ""
         st.write(say(f"run.{name}_sure" if task.attempt or frees else f"run.{name}_sure_waiting", size=frees))
         with st.container(horizontal=True, gap="small"):
-            doing = partial(_do, look, deed, done)
-            st.button(say(f"run.{name}_yes"), key=f"{name}_yes", type="primary", on_click=doing)
+            yes = say(f"run.{name}_yes")
+            st.button(yes, key=f"{name}_yes", type="primary", on_click=act(_do, look, deed, done))
             if st.button(say("run.no"), key=f"{name}_no"):
                 st.rerun()
         if look.told is not None:

@@ -13,14 +13,14 @@ import streamlit as st
 from finetune30.ui import plots, shown
 from finetune30.ui.plots import Line, Number
 from finetune30.ui.shell import say
+from finetune30.ui.tiles import tiles
 from finetune30.ui.watching.look import Look
 
-_TILE_PX = 160
 _HEIGHT = 240
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
-def tiles(look: Look) -> None:
+def newest(look: Look) -> None:
     """The newest figures; their places stay the same from the first look on."""
     told = [
         ("loss", shown.number(look.last("loss"), 3)),
@@ -35,9 +35,7 @@ def tiles(look: Look) -> None:
             ("gpu_utilization_percent", _percent(look.last("gpu_utilization_percent"))),
             ("gpu_memory_bytes", shown.size(look.last("gpu_memory_bytes"))),
         ]
-    with st.container(horizontal=True, gap="small", key="tiles"):
-        for name, value in told:
-            st.metric(say(f"run.tile_{name}"), value, help=say(f"run.help_{name}"), border=True, width=_TILE_PX)
+    tiles("tiles", [(say(f"run.tile_{name}"), value, say(f"run.help_{name}")) for name, value in told])
 
 
 def curves(look: Look) -> None:

@@ -15,13 +15,13 @@ from finetune30.client.answers_more import Prediction
 from finetune30.errors import Missing
 from finetune30.ui import plots, shown
 from finetune30.ui.shell import inert, say
+from finetune30.ui.tiles import tiles
 from finetune30.ui.watching import registered
 from finetune30.ui.watching.look import Look
 
 _SPLITS = ("eval", "test")
 _SHARES = ("accuracy", "f1_macro", "precision_macro", "recall_macro", "roc_auc")
 _CLASS = ("precision", "recall", "f1", "support")
-_TILE_PX = 160
 _EXAMPLES = 20
 _ORDERS: Mapping[str, Mapping[str, str]] = {
     "worst": {"order": "worst"},
@@ -66,9 +66,7 @@ def label_names(scores: Mapping[str, Any]) -> list[str]:
 def _tiles(scores: Mapping[str, Any]) -> None:
     told = [(name, shown.share(scores[name])) for name in _SHARES if scores.get(name) is not None]
     told += [("eval_loss", shown.number(scores.get("loss"))), ("rows", shown.number(scores.get("rows")))]
-    with st.container(horizontal=True, gap="small", key="scores"):
-        for name, value in told:
-            st.metric(say(f"run.score_{name}"), value, help=say(f"run.help_{name}"), border=True, width=_TILE_PX)
+    tiles("scores", [(say(f"run.score_{name}"), value, say(f"run.help_{name}")) for name, value in told])
 
 
 def _classes(scores: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ from finetune30.client import WholeTask
 from finetune30.ui import shown
 from finetune30.ui.shell import say
 
-_SURE_FROM_S = 600
 STAGES = ("queued", "preparing", "training", "evaluating", "done")
 Mark = Literal["done", "now", "paused", "failed", "stopped", "ahead"]
 _LOOKS: dict[Mark, tuple[str, shown.Colour]] = {
@@ -111,10 +110,7 @@ def _waiting(task: WholeTask) -> str:
         return say("run.is_queued_at", position=task.position)
     if task.starts_in_s < 1:
         return say("run.is_queued_next", position=task.position)
-    # It is judged by how long other runs took, which may have been much shorter ones.
-    if task.starts_in_s < _SURE_FROM_S:
-        return say("run.is_queued_soon", position=task.position)
-    return say("run.is_queued_in", position=task.position, time=shown.duration(task.starts_in_s, short=True))
+    return say("run.is_queued_in", position=task.position, wait=shown.wait(task.starts_in_s))
 
 
 def _is_old(task: WholeTask, last_step_at: float | None) -> bool:

@@ -49,7 +49,7 @@ WORDS = {
     "owner": ("Owner", "擁有者"),
     "queue_name": ("Queue", "佇列"),
     "priority": ("Priority", "優先順序"),
-    "starts": ("Starts in", "預計開始"),
+    "starts": ("Starts", "預計開始"),
     "waits": ("Submitted", "送出時間"),
     "id": ("Id", "ID"),
     "queue_alt": ("Tasks that wait: {count} rows", "等待中的訓練：{count} 列"),

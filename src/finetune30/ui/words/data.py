@@ -30,7 +30,10 @@ WORDS = {
     "search": ("Search by name", "以名稱搜尋"),
     "none_fits": ("No dataset has such a name.", "沒有符合名稱的資料集。"),
     "more": ("Show more", "顯示更多"),
-    "pick": ("Tick a row to open it.", "勾選一列即可開啟。"),
+    "pick": (
+        "Click a name or tick a row to open it; by keyboard: Shift and the space bar.",
+        "點選名稱或勾選一列即可開啟；使用鍵盤時按 Shift 加空白鍵。",
+    ),
     "name": ("Name", "名稱"),
     "state": ("State", "狀態"),
     "rows": ("Rows", "資料列"),

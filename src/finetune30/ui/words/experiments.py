@@ -43,6 +43,7 @@ WORDS = {
         "伺服器暫時沒有回應。以下為 {time} 的資料，訓練會繼續進行。",
     ),
     "name": ("Name", "名稱"),
+    "name_help": ("A click opens the run.", "點選名稱即可開啟此訓練。"),
     "accuracy": ("Accuracy", "準確率"),
     "accuracy_help": ("Share of right answers on the validation rows", "驗證資料中答對的比例"),
     "now": ("Progress", "進度"),
@@ -51,7 +52,7 @@ WORDS = {
         "等待中的訓練顯示排隊順位；執行中的訓練顯示完成比例與剩餘時間。",
     ),
     "place": ("place {place}", "排隊第 {place} 位"),
-    "place_in": ("{place}, in about {time}", "{place}，約 {time}後"),
+    "place_in": ("{place}, {wait}", "{place}，{wait}"),
     "preparing": ("preparing", "準備中"),
     "left": ("{share}, {time} left", "{share}，剩餘 {time}"),
     "took": ("Training ({unit})", "訓練時間（{unit}）"),
@@ -61,9 +62,10 @@ WORDS = {
     "id": ("Id", "編號"),
     "table_alt": ("Runs: {count} rows", "訓練清單，共 {count} 列"),
     "choose": (
-        "Mark rows at their left edge: one to open it, two to five to compare them. One alone is compared with the "
-        "run before it.",
-        "勾選左側方塊：選一筆可開啟，選二到五筆可比較；只選一筆時會與前一次訓練比較。",
+        "A name opens its run. Mark rows at their left edge, by keyboard with Shift and the space bar: one to open it, "
+        "two to five to compare them. One alone is compared with the run before it.",
+        "點選名稱可開啟訓練。勾選左側方塊（鍵盤：Shift 加空白鍵）：選一筆可開啟，選二到五筆可比較；只選一筆時會與前一次"
+        "訓練比較。",
     ),
     "chosen": ("{count} chosen: {names}.", "已選 {count} 筆：{names}。"),
     "too_many": ("At most {most} can be compared.", "最多只能比較 {most} 筆。"),

@@ -14,7 +14,10 @@ WORDS = {
     ),
     "to_runs": ("To the experiments", "前往實驗"),
     "more": ("Show more", "顯示更多"),
-    "pick": ("Tick a row to open it.", "勾選一列即可開啟。"),
+    "pick": (
+        "Click a name or tick a row to open it; by keyboard: Shift and the space bar.",
+        "點選名稱或勾選一列即可開啟；使用鍵盤時按 Shift 加空白鍵。",
+    ),
     "name": ("Name", "名稱"),
     "owner": ("Owner", "擁有者"),
     "visibility": ("Visible to", "可見範圍"),

@@ -26,17 +26,14 @@ WORDS = {
     "mark_ahead": ("Still to come", "尚未開始"),
     "is_queued": ("Waiting for a worker.", "等待工作程序。"),
     "is_queued_at": (
-        "Number {position} in the queue. It starts when a worker is free; when that is cannot be told yet.",
-        "排在第 {position} 位。有工作程序空出來就會開始，目前還無法估計時間。",
+        "Number {position} in the queue. When it starts cannot be told: no run has ended yet to judge by, or no worker "
+        "takes runs of this queue just now.",
+        "排在第 {position} 位，目前無法估計開始時間：尚無已結束的訓練可供參考，或沒有工作程序在處理此佇列。",
     ),
     "is_queued_next": ("Number {position} in the queue. It starts in a moment.", "排在第 {position} 位，即將開始。"),
-    "is_queued_soon": (
-        "Number {position} in the queue. It starts in some minutes, when a run before it ends.",
-        "排在第 {position} 位，前面的訓練結束後就會開始，約需數分鐘。",
-    ),
     "is_queued_in": (
-        "Number {position} in the queue. Judged by recent runs, it starts in about {time}.",
-        "排在第 {position} 位，依近期訓練估計約 {time}後開始。",
+        "Number {position} in the queue. Judged by recent runs, it starts {wait}.",
+        "排在第 {position} 位，依近期訓練估計，{wait}開始。",
     ),
     "is_paused": (
         "Paused. It keeps what it has done, and waits until it is resumed.",
