@@ -47,7 +47,11 @@ def merged(home: Path, run_id: str) -> Path:
 
 
 def copies(home: Path, run_id: str, count: int) -> list[str]:
-    """Ids of further runs, each with the same adapter but for a hundredth of noise."""
+    """Ids of further runs, each with the same adapter but for noise of a hundredth of each number.
+
+    Of the numbers, not of one: noise as large as ``lora_B`` itself would make adapters that were never trained, whose
+    answers hang on the last bits, and many of those are computed in float32.
+    """
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -65,7 +69,7 @@ def copies(home: Path, run_id: str, count: int) -> list[str]:
         (folder / "manifest.json").unlink(missing_ok=True)
         weights = load_file(folder / "adapter_model.safetensors")
         torch.manual_seed(number)
-        noisy = {name: tensor + 0.01 * torch.randn_like(tensor) for name, tensor in weights.items()}
+        noisy = {name: tensor * (1 + 0.01 * torch.randn_like(tensor)) for name, tensor in weights.items()}
         save_file(noisy, folder / "adapter_model.safetensors")
         seal(folder)
         store.finish(one, attempt, "bench", Status.SUCCESS, metrics={"eval": {"accuracy": 0.5}})
