@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from finetune30.modeling import base as base_model
 from finetune30.modeling.base import BaseModel
 from finetune30.modeling.engine.architectures import NotKnown, take_apart
-from finetune30.modeling.predict import probabilities_of
 from finetune30.modeling.process import tune
 from finetune30.modeling.shared.adding import add
 from finetune30.modeling.shared.crowd import SharedStack, crowd
@@ -31,16 +30,12 @@ from finetune30.modeling.shared.deltas import Deltas, NotShared, Plans, read_del
 from finetune30.modeling.shared.forward import Forward
 from finetune30.modeling.shared.heads import Head, head_of, headed
 from finetune30.modeling.shared.plans import Delta, Tensors
+from finetune30.modeling.shared.rounding import Rounding
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
 from finetune30.modeling.task import Task
 from finetune30.modeling.tokens import Padder
 
 _SEED = 0
-# In bfloat16 a label nearer to another than this is looked at again, or nearer than so often what the adapter's
-# probabilities were seen to move by; one whose move more than ``_MOVED`` is computed in float32 altogether.
-_CLOSE = 0.08
-_OFTEN = 12.0
-_MOVED = 0.006
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +44,13 @@ class Adapter:
 
     Attributes:
         sha256: Of its file of weights.
-        exact: Computed in float32 whatever the base is computed in.
-        close: Labels whose probabilities are nearer than this are computed again in float32.
+        rounding: What bfloat16 does to its answers.
     """
 
     deltas: Deltas
     head: Head
     sha256: str
-    exact: bool = False
-    close: float = _CLOSE
+    rounding: Rounding
 
     @property
     def task(self) -> Task:
@@ -76,9 +69,7 @@ class Adapter:
 
     def measured(self, fast: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]) -> Adapter:
         """The same adapter, knowing how far the fast number format is off on some texts."""
-        ours, true = (probabilities_of(np.stack(rows), multi_label=self.task.multi_label) for rows in (fast, exact))
-        moved = float(np.abs(ours - true).max())  # no number where bfloat16 cannot hold its numbers
-        return replace(self, exact=not moved <= _MOVED, close=max(_CLOSE, _OFTEN * moved))
+        return replace(self, rounding=Rounding.seen(self.task, np.stack(fast), np.stack(exact)))
 
 
 class SharedBase:
@@ -128,7 +119,7 @@ class SharedBase:
         deltas = read_deltas(self.base, folder, self.device)
         head = head_of(self.base, self._own, deltas, self.device)
         deltas.lay_out(self.stacks, self._plans, halves=self._exact is not None)
-        return Adapter(deltas, head, deltas.sha256)
+        return Adapter(deltas, head, deltas.sha256, Rounding(deltas.task))
 
     @torch.inference_mode()
     def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
@@ -138,9 +129,9 @@ class SharedBase:
         """
         if self._exact is None:
             return self._once(self._forward, rows)
-        fast = [at for at, row in enumerate(rows) if not row.adapter.exact]
+        fast = [at for at, row in enumerate(rows) if not row.adapter.rounding.hopeless]
         found = dict(zip(fast, self._once(self._forward, [rows[at] for at in fast]), strict=True))
-        again = [at for at, row in enumerate(rows) if at not in found or _is_close(found[at], row.adapter)]
+        again = [at for at, row in enumerate(rows) if at not in found or row.adapter.rounding.doubts(found[at])]
         found |= zip(again, self._once(self._exact, [rows[at] for at in again]), strict=True)
         return [found[at] for at in range(len(rows))]
 
@@ -245,17 +236,6 @@ def _tensors(rows: Sequence[Row], dtype: torch.dtype) -> list[Tensors]:
     adapters = {id(row.adapter): row.adapter for row in rows}
     each = {key: adapter.deltas.tensors(dtype) for key, adapter in adapters.items()}
     return [each[id(row.adapter)] for row in rows]
-
-
-def _is_close(logits: NDArray[np.float32], adapter: Adapter) -> bool:
-    task = adapter.task
-    probabilities = probabilities_of(logits[None], multi_label=task.multi_label)[0]
-    if task.multi_label and bool((np.abs(probabilities - task.threshold) < adapter.close).any()):
-        return True
-    if len(probabilities) < 2:
-        return False
-    second, first = np.partition(probabilities, -2)[-2:]
-    return bool(first - second < adapter.close)
 
 
 @dataclass(frozen=True)
