@@ -57,7 +57,8 @@ class Pages:
 
         Raises: RuntimeError if one ended before.
         """
-        self._loop.call_soon_threadsafe(self._all.cancel)
+        with suppress(RuntimeError):  # where all have ended their loop is closed
+            self._loop.call_soon_threadsafe(self._all.cancel)
         self._thread.join(_PATIENCE_S)
         if self._failed is not None:
             raise RuntimeError(f"a page ended: {self._failed}")
@@ -85,6 +86,7 @@ class Pages:
     async def _look_together(self) -> None:
         try:
             await asyncio.gather(*(self._look(cookie) for cookie in self._cookies))
+            raise RuntimeError("the server closed it")
         except Exception as fault:  # noqa: BLE001 - told to whoever opened them
             self._failed = fault
             for _ in self.people:

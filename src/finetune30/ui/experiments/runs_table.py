@@ -67,18 +67,18 @@ def _columns(unit: str) -> dict[str, Any]:
         "state": column.MultiselectColumn(
             say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=104
         ),
-        "name": links.column(say("experiments.name"), NAMES, width=150, help=say("experiments.name_help")),
+        "name": links.column(say("experiments.name"), NAMES, width=140, help=say("experiments.name_help")),
         "accuracy": column.NumberColumn(
             say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=80
         ),
-        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=104),
-        "model": column.TextColumn(say("experiments.model"), width=104),
-        "data": column.TextColumn(say("experiments.data"), width=116),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=132),
+        "model": column.TextColumn(say("experiments.model"), width=100),
+        "data": column.TextColumn(say("experiments.data"), width=108),
         "created": column.DatetimeColumn(
             say("experiments.created"),
             format="YYYY-MM-DD HH:mm",
             help=say("experiments.created_help", zone=shown.zone()),
-            width=140,
+            width=126,
         ),
         "took": column.NumberColumn(
             say("experiments.took", unit=say(f"shown.{unit}")),

@@ -85,7 +85,7 @@ def _classes(scores: Mapping[str, Any]) -> None:
         hide_index=True,
         column_config={
             "label": st.column_config.TextColumn(
-                say("run.label"), width="large" if plots.is_large(list(per_class)) else 120
+                say("run.label"), width="large" if plots.is_large(list(per_class)) else 104
             ),
             **{
                 name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent", width=76)
