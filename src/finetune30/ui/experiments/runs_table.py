@@ -67,12 +67,12 @@ def _columns(unit: str) -> dict[str, Any]:
         "state": column.MultiselectColumn(
             say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=104
         ),
-        "name": links.column(say("experiments.name"), NAMES, width=150, help=say("experiments.name_help")),
+        "name": links.column(say("experiments.name"), NAMES, width=130, help=say("experiments.name_help")),
         "accuracy": column.NumberColumn(
             say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=80
         ),
-        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=104),
-        "model": column.TextColumn(say("experiments.model"), width=104),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=128),
+        "model": column.TextColumn(say("experiments.model"), width=100),
         "data": column.TextColumn(say("experiments.data"), width=116),
         "created": column.DatetimeColumn(
             say("experiments.created"),
@@ -101,12 +101,14 @@ def _now(run: Experiment, task: Task | None) -> str:
         place = say("experiments.place", place=task.position)
         if task.starts_in_s is None or task.starts_in_s < shown.GUESS_BELOW_S:
             return place  # no room for a guess
-        return say("experiments.place_in", place=place, wait=shown.wait(task.starts_in_s))
+        return say("experiments.place_in", place=task.position, time=shown.duration(task.starts_in_s, short=True))
     told = task.progress
     if told is None or told.step is None or not told.total:
         return say("experiments.preparing")
     share = f"{100 * told.step // told.total} %"
-    return share if told.eta_s is None else say("experiments.left", share=share, time=shown.duration(told.eta_s))
+    if told.eta_s is None:
+        return share
+    return say("experiments.left", share=share, time=shown.duration(told.eta_s, short=True))
 
 
 def _is_paused(task: Task | None) -> bool:
