@@ -50,7 +50,7 @@ def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -
         "state": [[shown.state(one.status, paused=_is_paused(tasks.get(one.id))).cell] for one in rows],
         "name": [links.cell(one.name) for one in rows],
         "accuracy": [None if one.eval_accuracy is None else 100 * one.eval_accuracy for one in rows],
-        "now": [_now(one, tasks.get(one.id)) for one in rows],
+        "now": [where_it_stands(one, tasks.get(one.id)) for one in rows],
         "owner": [one.owner for one in rows],
         "model": [one.base_model for one in rows],
         "data": [data_names.name_of(one.dataset) for one in rows],
@@ -91,7 +91,7 @@ def _columns(unit: str) -> dict[str, Any]:
     }
 
 
-def _now(run: Experiment, task: Task | None) -> str:
+def where_it_stands(run: Experiment, task: Task | None) -> str:
     """Where a run stands that has not ended: its place in the queue, or how far it is and how long it takes yet."""
     if task is None or task.has_ended or run.status in shown.ENDED:
         return ""
