@@ -167,6 +167,7 @@ def _ask(visit: Visit) -> None:
     visit.tab.get_by_label(visit.say("tryout.text")).fill(_SENTENCES)
     visit.press("try_ask")
     visit.key("try_answer_0").wait_for()
+    visit.tab.mouse.move(0, 0)  # a button below it has another colour
 
 
 def _is_wanted(name: str, language: str, wanted: list[str]) -> bool:
@@ -193,7 +194,8 @@ def _take(visit: Visit, name: str, how: tuple[str, str, str], wanted: list[str])
     visit.tab.screenshot(path=path)
     with Image.open(path) as image:
         # By what is there, not by how much of it: a logo's colours are few points.
-        few = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        # One round of means after it, so that grounds keep theirs.
+        few = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 

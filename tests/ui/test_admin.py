@@ -53,7 +53,9 @@ def test_health_workers_and_what_waits(root: Seat, ana: Seat, service: Service, 
     waiting = next(one.value for one in page.dataframe if "place" in one.value)
     assert waits in list(waiting["id"])
     assert runs not in list(waiting["id"])
-    assert waiting["starts"][list(waiting["id"]).index(waits)] in {"in a moment", "within minutes", "–"}  # never 0.0 s
+    starts = waiting["starts"][list(waiting["id"]).index(waits)]
+    # Never 0.0 s; what other tests' runs took makes it more.
+    assert starts in {"in a moment", "within minutes", "–"} or starts.startswith("in about ")
     queue.gone("host-1:7")
     page = run_page("admin", root)
     assert any("No worker" in one.value for one in page.warning)

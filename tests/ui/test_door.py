@@ -213,7 +213,7 @@ def test_logins_that_wait_for_a_slow_api_hold_up_nothing_else(tmp_path: Path, fr
             first = [one.result() for one in islice(as_completed(tries), 40)]
             assert {(one.status_code, one.headers.get("retry-after")) for one in first} == {(503, "5")}
             assert not all(one.done() for one in tries)
-            for path in ("/favicon.png", "/frame.js", "/login"):
+            for path in ("/favicon.png", "/frame.js", "/frame.css", "/login"):
                 assert own.client.get(path).status_code == 200
         finally:
             own.stop()

@@ -30,8 +30,8 @@ _SERIOUS = ("serious", "critical")
 _SETTLE_MS = 1000
 # What Streamlit draws inside its own widgets, out of reach of a page in Python: rule, and what axe-core says of it.
 STREAMLITS_OWN = (
-    # It writes white on the theme's first colour (main buttons, chosen options) and that colour itself on the page's
-    # ground (tabs, chosen segments). Both can have 4.5:1 only on a ground that is all but black.
+    # It writes white on the theme's first colour and that colour itself on the page's ground (tabs, chosen segments).
+    # Both can have 4.5:1 only on a ground that is all but black; main buttons and chosen options have ``frame.css``.
     ("color-contrast", f"foreground color: #ffffff, background color: {_DARK['primaryColor'].lower()}"),
 )
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from finetune30.client.answers import Progress
 from finetune30.experiments import Status
-from finetune30.ui.experiments import runs_chosen, runs_seen, runs_wanted
+from finetune30.ui.experiments import runs_chosen, runs_seen, runs_table, runs_wanted
 from finetune30.ui.seats import Seat
 from finetune30.ui.words import words
 from tests.api.service import Service
@@ -85,11 +86,23 @@ def test_every_run_is_in_the_table_and_counted(ana: Seat, bo: Seat, service: Ser
     assert list(shown["accuracy"])[2] == 90.0
     assert list(shown["id"]) == [third, second, first]
     assert [state[0] for state in shown["state"]] == ["○ Waiting", "✕ Failed", "✓ Done"]
-    assert "place" in next(iter(shown["now"]))
+    assert next(iter(shown["now"])).startswith(("place ", "#"))
     tiles = {tile.label: tile.value for tile in page.metric}
     assert (tiles["Runs"], tiles["Waiting"], tiles["Best, any data"]) == ("3", "1", "90.0 %")
     assert "of somebody else" not in said(page)
     assert not page.exception
+
+
+def test_where_a_run_stands_fits_its_cell(ana: Seat) -> None:
+    (id,) = start(ana, "one")
+    run, task = ana.client.experiment(id), ana.client.task(id)
+    waiting = task.model_copy(update={"position": 12, "starts_in_s": 1800.0})
+    running = task.model_copy(
+        update={"status": "STARTED", "progress": Progress(step=48, total=100, eta_s=50 * 60.0 + 17)}
+    )
+
+    assert runs_table.where_it_stands(run, waiting) == "#12, ~30 min"
+    assert runs_table.where_it_stands(run, running) == "48 %, 50 min left"
 
 
 def test_s106_nobody_sees_what_another_one_has_whatever_the_address_says(ana: Seat, bo: Seat, run_page: Look) -> None:

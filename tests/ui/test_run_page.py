@@ -148,6 +148,23 @@ def test_a_running_one_shows_stage_curves_and_figures(service: Service, ana: Sea
     assert stages(run_page("run", ana, id=second)) == ["green", "green", "green", "blue", "gray"]
 
 
+def test_small_figures_have_as_few_digits_as_their_tiles_have_room_for(ana: Seat) -> None:
+    look = Look(ana.client, submit(ana))
+    look.curves = {"training": {"figures": {"loss": [0.5, 2.2345e-05], "learning_rate": [5.9812e-05]}}}
+
+    page = AppTest.from_function(_newest, kwargs={"look": look}).run()
+
+    assert not page.exception
+    values = {one.label: one.value for one in page.metric}
+    assert (values["Loss"], values["Learning rate"]) == ("2.2e-05", "6e-05")
+
+
+def _newest(look: object) -> None:
+    from finetune30.ui.watching.curves import newest
+
+    newest(look)
+
+
 def test_the_log_is_shown_and_nothing_in_it_is_markup(service: Service, ana: Seat, run_page: Run) -> None:
     id = submit(ana)
     begin(service, id, steps=3)
@@ -425,7 +442,7 @@ def test_data_that_was_refused_is_told_by_names_with_both_ways_on(service: Servi
     assert "Rare labels" in page.error[0].value
     assert "contradictory" not in page.error[0].value
     again = [one.proto.label for one in page.get("page_link")]
-    assert again.count("Run again with changes") == 2
+    assert again.count("Run again with changes") == 1
 
 
 def test_sent_data_is_called_by_its_file(ana: Seat, run_page: Run, tmp_path: Path) -> None:

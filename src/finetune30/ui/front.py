@@ -31,7 +31,11 @@ _IMAGES = Path(__file__).with_name("images")
 # From memory: whoever waits for a slow login takes up no thread that these need.
 _FILES = {
     f"/{name}": ((_IMAGES / file).read_bytes(), kind)
-    for name, file, kind in (("favicon.png", "icon.png", "image/png"), ("frame.js", "frame.js", "text/javascript"))
+    for name, file, kind in (
+        ("favicon.png", "icon.png", "image/png"),
+        ("frame.js", "frame.js", "text/javascript"),
+        ("frame.css", "frame.css", "text/css"),
+    )
 }
 _DOOR = frozenset({"/login", "/logout"})
 _HEALTH = "/_stcore/health"

@@ -34,6 +34,7 @@ def document(language: str) -> str:
 <meta name="finetune30-lost" content="{lost}">
 <script src="/frame.js"></script>
 {_parts()}
+<link rel="stylesheet" href="/frame.css">
 </head>
 <body><noscript><p>{told}</p></noscript><div id="root"></div></body>
 </html>

@@ -35,7 +35,7 @@ _BOTH = {
     "font": "sans-serif",
     "headingFontSizes": ["2rem", "1.4rem", "1.15rem", "1rem", "1rem", "1rem"],
     "headingFontWeights": [700, 650, 650, 600, 600, 600],
-    "metricValueFontSize": "1.75rem",
+    "metricValueFontSize": "1.5rem",
     "baseRadius": "0.5rem",
     "paddingTop": "1rem",
     "showWidgetBorder": True,

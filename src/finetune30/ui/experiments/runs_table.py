@@ -50,7 +50,7 @@ def _frame(rows: Sequence[Experiment], tasks: dict[str, Task], seconds: float) -
         "state": [[shown.state(one.status, paused=_is_paused(tasks.get(one.id))).cell] for one in rows],
         "name": [links.cell(one.name) for one in rows],
         "accuracy": [None if one.eval_accuracy is None else 100 * one.eval_accuracy for one in rows],
-        "now": [_now(one, tasks.get(one.id)) for one in rows],
+        "now": [where_it_stands(one, tasks.get(one.id)) for one in rows],
         "owner": [one.owner for one in rows],
         "model": [one.base_model for one in rows],
         "data": [data_names.name_of(one.dataset) for one in rows],
@@ -67,18 +67,18 @@ def _columns(unit: str) -> dict[str, Any]:
         "state": column.MultiselectColumn(
             say("experiments.state"), options=states, color=[*_COLOURS.values(), "violet"], width=104
         ),
-        "name": links.column(say("experiments.name"), NAMES, width=140, help=say("experiments.name_help")),
+        "name": links.column(say("experiments.name"), NAMES, width=130, help=say("experiments.name_help")),
         "accuracy": column.NumberColumn(
             say("experiments.accuracy"), format="%.2f %%", help=say("experiments.accuracy_help"), width=80
         ),
-        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=132),
+        "now": column.TextColumn(say("experiments.now"), help=say("experiments.now_help"), width=128),
         "model": column.TextColumn(say("experiments.model"), width=100),
-        "data": column.TextColumn(say("experiments.data"), width=108),
+        "data": column.TextColumn(say("experiments.data"), width=116),
         "created": column.DatetimeColumn(
             say("experiments.created"),
             format="YYYY-MM-DD HH:mm",
             help=say("experiments.created_help", zone=shown.zone()),
-            width=126,
+            width=140,
         ),
         "took": column.NumberColumn(
             say("experiments.took", unit=say(f"shown.{unit}")),
@@ -91,7 +91,7 @@ def _columns(unit: str) -> dict[str, Any]:
     }
 
 
-def _now(run: Experiment, task: Task | None) -> str:
+def where_it_stands(run: Experiment, task: Task | None) -> str:
     """Where a run stands that has not ended: its place in the queue, or how far it is and how long it takes yet."""
     if task is None or task.has_ended or run.status in shown.ENDED:
         return ""
@@ -101,12 +101,14 @@ def _now(run: Experiment, task: Task | None) -> str:
         place = say("experiments.place", place=task.position)
         if task.starts_in_s is None or task.starts_in_s < shown.GUESS_BELOW_S:
             return place  # no room for a guess
-        return say("experiments.place_in", place=place, wait=shown.wait(task.starts_in_s))
+        return say("experiments.place_in", place=task.position, time=shown.duration(task.starts_in_s, short=True))
     told = task.progress
     if told is None or told.step is None or not told.total:
         return say("experiments.preparing")
     share = f"{100 * told.step // told.total} %"
-    return share if told.eta_s is None else say("experiments.left", share=share, time=shown.duration(told.eta_s))
+    if told.eta_s is None:
+        return share
+    return say("experiments.left", share=share, time=shown.duration(told.eta_s, short=True))
 
 
 def _is_paused(task: Task | None) -> bool:

@@ -65,7 +65,7 @@ def page_on(cursor: int) -> None:
 
 def _filters() -> dict[str, Any]:
     users = {one.user_id: one.name for one in here().client.users()}
-    who, role, what, when = st.columns([2, 1, 2, 2])
+    who, role, what, when = st.columns([4, 3, 4, 6])
     user_id = who.selectbox(
         say("admin.who"),
         [None, *users],
@@ -127,7 +127,7 @@ def _table(rows: list[AuditEntry]) -> None:
             "when": column.TextColumn(say("account.when", zone=shown.zone())),
             "who": column.TextColumn(say("admin.who")),
             "role": column.TextColumn(say("account.role")),
-            "action": column.TextColumn(say("admin.action")),
+            "action": column.TextColumn(say("admin.action"), width=116),
             "outcome": column.TextColumn(say("admin.outcome")),
             "target": column.TextColumn(say("admin.target")),
             "address": column.TextColumn(say("admin.address")),

@@ -97,7 +97,7 @@ def _workers(workers: Sequence[Worker], running: dict[str, Task]) -> None:
             "state": column.TextColumn(say("admin.state")),
             "host": column.TextColumn(say("admin.host")),
             "busy": column.TextColumn(say("admin.busy")),
-            "tasks": column.TextColumn(say("admin.tasks"), width="large"),
+            "tasks": column.TextColumn(say("admin.tasks"), width="medium"),
             "queues": column.TextColumn(say("admin.queues")),
             "seen": column.TextColumn(say("admin.seen")),
             "since": column.TextColumn(say("admin.since", zone=shown.zone())),
@@ -111,7 +111,7 @@ def _task(id: str, one: Task | None) -> str:
     if one is None:
         return id
     progress = one.progress
-    done = f" {progress.step}/{progress.total}" if progress and progress.total else ""
+    done = f" {100 * (progress.step or 0) // progress.total} %" if progress and progress.total else ""
     return f"{one.name} ({one.owner}){done}"
 
 

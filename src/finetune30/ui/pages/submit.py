@@ -33,7 +33,7 @@ def page() -> None:
     begin(seat, form, draft)
     verdict = draft.judge(seat.client)
     faults = dict(verdict.faults)
-    left, right = st.columns([5, 3], gap="large")
+    left, right = st.columns([5, 3], gap="medium")
     with left:
         data = _basics(seat, form, draft, faults)
         _groups(form, draft, faults, opened={"reading"} if data is not None and data.state == "refused" else set())

@@ -51,7 +51,7 @@ def begin(seat: Seat, form: Form, draft: Draft) -> None:
     if isinstance(fault, Finetune30Error):
         shell.show(fault)
         st.caption(say("submit.usual_instead"))
-    first, second = st.columns([5, 3], gap="large", vertical_alignment="bottom")
+    first, second = st.columns([5, 3], gap="medium", vertical_alignment="bottom")
     with first:
         _choose(draft)
     with second:

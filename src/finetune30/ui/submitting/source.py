@@ -40,7 +40,6 @@ def source(seat: Seat, form: Form, draft: Draft, faults: Mapping[str, str]) -> D
         key="source.mode",
         required=True,
         on_change=act(_mode_changed, form, draft),
-        width="stretch",
     )
     {"sample": _sample, "mine": _mine, "upload": _upload, "named": _named}[st.session_state["source.mode"]](
         seat, form, draft

@@ -23,9 +23,9 @@ _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 def newest(look: Look) -> None:
     """The newest figures; their places stay the same from the first look on."""
     told = [
-        ("loss", shown.number(look.last("loss"), 3)),
+        ("loss", _short(look.last("loss"))),
         ("accuracy", shown.share(look.last("accuracy", "evaluations"))),
-        ("learning_rate", shown.number(look.last("learning_rate"), 3)),
+        ("learning_rate", _short(look.last("learning_rate"))),
         ("tokens_per_s", shown.number(look.last("tokens_per_s"), 3)),
         ("cpu_percent", _percent(look.last("cpu_percent"))),
         ("memory_bytes", shown.size(look.last("memory_bytes"))),
@@ -35,7 +35,9 @@ def newest(look: Look) -> None:
             ("gpu_utilization_percent", _percent(look.last("gpu_utilization_percent"))),
             ("gpu_memory_bytes", shown.size(look.last("gpu_memory_bytes"))),
         ]
-    tiles("tiles", [(say(f"run.tile_{name}"), value, say(f"run.help_{name}")) for name, value in told])
+    # The longest name has no room for a question mark: its plot has it.
+    helps = {name: None if name == "learning_rate" else say(f"run.help_{name}") for name, _ in told}
+    tiles("tiles", [(say(f"run.tile_{name}"), value, helps[name]) for name, value in told])
 
 
 def curves(look: Look) -> None:
@@ -63,7 +65,12 @@ def _scores(_: Mapping[str, Any], evaluations: Mapping[str, Any]) -> None:
 
 
 def _learning_rate(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-    _plot("learning_rate", say("run.tile_learning_rate"), [_line(training, "learning_rate")])
+    _plot(
+        "learning_rate",
+        say("run.tile_learning_rate"),
+        [_line(training, "learning_rate")],
+        help=say("run.help_learning_rate"),
+    )
 
 
 def _speed(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
@@ -71,7 +78,7 @@ def _speed(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
 
 
 def _processor(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-    _plot("cpu", say("run.axis_cpu"), [_line(training, "cpu_percent")])
+    _plot("cpu", say("run.axis_cpu"), [_line(training, "cpu_percent")], unit=" %")
 
 
 def _memory(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
@@ -79,7 +86,7 @@ def _memory(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
 
 
 def _gpu(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-    _plot("gpu", say("run.axis_gpu"), [_line(training, "gpu_utilization_percent")])
+    _plot("gpu", say("run.axis_gpu"), [_line(training, "gpu_utilization_percent")], unit=" %")
 
 
 def _gpu_memory(training: Mapping[str, Any], _: Mapping[str, Any]) -> None:
@@ -94,8 +101,10 @@ def _bytes(key: str, figure: str, training: Mapping[str, Any]) -> None:
     _plot(key, f"{say(f'run.tile_{figure}')} ({unit})", [scaled], unit=f" {unit}")
 
 
-def _plot(key: str, title: str, some: Sequence[Line], *, percent: bool = False, unit: str = "") -> None:
-    st.markdown(f"**{title}**")
+def _plot(
+    key: str, title: str, some: Sequence[Line], *, percent: bool = False, unit: str = "", help: str | None = None
+) -> None:
+    st.markdown(f"**{title}**", help=help)
     words = " ".join(filter(None, (_in_words(one, percent, unit) for one in some))) or say("run.no_points")
     figure = plots.lines(some, x=say("run.axis_step"), y="", percent=percent, unit=unit, height=_HEIGHT)
     plots.draw(figure, f"curve_{key}", f"{title}. {words}")
@@ -126,6 +135,11 @@ def _line(series: Mapping[str, Any], figure: str, *, points: bool = False) -> Li
     kind = series["kind"] if figure == "loss" else figure
     name = say(f"run.line_{kind}")
     return Line(name, steps, values, points)
+
+
+def _short(value: float | None) -> str:
+    """Of a small number fewer digits, for its place is for seven characters."""
+    return shown.number(value, 2 if value is not None and abs(value) < 1e-3 else 3)
 
 
 def _percent(value: float | None) -> str:

@@ -37,22 +37,18 @@ def why_it_failed(task: WholeTask) -> None:
 
 
 def _refused(task: WholeTask, error: Failure) -> None:
-    """The checks by their names, and both ways on: what they found, and another try."""
+    """The checks by their names, and the way to what they found; another try is among the buttons below."""
     data = str((task.config.get("data") or {}).get("dataset_name") or error.where or "")
     found = named(error.message or "").partition(": ")[2] or named(error.message or "")
     told = say("failure.data_refused", data=data_names.name_of(data), found=found)
     st.error(inert(told), icon=":material/error:")
     st.info(say("failure.data_refused_next"), icon=":material/lightbulb:")
-    with st.container(horizontal=True, gap="small"):
-        if data_names.is_sent(data):
-            st.page_link(
-                page_of("data"),
-                label=say("failure.data_report"),
-                icon=":material/fact_check:",
-                query_params={"id": data_names.id_of(data)},
-            )
+    if data_names.is_sent(data):
         st.page_link(
-            page_of("submit"), label=say("run.again"), icon=":material/edit_note:", query_params={"from": task.task_id}
+            page_of("data"),
+            label=say("failure.data_report"),
+            icon=":material/fact_check:",
+            query_params={"id": data_names.id_of(data)},
         )
 
 

@@ -65,8 +65,10 @@ def label_names(scores: Mapping[str, Any]) -> list[str]:
 
 def _tiles(scores: Mapping[str, Any]) -> None:
     told = [(name, shown.share(scores[name])) for name in _SHARES if scores.get(name) is not None]
-    told += [("eval_loss", shown.number(scores.get("loss"))), ("rows", shown.number(scores.get("rows")))]
+    told.append(("eval_loss", shown.number(scores.get("loss"))))
     tiles("scores", [(say(f"run.score_{name}"), value, say(f"run.help_{name}")) for name, value in told])
+    # No tile: a seventh would stand alone in its row.
+    st.caption(say("run.score_rows", count=shown.number(scores.get("rows"))))
 
 
 def _classes(scores: Mapping[str, Any]) -> None:
@@ -91,7 +93,7 @@ def _classes(scores: Mapping[str, Any]) -> None:
                 name: st.column_config.NumberColumn(say(f"run.{name}"), format="percent", width=76)
                 for name in _CLASS[:3]
             },
-            "support": st.column_config.NumberColumn(say("run.support"), help=say("run.support_help"), width=64),
+            "support": st.column_config.NumberColumn(say("run.support"), help=say("run.support_help"), width=56),
         },
         alt=say("run.per_class"),
     )

@@ -35,7 +35,7 @@ WORDS = {
     "as_table": ("As a table ({count})", "以表格顯示（{count}）"),
     "checks": ("Checks", "檢查結果"),
     "fine": ("{count} checks found nothing", "{count} 項檢查沒有發現問題"),
-    "rows_named": ("{count} rows named", "列出 {count} 筆資料列"),
+    "rows_named": ("Rows named: {count}", "列出 {count} 筆資料列"),
     "rows_first": ("The first {count}; the report has them all.", "僅列出前 {count} 筆，完整清單請見報告。"),
     "rows_from_0": (
         "Split and place in it, counted from 0 without the heading: train:0 is the first row of a file.",
