@@ -32,7 +32,7 @@ WORDS = {
     "source": ("Where the data comes from", "資料來源"),
     "sample": ("Sample data", "範例資料"),
     "mine": ("My data", "我的資料"),
-    "upload": ("Upload a file", "上傳檔案"),
+    "upload": ("Upload", "上傳檔案"),
     "named": ("By name", "依名稱"),
     "sample_label": ("Sample", "範例"),
     "reviews": ("English reviews, good or bad", "英文評論，正面或負面"),
@@ -41,7 +41,7 @@ WORDS = {
     "version": ("version of {name}, {rows} rows", "{name} 的版本，{rows} 筆"),
     "rows": ("{rows} rows", "{rows} 筆"),
     "no_files": (
-        "You have not sent any data yet. Choose “Upload a file” above.",
+        "You have not sent any data yet. Choose “Upload” above.",
         "您還沒有上傳任何資料。請選擇上方的「上傳檔案」。",
     ),
     "upload_label": ("A table with a text and a label in each row", "每列包含一段文字與一個標籤的表格"),
