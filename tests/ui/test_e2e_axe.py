@@ -17,7 +17,6 @@ import pytest
 from finetune30.access import Role
 from finetune30.config import ExperimentConfig
 from finetune30.experiments import ExperimentFolder, ExperimentStore, Status
-from finetune30.ui.theme import _DARK
 from tests.registered import trained
 from tests.ui.browser import Visit, launched
 from tests.ui.world import World
@@ -28,12 +27,6 @@ pytestmark = pytest.mark.timeout(600)
 _ROOT = Path(__file__).parents[2]
 _SERIOUS = ("serious", "critical")
 _SETTLE_MS = 1000
-# What Streamlit draws inside its own widgets, out of reach of a page in Python: rule, and what axe-core says of it.
-STREAMLITS_OWN = (
-    # It writes white on the theme's first colour and that colour itself on the page's ground (tabs, chosen segments).
-    # Both can have 4.5:1 only on a ground that is all but black; main buttons and chosen options have ``frame.css``.
-    ("color-contrast", f"foreground color: #ffffff, background color: {_DARK['primaryColor'].lower()}"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -157,5 +150,4 @@ def _faults(visit: Visit, axe: str, name: str) -> list[str]:
         for rule in told["violations"]
         if rule["impact"] in _SERIOUS
         for node in rule["nodes"]
-        if not any(rule["id"] == known and part in node["failureSummary"] for known, part in STREAMLITS_OWN)
     ]
