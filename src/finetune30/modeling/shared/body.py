@@ -2,8 +2,9 @@
 
 Architectures the engine knows are computed by it, with rows of any adapters in one batch. Others are
 computed by transformers' own code, one adapter a batch, the adapter added by hooks: also there the base
-is in memory once. In bfloat16 a row whose decision is close is computed again in float32, so that its
-label is the one that was evaluated. What is the batch's is made for the batch, so threads may compute side by side.
+is in memory once. In bfloat16 a row that may have moved too far is computed again in float32, so that its
+label is the one that was evaluated (``rounding``). What is the batch's is made for it, so threads may compute
+side by side.
 Neighbours: ``deltas`` and ``heads`` are an adapter's tensors, ``forward`` and ``crowd`` compute.
 """
 
