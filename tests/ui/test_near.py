@@ -35,7 +35,8 @@ def test_of_many_who_ask_at_once_one_asks() -> None:
     for one in threads:
         one.join()
 
-    assert found == [7] * 8 and len(asked) == 1
+    assert found == [7] * 8
+    assert len(asked) == 1
 
 
 def test_nothing_is_older_than_it_may_be_and_nothing_is_kept_for_ever() -> None:
@@ -95,7 +96,8 @@ def test_who_may_not_see_a_run_is_not_shown_what_others_were_told_of_it(
         other.refresh()
     other.refresh_more(log=False)
 
-    assert hers.curves and other.curves is None
+    assert hers.curves
+    assert other.curves is None
 
 
 def _ran(service: Service, person: Person) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 import finetune30.cli.train as train
 from finetune30.settings import Settings
-from finetune30.standby import Standby, importing
+from finetune30.standby import _WAITING, Standby, importing, wait_asleep
 
 ECHO = "import json, sys; r = json.load(sys.stdin); print('noise'); print(json.dumps({'got': r['x']}))"
 
@@ -100,3 +100,35 @@ def test_the_collector_rests_while_something_is_imported_and_is_then_as_it_was(b
     finally:
         gc.enable()
     assert seen == [False, before]
+
+
+_TRAIN = "import finetune30.cli.train as t; t._run = lambda *_: __import__('torch'); t.train(*[None] * 9, False)"
+_ATTEMPT = (
+    "import contextlib as c, finetune30.worker.attempt as t; t.Line.from_environment = lambda: ({}, c.nullcontext());"
+    "t.Standby = lambda _: c.nullcontext(); t._carry_out = lambda *_: __import__('torch'); t.main()"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OMP_DISPLAY_ENV is GNU's library's")
+@pytest.mark.parametrize("begins", [_TRAIN, _ATTEMPT])
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_threads_of_a_training_sleep_while_they_wait_unless_somebody_says_otherwise(
+    begins: str, given: dict[str, str], found: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in _WAITING}
+    done = subprocess.run(
+        [sys.executable, "-c", begins],
+        env={**environment, "OMP_DISPLAY_ENV": "true", **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert f"OMP_WAIT_POLICY = '{found}'" in done.stderr
+
+
+def test_who_says_in_another_way_how_threads_wait_has_it_their_way() -> None:
+    for name in _WAITING:
+        told = {name: "1000"}
+        wait_asleep(told)
+        assert told == {name: "1000"}

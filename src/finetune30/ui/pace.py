@@ -64,7 +64,7 @@ class Pace:
         self._seen_at, self._busy = clock(), self._machine.busy()
 
     def may_look(self, page: Hashable) -> bool:
-        """Whether this page is drawn, now that its browser asks for it by itself; if so, ``looked`` hears when it was."""
+        """Whether this page is drawn now that its browser asks for it by itself; ``looked`` hears when it was."""
         with self._lock:
             now = self._clock()
             self._asked[page] = now

@@ -3,7 +3,8 @@
 Promises: nothing is told by colour alone (lines differ in dash and marker, bars and cells carry their numbers); texts
 that somebody else wrote are neither markup nor links; a redrawn plot keeps its size and place. What is drawn stands
 beside it as words or a table, which is the caller's to say: ``alt`` is what a screen reader calls the plot.
-Neighbours: ``theme`` has the colours, ``stencils`` makes lines quickly; pages call ``lines``, ``bars`` or ``confusion`` and ``draw`` what comes.
+Neighbours: ``theme`` has the colours, ``stencils`` makes lines quickly; pages call ``lines``, ``bars`` or ``confusion``
+and ``draw`` what comes.
 """
 
 from __future__ import annotations
@@ -51,23 +52,31 @@ class Line:
     points: bool = False
 
 
-def lines(some: Sequence[Line], *, x: str, y: str, percent: bool = False, unit: str = "", height: int = 260) -> Drawing:
+def lines(
+    some: Sequence[Line],
+    *,
+    x: str,
+    y: str,
+    percent: bool = False,
+    unit: str = "",
+    height: int = 260,
+    steps: bool = False,
+) -> Drawing:
     """Curves over each other, in the order's colours and dashes.
 
     Args:
         x, y: What the axes say, unit included; nothing where a heading above says it.
         percent: ``y`` is a share from 0 to 1 and is shown in percent.
         unit: Behind the numbers of the hover.
+        steps: Each value holds until the next point, and what is below it is filled.
     """
-    told = tuple(
-        [(at, value) for at, value in zip(one.x, one.y, strict=True) if value is not None] for one in some
-    )
+    told = tuple([(at, value) for at, value in zip(one.x, one.y, strict=True) if value is not None] for one in some)
     # A single point has no line that could be seen.
     marked = tuple(one.points or len(points) == 1 for one, points in zip(some, told, strict=True))
     known = {value for points in told for _, value in points}
     level = known.pop() if len(known) == 1 else None
     names = tuple(one.name for one in some)
-    return Drawing(_lines(names, marked, any(told), level or None, x, y, percent, unit, height), told)
+    return Drawing(_lines(names, marked, any(told), level or None, x, y, percent, unit, height, steps), told)
 
 
 @lru_cache(maxsize=256)
@@ -81,6 +90,7 @@ def _lines(
     percent: bool,
     unit: str,
     height: int,
+    steps: bool,
 ) -> Stencil:
     """All of it but the points; ``level`` is the value of all of them, where it is one."""
     figure = go.Figure()
@@ -94,6 +104,8 @@ def _lines(
             marker={"symbol": marker, "size": 8, "color": colour},
             hovertemplate=f"%{{y:{'.1%' if percent else '.4~g'}}}{plain(unit)}<extra>{plain(name, 40)}</extra>",
         )
+    if steps:
+        figure.update_traces(line_shape="hv", fill="tozeroy")
     figure.update_layout(hovermode="x unified", showlegend=len(names) > 1)
     if not is_known:
         # An empty place, as large as the plot will be, instead of axes about nothing.

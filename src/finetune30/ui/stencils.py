@@ -19,8 +19,8 @@ import plotly.graph_objects as go
 import plotly.io
 import streamlit as st
 from streamlit.elements.lib.layout_utils import LayoutConfig
-from streamlit.elements.lib.utils import GENERATED_ELEMENT_ID_PREFIX
 from streamlit.proto.PlotlyChart_pb2 import PlotlyChart
+from streamlit.runtime.state.common import GENERATED_ELEMENT_ID_PREFIX
 
 Points = Sequence[tuple[float, float | int]]
 # No text that somebody wrote holds it.

@@ -104,11 +104,15 @@ class Look:
 
     def ask_curves(self, near: Near | None = None) -> None:
         """The curves, also while they grow."""
-        self.curves = (_alone if near is None else near)(("curves", self.run_id), lambda: self.client.curves(self.run_id, _POINTS))
+        self.curves = (_alone if near is None else near)(
+            ("curves", self.run_id), lambda: self.client.curves(self.run_id, _POINTS)
+        )
 
     def ask_log(self, near: Near | None = None) -> None:
         """The end of the log."""
-        self.log = (_alone if near is None else near)(("log", self.run_id), lambda: self.client.logs(self.run_id, _LOG_LINES))
+        self.log = (_alone if near is None else near)(
+            ("log", self.run_id), lambda: self.client.logs(self.run_id, _LOG_LINES)
+        )
 
 
 def _alone(_: object, ask: Callable[[], T]) -> T:

@@ -41,7 +41,9 @@ class Near:
         """What was told under this name, if that is fresh, else what is told now."""
         with self._lock:
             now = self._clock()
-            self._told = {one: told for one, told in self._told.items() if told.asking.locked() or self._is_fresh(told, now)}
+            self._told = {
+                one: told for one, told in self._told.items() if told.asking.locked() or self._is_fresh(told, now)
+            }
             told = self._told.setdefault(name, _Told())
         with told.asking:
             if not self._is_fresh(told, self._clock()):
