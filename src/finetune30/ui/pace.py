@@ -16,8 +16,8 @@ from collections.abc import Callable, Hashable
 
 import psutil
 
-RESTS = 4
-"""A page is drawn for a fifth of its time at most."""
+RESTS = 1
+"""A page is drawn for half of its time at most."""
 LONGEST_REST_S = 8.0
 """A look may have waited for an API that was away: that is no work, and it should be seen when it is back."""
 SHARE = 0.03
