@@ -9,7 +9,7 @@ import typer
 
 from finetune30.cli import wanted
 from finetune30.errors import ConfigError
-from finetune30.standby import Standby, importing, wait_asleep
+from finetune30.standby import Standby, importing
 
 # Its name, not the module: this one must not load torch before it has started that one.
 CHECKER = "finetune30.modeling.parity"
@@ -45,7 +45,6 @@ def train(
             where="--resume",
             hint="leave out CONFIG, --set and the other flags; to change something, start a new run",
         )
-    wait_asleep()
     if resume is not None:
         _resume(resume, as_json)
     else:

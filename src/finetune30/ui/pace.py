@@ -20,7 +20,7 @@ RESTS = 1
 """A page is drawn for half of its time at most."""
 LONGEST_REST_S = 8.0
 """A look may have waited for an API that was away: that is no work, and it should be seen when it is back."""
-SHARE = 0.03
+SHARE = 0.025
 """Of all cores."""
 _BUSY = 0.6
 """Of all cores: from there on, others wait for what pages take."""

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from finetune30.errors import BadInput, Finetune30Error, LeaseLost
-from finetune30.standby import Standby, importing, wait_asleep
+from finetune30.standby import Standby, importing
 from finetune30.worker.line import Line
 from finetune30.worker.verdict import BAD_INPUT, CRASHED, EXIT_CODES, STOPPED
 
@@ -26,7 +26,6 @@ CHECKER = "finetune30.modeling.parity"
 def main() -> int:
     """Carry out the order; the exit code."""
     signal.signal(signal.SIGTERM, _end)
-    wait_asleep()
     order, hold = Line.from_environment()
     with hold, Standby(CHECKER) as checker:
         try:
