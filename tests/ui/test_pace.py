@@ -11,7 +11,7 @@ from starlette.types import Message
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from finetune30.ui.pace import LONGEST_REST_S, RESTS, SHARE, Pace
+from finetune30.ui.pace import LONGEST_REST_S, LONGEST_WAIT_S, RESTS, SHARE, Pace
 from finetune30.ui.sockets import Sockets
 
 CORES, EVERY_S, COST_S = 2, 2.0, 0.02
@@ -91,6 +91,28 @@ def test_a_page_that_took_long_rests_for_longer_but_not_for_ever() -> None:
 
     world.now += LONGEST_REST_S + 0.1
     assert world.look("slow")
+
+
+def test_a_look_beside_much_else_is_not_taken_for_a_dear_one() -> None:
+    world = World(busy=1.0)
+    for page in ("one", "other"):
+        assert world.pace.may_look(page)
+    world.now += 3.0
+    world.spent += 3.0  # by clicks, or the start of the page
+    for page in ("one", "other"):
+        world.pace.looked(page)
+
+    world.now += 3.1
+    assert world.look("one")
+
+
+def test_however_many_look_none_waits_for_long() -> None:
+    world = World(busy=1.0)
+    for page in range(1000):
+        assert world.look(page)
+
+    world.now += LONGEST_WAIT_S + 0.1
+    assert all(world.look(page) for page in range(1000))
 
 
 def test_a_page_is_not_asked_to_be_drawn_again_while_it_is_drawn_unless_that_is_never_told() -> None:

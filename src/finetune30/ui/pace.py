@@ -22,6 +22,10 @@ LONGEST_REST_S = 8.0
 """A look may have waited for an API that was away: that is no work, and it should be seen when it is back."""
 SHARE = 0.025
 """Of all cores."""
+LONGEST_WAIT_S = 10.0
+"""However many they are: nobody should take a page for dead."""
+_COST_S, _MOST_COST_S = 0.02, 0.05
+"""Of a look, as long as none was seen, and as far as what was seen can be one look's."""
 _BUSY = 0.6
 """Of all cores: from there on, others wait for what pages take."""
 _SEEN_EVERY_S = 2.0
@@ -58,9 +62,9 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[Hashable, float] = {}
-        self._began: dict[Hashable, float] = {}
+        self._began: dict[Hashable, tuple[float, float]] = {}
         self._free_at: dict[Hashable, float] = {}
-        self._spent, self._cost_s = self._machine.spent_s(), 0.0
+        self._spent, self._cost_s = self._machine.spent_s(), _COST_S
         self._seen_at, self._busy = clock(), self._machine.busy()
 
     def may_look(self, page: Hashable) -> bool:
@@ -69,9 +73,9 @@ class Pace:
             now = self._clock()
             self._asked[page] = now
             begun = self._began.get(page)
-            if (begun is not None and now - begun < _LOST_S) or now < self._free_at.get(page, 0.0):
+            if (begun is not None and now - begun[0] < _LOST_S) or now < self._free_at.get(page, 0.0):
                 return False
-            self._began[page] = now
+            self._began[page] = (now, self._machine.spent_s())
             return True
 
     def looked(self, page: Hashable) -> None:
@@ -80,12 +84,13 @@ class Pace:
             began = self._began.pop(page, None)
             if began is None:
                 return
-            now = self._clock()
-            took, spent = now - began, self._machine.spent_s()
-            # Clicks of others take time, too, but no look takes longer than it lasted.
-            cost = min(spent - self._spent, took)
-            self._spent, self._cost_s = spent, cost if not self._cost_s else 0.9 * self._cost_s + 0.1 * cost
-            self._free_at[page] = now + max(min(RESTS * took, LONGEST_REST_S), self._share_s(now))
+            now, (at, before) = self._clock(), began
+            spent = self._machine.spent_s()
+            # Others' looks and clicks take processor time meanwhile, too.
+            cost = min(spent - max(self._spent, before), _MOST_COST_S)
+            self._spent, self._cost_s = spent, 0.9 * self._cost_s + 0.1 * cost
+            rest = max(min(RESTS * (now - at), LONGEST_REST_S), min(self._share_s(now), LONGEST_WAIT_S))
+            self._free_at[page] = now + rest
 
     def left(self, page: Hashable) -> None:
         """Nobody looks at it any more."""
