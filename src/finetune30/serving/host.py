@@ -130,9 +130,13 @@ class AdapterHost:
             self._make_room(found.key)
             return loaded
 
-    def ask(self, live: Live, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Asking:
+    def ask(
+        self, live: Live, texts: Sequence[str], pairs: Sequence[str] | None = None, *, here: bool = False
+    ) -> Asking:
         """Read texts and let them be computed.
 
+        Args:
+            here: See ``Lane.ask``.
         Raises: BadInput for pairs where there should be none, or the reverse; Busy when too much waits.
         """
         live.task.check_texts(texts, pairs)
@@ -140,7 +144,7 @@ class AdapterHost:
         rows = [Row(one.ids, one.types, live.adapter) for one in read]
         if self.hot is not None:
             self.hot.seen(live, read)
-        return Asking(live, read, self.lane.ask(live.engine, rows))
+        return Asking(live, read, self.lane.ask(live.engine, rows, here=here and self.compute.device == "cpu"))
 
     def pin(self, keys: frozenset[tuple[str, str]]) -> None:
         """These are not let go."""

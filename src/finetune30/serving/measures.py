@@ -69,8 +69,6 @@ class Measures:
             "finetune30_adapter_swaps": following.swaps,
             "finetune30_adapters_merged": int(host.hot is not None and host.hot.live is not None),
             "finetune30_merged_texts": host.merged_rows,
-            "finetune30_adapters_merged": "Adapters that are merged into a copy of their base just now",
-            "finetune30_merged_texts": "Texts computed on a merged copy since the start",
             "finetune30_adapters_refused": len(following.refused),
         }
         for name, value in values.items():

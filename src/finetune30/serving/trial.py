@@ -138,7 +138,8 @@ class Trial:
 
 
 def _best(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    return probabilities.argmax(axis=1, keepdims=True)
+    best: NDArray[np.int64] = probabilities.argmax(axis=1, keepdims=True)
+    return best
 
 
 def _base(live: Live) -> SharedBase:

@@ -26,6 +26,7 @@ from finetune30.modeling.shared.crowd import SharedStack, crowd
 from finetune30.modeling.shared.plans import Stacks, Tensors
 from finetune30.modeling.shared.rows import Batch
 from finetune30.modeling.shared.steps import Block, Piece
+from finetune30.modeling.shared.words import Words
 
 _LOG = logging.getLogger("finetune30.serving")
 _ACTIVATIONS = {
@@ -48,6 +49,8 @@ class Forward:
         numbers = {names: number for number, names in enumerate(self._stacks)}
         self._blocks = [_block(layer, numbers) for layer in parts.layers]
         self._through = compiled()
+        body: Any = parts.body
+        self._words = Words.of(body) if body.device.type == "cpu" else None
 
     def with_blocks(self, change: Callable[[Block, Stacks], Block], dtype: torch.dtype) -> Forward:
         """The same pass through other layers.
@@ -75,11 +78,14 @@ class Forward:
 
     def _embedded(self, batch: Batch) -> Tensor:
         """Segment after segment, then tokens of nobody: shape (rounded tokens, size)."""
+        count = rounded(batch.tokens)
+        if self._words is not None and self.parts.between is None:
+            return self._words.laid(batch.read, batch.segments, count).to(self.dtype)
         body: Any = self.parts.body
         hidden: Tensor = body.embeddings(**{key: batch.read[key] for key in batch.read if key != "attention_mask"})
         if self.parts.between is not None:
             hidden = self.parts.between(hidden)
-        laid = hidden.new_zeros(rounded(batch.tokens), hidden.shape[-1], dtype=self.dtype)
+        laid = hidden.new_zeros(count, hidden.shape[-1], dtype=self.dtype)
         for one in batch.segments:
             there = hidden[one.first : one.last, : one.tokens]
             laid[one.start : one.stop].view(one.rows, one.tokens, -1)[:, : there.shape[1]] = there

@@ -143,10 +143,13 @@ def headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor
     whose: dict[int, list[int]] = {}
     for at, row in enumerate(batch.rows):
         whose.setdefault(id(row.adapter), []).append(at)
+    if len(whose) == 1:
+        yield range(len(batch.rows)), batch.rows[0].adapter.head(hidden, batch.read)
+        return
     alike: dict[object, list[int]] = {}
     for places in whose.values():
         head = batch.rows[places[0]].adapter.head
-        if isinstance(head, Chain) and len(whose) > 1:
+        if isinstance(head, Chain):
             alike.setdefault(head.shape, []).extend(places)
         else:
             some = {key: value[places] for key, value in batch.read.items()}
