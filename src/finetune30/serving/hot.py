@@ -61,6 +61,7 @@ class Hot:
         self._there = there
         self._lock = threading.Lock()  # held for moments; nobody else's is taken inside
         self._wanted: Adapter | None = None
+        self._key: tuple[str, str] | None = None
         self._credit = 0
         self._worth = _WORTH
         self._read: deque[Read] = deque(maxlen=_KEPT)
@@ -83,7 +84,7 @@ class Hot:
             else:
                 if self._let_go():  # where adapters take turns at being hot, building costs more than it gives
                     self._worth = min(2 * self._worth, _MOST_WORTH)
-                self._wanted, self._credit = adapter, len(read)
+                self._wanted, self._key, self._credit = adapter, live.found.key, len(read)
                 self._read.clear()
             self._read.extend(read[-_KEPT:])
             if self._credit < self._worth or self._busy or self._is_merged(adapter) or adapter in self._whys:
@@ -109,14 +110,15 @@ class Hot:
         return self._whys.get(live.adapter) if isinstance(live.adapter, Adapter) else None
 
     def let_go(self, key: tuple[str, str] | None = None) -> None:
-        """Compute nothing on the copy from now on.
+        """Compute nothing on the copy from now on, and finish none that is being built.
 
         Args:
             key: Only if it is of this adapter; see ``Found``.
         """
         with self._lock:
-            if self._copy is not None and key in (None, self._copy.live.found.key):
+            if key in (None, self._key):
                 self._let_go()
+                self._wanted, self._credit = None, 0
 
     def close(self) -> None:
         """Build nothing any more, and wait for what is being built."""
@@ -148,7 +150,7 @@ class Hot:
         try:
             merged, trial = self._tried(live, recent)
             with self._lock:
-                if self._ended or not self._there(live):
+                if self._ended or self._wanted is not live.adapter or not self._there(live):
                     raise _Ended
                 self._copy = _Copy(live, merged)
                 self._credit = _CREDIT

@@ -136,6 +136,11 @@ class Lane:
         """Rows that wait."""
         return self._waiting
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no thread computes, and nothing waits."""
+        return not self._busy and not self._turns
+
     def ask(self, engine: Engine, rows: Sequence[Row], *, bounded: bool = True, here: bool = False) -> Future[Logits]:
         """Logits of each row, in the order of the rows; cancel the future to give the request up.
 
