@@ -77,7 +77,7 @@ class Hot:
             return
         with self._lock:
             if adapter is self._wanted:
-                self._credit = min(self._credit + len(read), _CREDIT if self._is_merged(adapter) else _MOST_WORTH)
+                self._credit = min(self._credit + len(read), max(_CREDIT, self._worth))
             elif self._credit > _OTHERS * len(read):
                 self._credit -= _OTHERS * len(read)
                 return
