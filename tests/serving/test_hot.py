@@ -8,7 +8,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +69,12 @@ def heated(host: AdapterHost, live: Live) -> None:
     until(asked)
 
 
-def evaluated_on(live: Live, split: Sequence[tuple[str, str | None]]) -> Live:
-    return replace(live, found=replace(live.found, evaluated=lambda: split))
-
-
 @pytest.mark.parametrize("split", [SPLIT, []], ids=["on the split", "without a split"])
 def test_a_hot_adapter_is_merged_and_answers_the_same(
     host: AdapterHost, shelf: Shelf, split: Sequence[tuple[str, str | None]]
 ) -> None:
-    live = evaluated_on(host.live(shelf.find("run-0")), split)
+    shelf.split = split
+    live = host.live(shelf.find("run-0"))
     before, size = answers(host, live, TEXTS), host.nbytes
 
     heated(host, live)
@@ -97,7 +93,8 @@ def test_a_copy_that_answers_otherwise_is_refused(
     """Its weights are spoiled as they are made; the shared base goes on, and says why."""
     right = merging._sum
     monkeypatch.setattr(merging, "_sum", lambda weight, delta: right(weight, delta) * 1.3)
-    live = evaluated_on(host.live(shelf.find("run-0")), SPLIT)
+    shelf.split = SPLIT
+    live = host.live(shelf.find("run-0"))
     before = answers(host, live, TEXTS)
 
     heated(host, live)

@@ -99,7 +99,7 @@ class AdapterHost:
         self.memory_bytes = memory_bytes
         self.loads = 0
         self.evictions = 0
-        self.hot = Hot(lane, self._room, self._is_there) if merges else None
+        self.hot = Hot(lane, self._room, self._there) if merges else None
         self._bases: dict[tuple[str, str | None], list[_Base]] = {}
         self._live: OrderedDict[tuple[str, str], Live] = OrderedDict()
         self._pinned: frozenset[tuple[str, str]] = frozenset()
@@ -208,9 +208,9 @@ class AdapterHost:
     def _room(self) -> int:
         return self.memory_bytes - self.nbytes
 
-    def _is_there(self, live: Live) -> bool:
+    def _there(self, live: Live) -> Live | None:
         found = self._live.get(live.found.key)
-        return found is not None and found.adapter is live.adapter
+        return found if found is not None and found.adapter is live.adapter else None
 
     def _load(self, found: Found) -> Live:
         try:

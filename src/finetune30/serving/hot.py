@@ -52,10 +52,10 @@ class Hot:
 
     Args:
         room: Bytes that a copy may take just now.
-        there: Whether an adapter is still the one that is in memory.
+        there: An adapter as it is in memory, whatever a request changed of it; None if it no longer is.
     """
 
-    def __init__(self, lane: Lane, room: Callable[[], int], there: Callable[[Live], bool]) -> None:
+    def __init__(self, lane: Lane, room: Callable[[], int], there: Callable[[Live], Live | None]) -> None:
         self._lane = lane
         self._room = room
         self._there = there
@@ -148,9 +148,9 @@ class Hot:
     def _build(self, live: Live, recent: Sequence[Read]) -> None:
         began = time.monotonic()
         try:
-            merged, trial = self._tried(live, recent)
+            merged, trial = self._tried(self._there(live), recent)
             with self._lock:
-                if self._ended or self._wanted is not live.adapter or not self._there(live):
+                if self._ended or self._wanted is not live.adapter or self._there(live) is None:
                     raise _Ended
                 self._copy = _Copy(live, merged)
                 self._credit = _CREDIT
@@ -169,7 +169,9 @@ class Hot:
             _LOG.info("%s is merged: %d MiB, the same answers to %s, in %d ms", *told)
         give_back()
 
-    def _tried(self, live: Live, recent: Sequence[Read]) -> tuple[Merged, Trial]:
+    def _tried(self, live: Live | None, recent: Sequence[Read]) -> tuple[Merged, Trial]:
+        if live is None:
+            raise _Ended
         adapter, engine = _adapter(live), _engine(live)
         with one_thread():
             merged = engine.merge(adapter)

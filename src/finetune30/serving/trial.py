@@ -90,6 +90,8 @@ class Trial:
         again = 0
         if engine.precision != "float32":
             merged = replace(merged, rounding=self._rounding(fast, exact))
+            if merged.rounding.hopeless:
+                raise Differs(f"its answers are noise in {engine.precision} ({self.told})")
             doubted = [at for at, one in enumerate(fast) if merged.rounding.doubts(one)]
             self._add(exact, [at for at in doubted if at not in exact])
             again = len(doubted) - sum(_adapter(self.live).rounding.doubts(one) for one in wanted)
