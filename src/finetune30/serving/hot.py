@@ -51,14 +51,16 @@ class Hot:
     """Watches what is asked for, and keeps at most one copy.
 
     Args:
+        on: Else none is ever made.
         room: Bytes that a copy may take just now.
         there: An adapter as it is in memory, whatever a request changed of it; None if it no longer is.
     """
 
-    def __init__(self, lane: Lane, room: Callable[[], int], there: Callable[[Live], Live | None]) -> None:
+    def __init__(self, lane: Lane, room: Callable[[], int], there: Callable[[Live], Live | None], *, on: bool) -> None:
         self._lane = lane
         self._room = room
         self._there = there
+        self.on = on
         self._lock = threading.Lock()  # held for moments; nobody else's is taken inside
         self._wanted: Adapter | None = None
         self._key: tuple[str, str] | None = None
@@ -73,7 +75,7 @@ class Hot:
     def seen(self, live: Live, read: Sequence[Read]) -> None:
         """Rows that are asked for."""
         adapter = live.adapter
-        if not isinstance(adapter, Adapter) or not isinstance(live.engine, SharedBase):
+        if not self.on or not isinstance(adapter, Adapter) or not isinstance(live.engine, SharedBase):
             return
         with self._lock:
             if adapter is self._wanted:
@@ -107,6 +109,8 @@ class Hot:
 
     def why(self, live: Live) -> str | None:
         """Why there is no copy of an adapter that was worth one; None where there is one, or none was tried."""
+        if not self.on:
+            return "SERVING_MERGE is off"
         return self._whys.get(live.adapter) if isinstance(live.adapter, Adapter) else None
 
     def let_go(self, key: tuple[str, str] | None = None) -> None:

@@ -29,7 +29,7 @@ from finetune30.modeling.shared.adding import add
 from finetune30.modeling.shared.crowd import SharedStack, crowd
 from finetune30.modeling.shared.deltas import Deltas, NotShared, Plans, read_deltas
 from finetune30.modeling.shared.forward import Forward
-from finetune30.modeling.shared.heads import Head, head_of, headed
+from finetune30.modeling.shared.heads import Head, head_of, headed, outside_layers
 from finetune30.modeling.shared.merging import Merged, merged
 from finetune30.modeling.shared.plans import Delta, Tensors
 from finetune30.modeling.shared.rounding import Rounding
@@ -99,7 +99,7 @@ class SharedBase:
         for tensor in [*classifier.parameters(), *classifier.buffers()]:
             tensor.data = tensor.data.to(device, copy=True)
         classifier.to(device).eval()
-        self._own = _outside_layers(classifier, loaded.new_modules)
+        self._own = outside_layers(classifier, loaded.new_modules)
         self._names = {module: name for name, module in classifier.named_modules()}
         self._body: Any = getattr(classifier, classifier.base_model_prefix)
         self._exact: _Compute | None = None
@@ -292,17 +292,6 @@ class Format:
     def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """As the base's."""
         return self.base._once(self.forward, rows)
-
-
-def _outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:
-    """Tensors of the base a head may need: its pooler, and a head that came with it; none that are random."""
-    body = f"{classifier.base_model_prefix}."
-    return {
-        name: parameter.detach()
-        for name, parameter in classifier.named_parameters()
-        if (name.startswith(f"{body}pooler.") or not name.startswith(body))
-        and not any(name.startswith(f"{new}.") for new in new_modules)
-    }
 
 
 __all__ = ["Adapter", "NotShared", "Row", "SharedBase"]
