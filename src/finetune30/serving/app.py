@@ -27,6 +27,7 @@ from finetune30.serving.answering import Given
 from finetune30.serving.asking import Question
 from finetune30.serving.following import Following
 from finetune30.serving.guests import ANYBODY, Guests
+from finetune30.serving.host import Live
 from finetune30.serving.loading import Loading
 from finetune30.serving.measures import MEDIA_TYPE, Measures
 from finetune30.serving.predicting import Predicting
@@ -103,7 +104,7 @@ class Doors:
                 guest.check(live.found)
             except Forbidden:
                 continue
-            told.append({**_adapter(live), "names": self.following.aliases_of(live)})
+            told.append({**_adapter(live), **self._merged(live), "names": self.following.aliases_of(live)})
         refused = [one for one in self.following.refused if guest.everything or one.owner == guest.name]
         return _json({"adapters": told, "refused": [vars(one) for one in refused]})
 
@@ -135,9 +136,16 @@ class Doors:
                 "max_batch_tokens": host.lane.limits.batch_tokens,
                 "max_client_batch_size": asking.MOST_TEXTS,
                 "adapter": answering.identity(live) if live is not None and mine else None,
+                **(self._merged(live) if live is not None and mine else {"merged": None, "not_merged": None}),
                 "adapters": len(host.there()),
             }
         )
+
+    def _merged(self, live: Live) -> dict[str, Any]:
+        """Whether an adapter is merged into a copy of its base just now, and why not where that was tried."""
+        hot = self.following.host.hot
+        there = hot.live
+        return {"merged": there is not None and there.adapter is live.adapter, "not_merged": hot.why(live)}
 
     async def health(self, request: Request) -> Response:
         """A real forward pass through the lane; 503 where none comes back in time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,22 @@ from finetune30.errors import ModelError, NotFound
 from finetune30.experiments import ExperimentStore, Status
 from finetune30.registry import Models, Resolved, Visibility
 from finetune30.serving.catalog import Found
+from finetune30.serving.evaluated import Texts, texts_of
 
 _LONGEST = 512
 
 
 class Books:
-    """Looks addresses up in the registry and among the experiments."""
+    """Looks addresses up in the registry and among the experiments.
 
-    def __init__(self, store: ExperimentStore, models: Models) -> None:
+    Args:
+        data_dir: Where versions of data are kept; None where nobody asks for a run's texts.
+    """
+
+    def __init__(self, store: ExperimentStore, models: Models, data_dir: Path | None = None) -> None:
         self._store = store
         self._models = models
+        self._data_dir = data_dir
 
     def find(self, address: str | None, owner: str | None = None) -> Found:
         """See ``Catalog``.
@@ -32,7 +39,7 @@ class Books:
         Raises: NotFound, StateError, BadInput, StorageError.
         """
         resolved = self._models.resolve(address if address is not None else self._newest(owner))
-        return _found(address, resolved)
+        return _found(address, resolved, self._data_dir)
 
     def marks(self, asked: Sequence[tuple[str, Path]]) -> list[object]:
         """See ``Catalog``: a few queries for all, and of each folder the files that ``find`` reads."""
@@ -69,11 +76,12 @@ def _stamp(path: str) -> object:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _found(address: str | None, resolved: Resolved) -> Found:
+def _found(address: str | None, resolved: Resolved, data_dir: Path | None) -> Found:
     data: dict[str, Any] = dict(resolved.config.get("data", {}))
     longest = data.get("max_length", _LONGEST)
     if not isinstance(longest, int):
         raise ModelError("the run's configuration has no data.max_length", where=resolved.experiment_id)
+    base_sha256 = _noted(resolved.folder, "base_model_sha256")
     return Found(
         address=address or "newest",
         experiment_id=resolved.experiment_id,
@@ -84,19 +92,22 @@ def _found(address: str | None, resolved: Resolved) -> Found:
         owner=resolved.owner,
         everybodys=resolved.visibility is Visibility.TEAM,
         sha256=resolved.sha256,
-        base_sha256=_base_sha256(resolved.folder),
+        base_sha256=base_sha256 if isinstance(base_sha256, str) else None,
         fault=resolved.fault,
+        evaluated=partial(_texts, resolved.folder, data_dir),
         model=resolved.model,
         version=resolved.version,
         alias=resolved.alias,
     )
 
 
-def _base_sha256(final_model: Path) -> str | None:
-    """What the run wrote down of its base's weights, see ``pipeline.attempt``."""
+def _texts(final_model: Path, data_dir: Path | None) -> Texts:
+    return () if data_dir is None else texts_of(data_dir, _noted(final_model, "dataset_sha256"))
+
+
+def _noted(final_model: Path, key: str) -> Any:
+    """What the run wrote down beside its results, see ``pipeline.attempt``."""
     try:
-        said = json.loads((final_model.parents[1] / "environment.json").read_text(encoding="utf-8"))
-        found = said.get("base_model_sha256")
+        return json.loads((final_model.parents[1] / "environment.json").read_text(encoding="utf-8")).get(key)
     except (OSError, ValueError, AttributeError):
         return None
-    return found if isinstance(found, str) else None

@@ -15,6 +15,10 @@ def _no_fault() -> str | None:
     return None
 
 
+def _no_texts() -> Sequence[tuple[str, str | None]]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Found:
     """What an address means now.
@@ -26,6 +30,7 @@ class Found:
         sha256: Of all its files, as they were registered.
         base_sha256: Of the weights of the base it was trained on; None where a revision pins them, or nobody knows.
         fault: What is not as it was registered, naming the file; None if every byte is.
+        evaluated: Texts it was evaluated on, each with the second one of a pair; none where they are no longer kept.
         everybodys: Every user may ask it.
         model, version, alias: Where it stands in the registry, if it was found there.
     """
@@ -41,6 +46,7 @@ class Found:
     sha256: str = ""
     base_sha256: str | None = None
     fault: Callable[[], str | None] = field(default=_no_fault, compare=False)
+    evaluated: Callable[[], Sequence[tuple[str, str | None]]] = field(default=_no_texts, compare=False)
     model: str | None = None
     version: int | None = None
     alias: str | None = None

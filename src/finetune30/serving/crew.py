@@ -8,6 +8,8 @@ Neighbours: ``lane`` has the threads, ``serve`` and ``offline`` choose.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +37,18 @@ class Crew:
         if self.threads is not None:
             torch.get_num_threads()  # it settles this thread, or its first product would set the number back
             torch.set_num_threads(self.threads)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """The calling thread is a worker meanwhile."""
+        before = torch.get_num_threads()
+        if self.threads is not None and before != self.threads:
+            torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
 
 
 def crew_for(device: str, *, beside: int) -> Crew:

@@ -243,6 +243,8 @@ class Following:
             self._mean(name, replace(before, owner=found.owner, everybodys=found.everybodys))
             return False
         self._mean(name, found, mark)
+        if found.key != before.key:
+            self.host.hot.let_go(before.key)
         if found.experiment_id == before.experiment_id:
             return False
         self.swaps += 1

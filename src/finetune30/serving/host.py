@@ -32,27 +32,13 @@ from finetune30.modeling.shared.alone import AloneAdapter
 from finetune30.modeling.shared.reading import Read, Reader
 from finetune30.modeling.task import Task
 from finetune30.serving.catalog import Found
+from finetune30.serving.hot import Hot
 from finetune30.serving.lane import Engine, Lane, Logits
+from finetune30.serving.probes import PROBES, PROBES_TOKENS
 
 _LOG = logging.getLogger("finetune30.serving")
-_PROBE_TOKENS = 32
 # Rows of a trial that are computed at once: in float32 half of what a batch of requests takes.
 _PROBED_AT_ONCE = 6
-PROBES = (
-    "This movie was great, I loved every minute of it!",
-    "A waste of time: slow, loud and much too long.",
-    "The room was clean, the breakfast was cold.",
-    "ok",
-    "I am not sure what to think of this.",
-    "Please send the invoice to my new address before Friday.",
-    "Win a free prize now, call this number today!",
-    "這部電影真的非常好看，推薦給大家。",
-    "房間很髒，不會再來了。",
-    "The quick brown fox jumps over the lazy dog near the river bank at dawn.",
-    "It broke after two days and nobody answered my messages.",
-    "How do I change the password of my account?",
-)
-"""Texts on which an adapter is tried when it is loaded: of many kinds, none of anybody's data."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +90,16 @@ class AdapterHost:
 
     Args:
         memory_bytes: Adapters beyond this are let go, those used longest ago first; the bases are not counted.
+        merges: The adapter that nearly everybody asks is computed on a copy of its base, see ``hot``.
     """
 
-    def __init__(self, compute: Compute, lane: Lane, memory_bytes: int) -> None:
+    def __init__(self, compute: Compute, lane: Lane, memory_bytes: int, *, merges: bool = False) -> None:
         self.compute = compute
         self.lane = lane
         self.memory_bytes = memory_bytes
         self.loads = 0
         self.evictions = 0
+        self.hot = Hot(lane, self._room, self._there, on=merges)
         self._bases: dict[tuple[str, str | None], list[_Base]] = {}
         self._live: OrderedDict[tuple[str, str], Live] = OrderedDict()
         self._pinned: frozenset[tuple[str, str]] = frozenset()
@@ -139,24 +127,34 @@ class AdapterHost:
             with self._lock:
                 self.loads += 1
                 self._live[found.key] = loaded
-                self._make_room(found.key)
+            self._make_room(found.key)
             return loaded
 
-    def ask(self, live: Live, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Asking:
+    def ask(
+        self, live: Live, texts: Sequence[str], pairs: Sequence[str] | None = None, *, here: bool = False
+    ) -> Asking:
         """Read texts and let them be computed.
 
+        Args:
+            here: See ``Lane.ask``.
         Raises: BadInput for pairs where there should be none, or the reverse; Busy when too much waits.
         """
         live.task.check_texts(texts, pairs)
         read = live.reader.read(texts, pairs, live.found.max_length)
         rows = [Row(one.ids, one.types, live.adapter) for one in read]
-        return Asking(live, read, self.lane.ask(live.engine, rows))
+        self.hot.seen(live, read)
+        return Asking(live, read, self.lane.ask(live.engine, rows, here=here and self.compute.device == "cpu"))
 
     def pin(self, keys: frozenset[tuple[str, str]]) -> None:
         """These are not let go."""
         with self._lock:
             self._pinned = keys
-            self._make_room(None)
+        self._make_room(None)
+
+    def close(self) -> None:
+        """Let nothing be computed any more, but for what waits."""
+        self.hot.close()
+        self.lane.close()
 
     def there(self) -> list[Live]:
         """Those in memory, the most recently used last."""
@@ -165,8 +163,13 @@ class AdapterHost:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the adapters."""
-        return sum(one.adapter.nbytes for one in self.there())
+        """Memory of the adapters, and of a copy of the base for one of them."""
+        return sum(one.adapter.nbytes for one in self.there()) + self.hot.nbytes
+
+    @property
+    def merged_rows(self) -> int:
+        """Rows that were computed on a merged copy."""
+        return sum(one.engine.merged_rows for some in list(self._bases.values()) for one in some)
 
     def known(self, found: Found) -> Live | None:
         """The adapter, if it is in memory; it counts as used."""
@@ -178,14 +181,28 @@ class AdapterHost:
         return live if live.found == found else replace(live, found=found)
 
     def _make_room(self, newest: tuple[str, str] | None) -> None:
-        total = sum(one.adapter.nbytes for one in self._live.values())
-        for key in list(self._live):
-            if total <= self.memory_bytes:
-                return
-            if key not in self._pinned and key != newest:
-                total -= self._live.pop(key).adapter.nbytes
-                self.evictions += 1
-                _LOG.info("%s was let go: SERVING_MEMORY_MB", key[0])
+        if self.nbytes > self.memory_bytes:
+            self.hot.let_go()  # adapters are needed, the copy is a gain
+        gone = []
+        with self._lock:
+            total = sum(one.adapter.nbytes for one in self._live.values())
+            for key in list(self._live):
+                if total <= self.memory_bytes:
+                    break
+                if key not in self._pinned and key != newest:
+                    total -= self._live.pop(key).adapter.nbytes
+                    self.evictions += 1
+                    gone.append(key)
+                    _LOG.info("%s was let go: SERVING_MEMORY_MB", key[0])
+        for key in gone:
+            self.hot.let_go(key)
+
+    def _room(self) -> int:
+        return self.memory_bytes - self.nbytes
+
+    def _there(self, live: Live) -> Live | None:
+        found = self._live.get(live.found.key)
+        return found if found is not None and found.adapter is live.adapter else None
 
     def _load(self, found: Found) -> Live:
         try:
@@ -225,7 +242,7 @@ class AdapterHost:
 
         Raises: ModelError where a number is no number.
         """
-        rows = [Row(one.ids, one.types, adapter) for one in base.reader.read(PROBES, _pairs(adapter), _PROBE_TOKENS)]
+        rows = [Row(one.ids, one.types, adapter) for one in base.reader.read(PROBES, _pairs(adapter), PROBES_TOKENS)]
         exact = self._computed(base.engine.exact, rows)
         if not all(np.isfinite(row).all() for row in exact):
             raise ModelError("its answers are no numbers", hint="the training diverged")

@@ -67,6 +67,8 @@ class Measures:
             "finetune30_adapter_loads": host.loads,
             "finetune30_adapter_evictions": host.evictions,
             "finetune30_adapter_swaps": following.swaps,
+            "finetune30_adapters_merged": int(host.hot.live is not None),
+            "finetune30_merged_texts": host.merged_rows,
             "finetune30_adapters_refused": len(following.refused),
         }
         for name, value in values.items():
@@ -96,5 +98,7 @@ _GAUGES = {
     "finetune30_adapter_loads": "Adapters loaded since the start",
     "finetune30_adapter_evictions": "Adapters let go for others since the start",
     "finetune30_adapter_swaps": "Names that came to mean another adapter since the start",
+    "finetune30_adapters_merged": "Adapters that are merged into a copy of their base just now",
+    "finetune30_merged_texts": "Texts computed on a merged copy since the start",
     "finetune30_adapters_refused": "Names whose newest adapter is not fit, so an older one answers",
 }

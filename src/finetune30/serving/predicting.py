@@ -32,6 +32,8 @@ _QUICK_S = 0.1
 _LONGEST_S = 60.0
 # Threads that read long texts: the tokenizer itself uses all cores.
 _READERS = 4
+# Turns of the event loop after which what has come meanwhile has begun: its socket is read, a task is made, it runs.
+_TURNS = 3
 
 
 class Predicting:
@@ -43,19 +45,27 @@ class Predicting:
         self._measures = measures
         self._reading = CapacityLimiter(_READERS)
         self._landing = Landing()
+        self._open = 0
 
     async def answer(self, request: Request, guest: Guest, question: Question) -> list[Given]:
         """The answer to each text, in their order.
 
         Raises: our errors; ClientDisconnect when nobody waits any more.
         """
+        self._open += 1
+        try:
+            return await self._answer(request, guest, question)
+        finally:
+            self._open -= 1
+
+    async def _answer(self, request: Request, guest: Guest, question: Question) -> list[Given]:
         live = {
             address: _shortened(await self._loading.live(guest, address), question.max_length)
             for address in dict.fromkeys(question.addresses)
         }
         began = time.perf_counter()
         if all(one.reader.is_quick(question.texts, question.pairs) for one in live.values()):
-            asked = self._ask(live, question)
+            asked = self._ask(live, question, here=await self._is_alone())
         else:
             asked = await anyio.to_thread.run_sync(self._ask, live, question, limiter=self._reading)
         self._measures.read.observe(time.perf_counter() - began)
@@ -70,13 +80,24 @@ class Predicting:
             raise
         return _in_order(question, asked)
 
-    def _ask(self, live: Mapping[str | None, Live], question: Question) -> list[tuple[Asking, Sequence[int]]]:
+    async def _is_alone(self) -> bool:
+        """Whether nobody else asks: then a text is computed right here, so no thread is woken, and nobody held up."""
+        for _ in range(_TURNS):
+            if self._open > 1 or not self._following.host.lane.is_idle:
+                return False
+            await asyncio.sleep(0)
+        return self._open == 1
+
+    def _ask(
+        self, live: Mapping[str | None, Live], question: Question, *, here: bool = False
+    ) -> list[tuple[Asking, Sequence[int]]]:
         asked: list[tuple[Asking, Sequence[int]]] = []
         try:
             for address, one in live.items():
                 places = [at for at, wanted in enumerate(question.addresses) if wanted == address]
                 pairs = question.pairs and [question.pairs[at] for at in places]
-                asked.append((self._following.host.ask(one, [question.texts[at] for at in places], pairs), places))
+                texts = [question.texts[at] for at in places]
+                asked.append((self._following.host.ask(one, texts, pairs, here=here), places))
         except Finetune30Error:
             for asking, _ in asked:
                 asking.future.cancel()

@@ -57,7 +57,7 @@ class Service:
     def close(self) -> None:
         """End the threads; what waits is computed first."""
         self.following.close()
-        self.following.host.lane.close()
+        self.following.host.close()
 
 
 def open_service(settings: Settings, address: str | None = None) -> Service:
@@ -80,8 +80,8 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     limits = Limits(batch_tokens=settings.serving_batch_tokens, waiting_rows=settings.serving_queue)
     compute = _compute(settings)
     lane = Lane(limits, measures.queued.observe, crew_for(compute.device, beside=1))
-    host = AdapterHost(compute, lane, settings.serving_memory_mb << 20)
-    books = Books(store, Models(store.engine, settings.results_dir))
+    host = AdapterHost(compute, lane, settings.serving_memory_mb << 20, merges=settings.serving_merge)
+    books = Books(store, Models(store.engine, settings.results_dir), settings.data_dir)
     following = Following(books, host, address, settings.serving_poll_s)
     access = _access(settings, store)
     doors = Doors(following, Guests(access), measures, settings.metrics_token)

@@ -73,6 +73,7 @@ class Settings(BaseSettings):
         serving_queue: Texts that may wait; more are refused with 429.
         serving_batch_tokens: Tokens of a batch, padding included.
         serving_poll_s: Seconds between two looks whether an alias was moved.
+        serving_merge: The adapter that nearly everybody asks is merged into a copy of its base.
         predictions_per_minute: Requests from one address; 0 for any number.
         login_failures: Wrong passwords for one name within 15 minutes before it has to wait.
         model_allowlist: Hub models the API accepts, beside the built-in ones.
@@ -133,6 +134,7 @@ class Settings(BaseSettings):
     serving_memory_mb: int = Field(default=1024, ge=1, le=1_000_000)
     serving_queue: int = Field(default=2048, ge=512, le=1_000_000)
     serving_batch_tokens: int = Field(default=4096, ge=64, le=1_000_000)
+    serving_merge: bool = True
     serving_poll_s: float = Field(default=1, ge=0.05, le=3600, allow_inf_nan=False)
     predictions_per_minute: int = Field(default=0, ge=0, le=10_000_000)
     allowed_hosts: Annotated[

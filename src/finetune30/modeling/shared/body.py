@@ -29,7 +29,8 @@ from finetune30.modeling.shared.adding import add
 from finetune30.modeling.shared.crowd import SharedStack, crowd
 from finetune30.modeling.shared.deltas import Deltas, NotShared, Plans, read_deltas
 from finetune30.modeling.shared.forward import Forward
-from finetune30.modeling.shared.heads import Head, head_of, headed
+from finetune30.modeling.shared.heads import Head, head_of, headed, outside_layers
+from finetune30.modeling.shared.merging import Merged, merged
 from finetune30.modeling.shared.plans import Delta, Tensors
 from finetune30.modeling.shared.rounding import Rounding
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
@@ -80,6 +81,8 @@ class SharedBase:
         precision: ``float32`` or ``bfloat16``.
     Attributes:
         mixes: Whether rows of different adapters may stand in one batch.
+        hot: Rows of its adapter are computed on it, where a batch has no others.
+        merged_rows: How many were.
     """
 
     def __init__(self, base: BaseModel, device: str, precision: str) -> None:
@@ -96,10 +99,13 @@ class SharedBase:
         for tensor in [*classifier.parameters(), *classifier.buffers()]:
             tensor.data = tensor.data.to(device, copy=True)
         classifier.to(device).eval()
-        self._own = _outside_layers(classifier, loaded.new_modules)
+        self._own = outside_layers(classifier, loaded.new_modules)
         self._names = {module: name for name, module in classifier.named_modules()}
         self._body: Any = getattr(classifier, classifier.base_model_prefix)
         self._exact: _Compute | None = None
+        self.hot: Merged | None = None
+        self.merged_rows = 0
+        self._passes: dict[torch.dtype, Forward] = {}
         self.stacks: list[tuple[str, ...]] = []
         self._plans: Plans = {}
         self._copied: list[nn.Module] = []
@@ -128,13 +134,30 @@ class SharedBase:
 
         Raises: What the device says when memory is short.
         """
-        if self._exact is None:
-            return self._once(self._forward, rows)
-        fast = [at for at, row in enumerate(rows) if not row.adapter.rounding.hopeless]
-        found = dict(zip(fast, self._once(self._forward, [rows[at] for at in fast]), strict=True))
-        again = [at for at, row in enumerate(rows) if at not in found or row.adapter.rounding.doubts(found[at])]
-        found |= zip(again, self._once(self._exact, [rows[at] for at in again]), strict=True)
-        return [found[at] for at in range(len(rows))]
+        hot = self.hot  # once: it may be let go meanwhile
+        if hot is not None and all(row.adapter is hot.adapter for row in rows):
+            self.merged_rows += len(rows)
+            return self.logits_on(hot, rows)
+        return self._judged(self._forward, rows, lambda row: row.adapter.rounding)
+
+    @torch.inference_mode()
+    def logits_on(self, copy: Merged, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """Of rows of the adapter that a copy of the layers is of."""
+        return self._judged(copy.compute, rows, lambda _: copy.rounding)
+
+    def merge(self, adapter: Adapter) -> Merged:
+        """A copy of the layers for one adapter; it answers nobody until it is set as ``hot``.
+
+        Raises: NotShared where there can be none.
+        """
+        if not self.mixes:
+            raise NotShared("the layers of its base are computed by transformers")
+        if adapter.rounding.hopeless:
+            raise NotShared("it is computed in float32")
+        tensors, dtype = adapter.deltas.tensors(torch.float32), next(reversed(self._passes))
+        with torch.inference_mode():
+            forward, nbytes = merged(self._passes[torch.float32], tensors, dtype)
+        return Merged(adapter, self._computes(forward, lambda _: ()), adapter.rounding, nbytes)
 
     @property
     def fast(self) -> Format:
@@ -145,6 +168,18 @@ class SharedBase:
     def exact(self) -> Format:
         """Computes every row in float32."""
         return Format(self, self._exact or self._forward)
+
+    def _judged(
+        self, compute: _Compute, rows: Sequence[Row], rounding: Callable[[Row], Rounding]
+    ) -> list[NDArray[np.float32]]:
+        if self._exact is None:
+            return self._once(compute, rows)
+        fast = [at for at, row in enumerate(rows) if not rounding(row).hopeless]
+        found = dict(zip(fast, self._once(compute, [rows[at] for at in fast]), strict=True))
+        again = [at for at, row in enumerate(rows) if at not in found or rounding(row).doubts(found[at])]
+        if again:
+            found |= zip(again, self._once(self._exact, [rows[at] for at in again]), strict=True)
+        return [found[at] for at in range(len(rows))]
 
     def _once(self, compute: _Compute, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         if not rows:
@@ -170,16 +205,18 @@ class SharedBase:
             return SharedStack(layers, names, dtype)
 
         parts = take_apart(classifier, dtype, trains=False, make=make)
-        forward = Forward(parts, dtype)
+        forward = self._passes[dtype] = Forward(parts, dtype)
         if parts.between is not None and not self.mixes:  # once, whatever the number of engines
             self._hook(parts.between, by_row=True)
         self.mixes = True
 
+        return self._computes(forward, lambda batch: _tensors(batch.rows, dtype))
+
+    def _computes(self, forward: Forward, whose: Callable[[Batch], Sequence[Tensors]]) -> _Compute:
         def compute(batch: Batch) -> Tensor:
-            whose = _tensors(batch.rows, dtype)
-            if parts.between is not None:
-                self._hooks.rows = batch.alike, whose if dtype == torch.float32 else _tensors(batch.rows, torch.float32)
-            return forward(batch, whose)
+            if forward.parts.between is not None:
+                self._hooks.rows = batch.alike, _tensors(batch.rows, torch.float32)
+            return forward(batch, whose(batch))
 
         return compute
 
@@ -255,17 +292,6 @@ class Format:
     def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """As the base's."""
         return self.base._once(self.forward, rows)
-
-
-def _outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:
-    """Tensors of the base a head may need: its pooler, and a head that came with it; none that are random."""
-    body = f"{classifier.base_model_prefix}."
-    return {
-        name: parameter.detach()
-        for name, parameter in classifier.named_parameters()
-        if (name.startswith(f"{body}pooler.") or not name.startswith(body))
-        and not any(name.startswith(f"{new}.") for new in new_modules)
-    }
 
 
 __all__ = ["Adapter", "NotShared", "Row", "SharedBase"]

@@ -53,6 +53,17 @@ def head_of(base: BaseModel, own: Mapping[str, Tensor], deltas: Deltas, device: 
     return chain if same else shell
 
 
+def outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:
+    """Tensors of the base a head may need: its pooler, and a head that came with it; none that are random."""
+    body = f"{classifier.base_model_prefix}."
+    return {
+        name: parameter.detach()
+        for name, parameter in classifier.named_parameters()
+        if (name.startswith(f"{body}pooler.") or not name.startswith(body))
+        and not any(name.startswith(f"{new}.") for new in new_modules)
+    }
+
+
 class _Given(nn.Module):
     """Stands where the body was and says what it is told."""
 
@@ -143,10 +154,13 @@ def headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor
     whose: dict[int, list[int]] = {}
     for at, row in enumerate(batch.rows):
         whose.setdefault(id(row.adapter), []).append(at)
+    if len(whose) == 1:
+        yield range(len(batch.rows)), batch.rows[0].adapter.head(hidden, batch.read)
+        return
     alike: dict[object, list[int]] = {}
     for places in whose.values():
         head = batch.rows[places[0]].adapter.head
-        if isinstance(head, Chain) and len(whose) > 1:
+        if isinstance(head, Chain):
             alike.setdefault(head.shape, []).extend(places)
         else:
             some = {key: _at(value, places) for key, value in batch.read.items()}

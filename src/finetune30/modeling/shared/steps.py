@@ -103,11 +103,13 @@ def _attend(heads: int, piece: Piece, queries: Tensor, others: Tensor, context: 
     width = some.shape[1] // count // heads
     apart = some.view(rows, tokens, count, heads, width).permute(2, 0, 3, 1, 4)
     mask = piece.mask
-    # On a CPU torch's fused attention is the faster one for two rows; from there on it is the slower one.
+    # On a CPU torch's fused attention is the faster one for two rows, in float32; from there on it is the slower one.
     if rows <= 2 or some.device.type != "cpu":
         query = queries[piece.first : piece.last].view(rows, heads, 1, width) if first_only else apart[0]
+        if some.device.type == "cpu":
+            apart, query = apart.float(), query.float()
         if mask is not None:
-            mask = mask.to(some.dtype)
+            mask = mask.to(apart.dtype)
         found = torch.nn.functional.scaled_dot_product_attention(query, apart[-2], apart[-1], mask)
     else:
         # For the kernels' sake as many rows and tokens as there often are; those of nobody are masked, or not read.
