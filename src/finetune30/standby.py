@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 @contextmanager
@@ -31,6 +34,17 @@ def importing() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def wait_asleep(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let threads that share a product sleep while they wait for each other; before torch is imported.
+
+    By default they spin, on the cores that others need: where a neighbour takes one of them, each product waits until
+    the kernel gives a core back to the thread that has work, which may be most of the time. What is computed is the
+    same. Who has said how threads wait, in whatever spelling, has it their way.
+    """
+    if not any(name in environment for name in _WAITING):
+        environment["OMP_WAIT_POLICY"] = "passive"
 
 
 @dataclass(frozen=True)

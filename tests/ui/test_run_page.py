@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from finetune30.experiments import ExperimentFolder, Status
 from finetune30.ui import plots
 from finetune30.ui.seats import Seat
 from finetune30.ui.watching import history
+from finetune30.ui.watching import look as looking
 from finetune30.ui.watching.look import Look
+from finetune30.ui.watching.near import Near
 from finetune30.ui.watching.stages import sentence
 from tests.api.service import Service
 from tests.trained import Trained
@@ -311,8 +314,10 @@ class Way(httpx.HTTPTransport):
 
 
 def test_a_look_asks_for_two_things_at_most_and_survives_an_api_that_goes_and_comes(
-    service: Service, seat_of: Callable[..., Seat], run_page: Run
+    service: Service, seat_of: Callable[..., Seat], run_page: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Two seconds lie between the looks of one person, but not here.
+    monkeypatch.setattr(looking, "NEAR", Near(count(step=2).__next__))
     way = Way()
     someone = seat_of(service.person(), transport=way, tries=1)
     id = submit(someone)

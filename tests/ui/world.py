@@ -26,7 +26,8 @@ PASSWORD = "correct horse battery staple"
 PATIENCE_S = 120.0
 _ENDING_S = 20.0
 _ROOT = Path(__file__).parents[2]
-_VERBS = {"api": "api", "worker": "worker", "serving": "serve", "page": "ui"}
+# As ``finetune30 up`` starts them.
+_VERBS = {"api": ("api",), "worker": ("worker", "--share"), "serving": ("serve",), "page": ("ui",)}
 
 
 class World:
@@ -132,7 +133,7 @@ class World:
     def _process(self, part: str) -> subprocess.Popen[bytes]:
         with self._log(part).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "finetune30", _VERBS[part]],
+                [sys.executable, "-m", "finetune30", *_VERBS[part]],
                 env=self._environment,
                 cwd=self.home,
                 stdout=log,

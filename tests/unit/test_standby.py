@@ -12,10 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 
 import finetune30.cli.train as train
+from finetune30.cli.worker import worker
 from finetune30.settings import Settings
-from finetune30.standby import Standby, importing
+from finetune30.standby import _WAITING, Standby, importing, wait_asleep
+from finetune30.worker.surroundings import surroundings
 
 ECHO = "import json, sys; r = json.load(sys.stdin); print('noise'); print(json.dumps({'got': r['x']}))"
 
@@ -100,3 +103,37 @@ def test_the_collector_rests_while_something_is_imported_and_is_then_as_it_was(b
     finally:
         gc.enable()
     assert seen == [False, before]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OMP_DISPLAY_ENV is GNU's library's")
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_somebody_says_otherwise(given: dict[str, str], found: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in _WAITING}
+    done = subprocess.run(
+        [sys.executable, "-c", "from finetune30.standby import wait_asleep; wait_asleep(); import torch"],
+        env={**environment, "OMP_DISPLAY_ENV": "true", **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert f"OMP_WAIT_POLICY = '{found}'" in done.stderr
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_worker_that_shares_its_machine_tells_its_attempts(share: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _WAITING:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("finetune30.worker.serve.serve", lambda *_: 0)
+    with pytest.raises(typer.Exit):
+        worker(None, None, share)
+
+    assert surroundings(os.environ).get("OMP_WAIT_POLICY") == ("passive" if share else None)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+
+
+def test_who_says_in_another_way_how_threads_wait_has_it_their_way() -> None:
+    for name in _WAITING:
+        told = {name: "1000"}
+        wait_asleep(told)
+        assert told == {name: "1000"}

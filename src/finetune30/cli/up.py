@@ -33,7 +33,7 @@ def up(
         open_store(settings, create=True).close()
     parts = [
         Part("api", ("api",)),
-        Part("worker", ("worker", *(["--concurrency", str(concurrency)] if concurrency else []))),
+        Part("worker", ("worker", "--share", *(["--concurrency", str(concurrency)] if concurrency else []))),
     ]
     if _is_there(_SERVING, "serving", "for predictions: pip install 'finetune30[serving]'"):
         parts.append(Part("serving", ("serve",), _LATER_S))

@@ -3,20 +3,25 @@
 Promises: nothing is told by colour alone (lines differ in dash and marker, bars and cells carry their numbers); texts
 that somebody else wrote are neither markup nor links; a redrawn plot keeps its size and place. What is drawn stands
 beside it as words or a table, which is the caller's to say: ``alt`` is what a screen reader calls the plot.
-Neighbours: ``theme`` has the colours; pages call ``lines``, ``bars`` or ``confusion`` and ``draw`` what comes.
+Neighbours: ``theme`` has the colours, ``stencils`` makes lines quickly; pages call ``lines``, ``bars`` or ``confusion``
+and ``draw`` what comes.
 """
 
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
+from finetune30.ui import stencils
+from finetune30.ui.stencils import Drawing, Stencil, holes, stencil_of
 from finetune30.ui.theme import COLOURS
 
 Number = float | int | None
@@ -28,6 +33,7 @@ _MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
 _SCALE = ((0.0, "#EAF3F9"), (0.5, "#5BA3CC"), (1.0, "#00466F"))
 _LONGEST_LABEL = 22
 _MOST_NUMBERED = 12
+_CONFIG = {"displayModeBar": False, "responsive": True}
 _GRID = "rgba(128, 140, 150, 0.25)"
 
 
@@ -47,40 +53,70 @@ class Line:
 
 
 def lines(
-    some: Sequence[Line], *, x: str, y: str, percent: bool = False, unit: str = "", height: int = 260
-) -> go.Figure:
+    some: Sequence[Line],
+    *,
+    x: str,
+    y: str,
+    percent: bool = False,
+    unit: str = "",
+    height: int = 260,
+    steps: bool = False,
+) -> Drawing:
     """Curves over each other, in the order's colours and dashes.
 
     Args:
         x, y: What the axes say, unit included; nothing where a heading above says it.
         percent: ``y`` is a share from 0 to 1 and is shown in percent.
         unit: Behind the numbers of the hover.
+        steps: Each value holds until the next point, and what is below it is filled.
     """
+    told = tuple([(at, value) for at, value in zip(one.x, one.y, strict=True) if value is not None] for one in some)
+    # A single point has no line that could be seen.
+    marked = tuple(one.points or len(points) == 1 for one, points in zip(some, told, strict=True))
+    known = {value for points in told for _, value in points}
+    level = known.pop() if len(known) == 1 else None
+    names = tuple(one.name for one in some)
+    return Drawing(_lines(names, marked, any(told), level or None, x, y, percent, unit, height, steps), told)
+
+
+@lru_cache(maxsize=256)
+def _lines(
+    names: tuple[str, ...],
+    marked: tuple[bool, ...],
+    is_known: bool,
+    level: Number,
+    x: str,
+    y: str,
+    percent: bool,
+    unit: str,
+    height: int,
+    steps: bool,
+) -> Stencil:
+    """All of it but the points; ``level`` is the value of all of them, where it is one."""
     figure = go.Figure()
-    for one, colour, dash, marker in zip(some, cycle(_COLOURS), cycle(_DASHES), cycle(_MARKERS), strict=False):
-        told = [(at, value) for at, value in zip(one.x, one.y, strict=True) if value is not None]
-        # A single point has no line that could be seen.
-        marked = one.points or len(told) == 1
+    signs = zip(names, marked, cycle(_COLOURS), cycle(_DASHES), cycle(_MARKERS), strict=False)
+    for place, (name, has_markers, colour, dash, marker) in enumerate(signs):
         figure.add_scatter(
-            x=[at for at, _ in told],
-            y=[value for _, value in told],
-            name=plain(one.name),
-            mode="lines+markers" if marked else "lines",
+            **holes(place),
+            name=plain(name),
+            mode="lines+markers" if has_markers else "lines",
             line={"color": colour, "dash": dash, "width": 2},
             marker={"symbol": marker, "size": 8, "color": colour},
-            hovertemplate=f"%{{y:{'.1%' if percent else '.4~g'}}}{plain(unit)}<extra>{plain(one.name, 40)}</extra>",
+            hovertemplate=f"%{{y:{'.1%' if percent else '.4~g'}}}{plain(unit)}<extra>{plain(name, 40)}</extra>",
         )
-    figure.update_layout(hovermode="x unified", showlegend=len(some) > 1)
-    if not any(value is not None for one in some for value in one.y):
+    if steps:
+        figure.update_traces(line_shape="hv", fill="tozeroy")
+    figure.update_layout(hovermode="x unified", showlegend=len(names) > 1)
+    if not is_known:
         # An empty place, as large as the plot will be, instead of axes about nothing.
         figure.update_xaxes(range=[0, 1], showticklabels=False)
         figure.update_yaxes(range=[0, 1], showticklabels=False)
-    if len(known := {value for one in some for value in one.y if value is not None}) == 1 and (level := known.pop()):
+    if level is not None:
         # Around one level plotly shows from -1 to 1, in which a small one looks like nothing.
         figure.update_yaxes(range=sorted((0.5 * level, 1.5 * level)))
     figure.update_xaxes(title=plain(x, 60), tickformat="~s", hoverformat="d")
     figure.update_yaxes(title=plain(y, 60), tickformat=".0%" if percent else None, exponentformat="e")
-    return _dressed(figure, height)
+    return stencil_of(_dressed(figure, height))
 
 
 def bars(
@@ -168,15 +204,18 @@ def is_large(labels: Sequence[str]) -> bool:
     return len(labels) > _MOST_NUMBERED
 
 
-def draw(figure: go.Figure, key: str, alt: str) -> None:
+def draw(plot: go.Figure | Drawing, key: str, alt: str) -> None:
     """The plot, in its place.
 
     Args:
         key: Stable over refreshes and one of its kind on the page.
         alt: What is to be seen, in a sentence; inert as it is.
     """
-    figure.update_layout(uirevision=key)
-    st.plotly_chart(figure, theme="streamlit", key=key, alt=alt, config={"displayModeBar": False, "responsive": True})
+    if isinstance(plot, Drawing):
+        stencils.draw(plot, key, alt, json.dumps(_CONFIG))
+        return
+    plot.update_layout(uirevision=key)
+    st.plotly_chart(plot, theme="streamlit", key=key, alt=alt, config=_CONFIG)
 
 
 def plain(text: str, most: int = _LONGEST_LABEL) -> str:

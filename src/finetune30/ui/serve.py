@@ -6,6 +6,7 @@ safe. Neighbours: ``cli.ui`` calls ``serve``.
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -68,9 +69,10 @@ def serve(options: Options, told: Callable[[str], object] = lambda _: None) -> i
 
 
 def _sweep(over: threading.Event) -> None:
-    """Seats end after a day without a look also where nobody comes any more."""
+    """Seats end after a day without a look also where nobody comes any more; what they left in memory is freed."""
     while not over.wait(_SWEEP_EVERY_S):
         SEATS.sweep()
+        gc.collect()
 
 
 class _Server(uvicorn.Server):
@@ -140,6 +142,8 @@ _SAFE: dict[str, Any] = {
     "client.toolbarMode": "minimal",
     "client.allowedOrigins": [],
     "client.showSidebarNavigation": True,
+    # A whole collection after each look took a quarter of it; ``_sweep`` has one a minute.
+    "runner.postScriptGC": False,
     "runner.magicEnabled": False,
     "browser.gatherUsageStats": False,
     "global.developmentMode": False,

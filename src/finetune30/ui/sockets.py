@@ -20,12 +20,14 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from finetune30.ui.away import message
+from finetune30.ui.pace import Pace
 from finetune30.ui.seats import Seat
 
 _LOG = logging.getLogger("finetune30.ui")
 _PROTOCOLS = b"sec-websocket-protocol"
 # How long a browser whose connection broke finds its session again.
 _COMES_BACK_S = 120.0
+_SHORT = 128
 _FILES_OF_ONE = 2
 _FILES_OF_ALL = 10
 _FRAME = 64 * 1024
@@ -44,12 +46,13 @@ async def turn_away(scope: Scope, receive: Receive, send: Send, path: str) -> No
 class Sockets:
     """Those of one process."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, pace: Pace | None = None) -> None:
         self._app = app
+        self._pace = pace or Pace()
 
     async def serve(self, seat: Seat, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection, until its browser, its seat or what it says ends it."""
-        socket = _Socket(seat, receive, send)
+        socket = _Socket(seat, receive, send, self._pace)
         loop = asyncio.get_running_loop()
 
         def ended() -> None:
@@ -61,6 +64,7 @@ class Sockets:
             await self._app(_with_own_session(scope, seat), socket.receive, socket.send)
         finally:
             seat.forget(ended)
+            socket.left()
             self._left(socket, loop)
 
     def _left(self, socket: _Socket, loop: asyncio.AbstractEventLoop) -> None:
@@ -81,8 +85,10 @@ class Sockets:
 class _Socket:
     """What is received and sent, watched."""
 
-    def __init__(self, seat: Seat, receive: Receive, send: Send) -> None:
+    def __init__(self, seat: Seat, receive: Receive, send: Send, pace: Pace) -> None:
         self.seat = seat
+        self._pace = pace
+        self._parts: set[str] = set()
         self.session: str | None = None
         self.ended = asyncio.Event()
         self._receive = receive
@@ -90,7 +96,19 @@ class _Socket:
         self._closed = False
 
     async def receive(self) -> Message:
-        """What the browser says; that it is gone, where the seat has ended or it says what no page of ours says."""
+        """What the browser says, less looks that come too early; that it is gone, where the seat has ended or it says
+        what no page of ours says."""
+        while True:
+            found = await self._heard()
+            part = _looks_at(found)
+            if part is None:
+                return found
+            # Of several live parts of a page each has its own pace, or the first would always be before the others.
+            self._parts.add(part)
+            if self._pace.may_look((self, part)):
+                return found
+
+    async def _heard(self) -> Message:
         if self._closed:
             return {"type": "websocket.disconnect", "code": 1000}
         heard, ended = asyncio.ensure_future(self._receive()), asyncio.ensure_future(self.ended.wait())
@@ -108,6 +126,11 @@ class _Socket:
             return await self._close(code)
         return found
 
+    def left(self) -> None:
+        """It looks at nothing any more."""
+        for part in self._parts:
+            self._pace.left((self, part))
+
     async def send(self, sent: Message) -> None:
         """To the browser, unless the connection is closed already; the session is told on the way."""
         if self._closed:
@@ -117,6 +140,9 @@ class _Socket:
             if told.WhichOneof("type") == "new_session":
                 self.session = told.new_session.initialize.session_id
                 self.seat.sessions.add(self.session)
+        if _is_the_end(sent):
+            for part in self._parts:
+                self._pace.looked((self, part))
         if sent["type"] == "websocket.close":
             self._closed = True
         await self._send(sent)
@@ -194,6 +220,21 @@ def _with_own_session(scope: Scope, seat: Seat) -> Scope:
     if len(parts) > 2 and parts[2] not in seat.sessions:
         parts = parts[:2]
     return {**scope, "headers": [*headers, (_PROTOCOLS, ", ".join(parts).encode("latin-1"))]}
+
+
+def _looks_at(heard: Message) -> str | None:
+    """The part of a page that asks by itself to be drawn anew, and brings nothing that a person did."""
+    if heard["type"] != "websocket.receive" or heard.get("bytes") is None:
+        return None
+    said = BackMsg.FromString(heard["bytes"])
+    is_look = said.WhichOneof("type") == "rerun_script" and said.rerun_script.is_auto_rerun
+    return said.rerun_script.fragment_id if is_look else None
+
+
+def _is_the_end(sent: Message) -> bool:
+    """Whether a script has run to its end; such a message is a short one."""
+    data = sent.get("bytes") or b""
+    return 0 < len(data) < _SHORT and ForwardMsg.FromString(data).WhichOneof("type") == "script_finished"
 
 
 def _fault_of(heard: Message) -> int | None:

@@ -72,9 +72,8 @@ def _histogram(splits: Mapping[str, Any], unit: str, key: str) -> None:
         total = sum(counts) or 1
         told.append(plots.Line(say_split(name), edges[: len(counts)], [count / total for count in counts]))
     title = say(f"data.{unit}")
-    figure = plots.lines(told, x=title, y=say("data.share_of_rows"), percent=True)
     # Steps: a bin has one share from its first length to its last.
-    figure.update_traces(line_shape="hv", fill="tozeroy")
+    figure = plots.lines(told, x=title, y=say("data.share_of_rows"), percent=True, steps=True)
     alt = say(
         "data.lengths_alt",
         unit=title,

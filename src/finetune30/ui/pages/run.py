@@ -143,7 +143,9 @@ def _where_it_stands(look: Look, task: WholeTask) -> None:
         # One line whatever happens: what is below it stays where it is.
         told = "run.as_of" if look.fault is None else "run.away_since"
         icon = "sync" if look.fault is None else "cloud_off"
-        st.caption(f":material/{icon}: {say(told, time=shown.moment(look.at, seconds=True), seconds=EVERY_S)}")
+        # Where the machine has much to do, looks are further apart: it says so.
+        seconds = max(EVERY_S, round(look.every_s))
+        st.caption(f":material/{icon}: {say(told, time=shown.moment(look.at, seconds=True), seconds=seconds)}")
         # What a run that waits was measured last is no news.
         if task.status == "STARTED":
             newest(look)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from finetune30.client import Client, WholeTask
 from finetune30.errors import Busy, Finetune30Error, RemoteError, ServerFault, Unreachable
+from finetune30.ui.watching.near import NEAR, Near
 from finetune30.ui.watching.stages import stage_of
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class Look:
     Attributes:
         task: None until the first answer.
         at: When that was told, Unix seconds.
+        every_s: How long before it was told the time before; 0 where it was not.
         fault: Why the last refresh brought nothing; None where it did.
         told: A refusal of what the person asked for last, such as a pause.
     """
@@ -37,7 +39,7 @@ class Look:
         self.task: WholeTask | None = None
         self.curves: dict[str, Any] | None = None
         self.log: str | None = None
-        self.at = 0.0
+        self.at = self.every_s = 0.0
         self.fault: RemoteError | Busy | None = None
         self.told: Finetune30Error | None = None
         self._kept: dict[str, Any] = {}
@@ -69,7 +71,9 @@ class Look:
             return
         self._turn += 1
         wants_log = log and (self.log is None or self._turn % 2 == 0)
-        self._ask(self.ask_log if wants_log else self.ask_curves)
+        ask = self.ask_log if wants_log else self.ask_curves
+        # The API has told the task to this very person just now: they may know what another one was told of it.
+        self._ask(lambda: ask(NEAR))
 
     def once(self, name: str, ask: Callable[[], T]) -> T:
         """What does not change any more: asked for when it is first shown."""
@@ -95,12 +99,21 @@ class Look:
 
     def _ask_task(self) -> None:
         self.task = self.client.task(self.run_id)
-        self.at = time.time()
+        now = time.time()
+        self.every_s, self.at = now - self.at if self.at else 0.0, now
 
-    def ask_curves(self) -> None:
+    def ask_curves(self, near: Near | None = None) -> None:
         """The curves, also while they grow."""
-        self.curves = self.client.curves(self.run_id, _POINTS)
+        self.curves = (_alone if near is None else near)(
+            ("curves", self.run_id), lambda: self.client.curves(self.run_id, _POINTS)
+        )
 
-    def ask_log(self) -> None:
+    def ask_log(self, near: Near | None = None) -> None:
         """The end of the log."""
-        self.log = self.client.logs(self.run_id, _LOG_LINES)
+        self.log = (_alone if near is None else near)(
+            ("log", self.run_id), lambda: self.client.logs(self.run_id, _LOG_LINES)
+        )
+
+
+def _alone(_: object, ask: Callable[[], T]) -> T:
+    return ask()
