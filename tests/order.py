@@ -23,9 +23,9 @@ Test = TypeVar("Test", bound=Named)
 
 SECONDS = {
     # A browser against every process of the product.
-    "tests/ui/test_e2e_axe.py": 180,
-    "tests/ui/test_e2e_story.py": 170,
-    "tests/ui/test_e2e_safety.py": 90,
+    "tests/ui/test_e2e_axe.py": 110,
+    "tests/ui/test_e2e_story.py": 130,
+    "tests/ui/test_e2e_safety.py": 70,
     # Trainings that are killed, resumed or shared by workers: processes that import torch, and waits for leases.
     "tests/e2e/test_kill.py": 160,
     "tests/worker/test_serve.py": 110,

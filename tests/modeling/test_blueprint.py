@@ -103,3 +103,16 @@ def test_what_was_refused_is_not_kept_and_kinds_are_limited(base: BaseModel, sav
         _change(folder, "adapter_config.json", lora_alpha=alpha)
         assert blueprint(base, Task(("a", "b")), folder).scale == alpha / 4
     assert len(base.kinds) == 64
+
+
+def test_values_are_looked_at_before_they_go_to_a_device(save: Callable[..., Path], base: BaseModel) -> None:
+    """A look at a tensor on a GPU waits for all that it computes; on ``meta`` there is nothing to see."""
+    assert all(tensor.is_meta for tensor in read_deltas(base, save("good"), "meta").new.values())
+    damaged = save("damaged")
+    path = damaged / "adapter_model.safetensors"
+    weights = load_file(path)
+    next(iter(weights.values())).fill_(float("nan"))
+    save_file(weights, path)
+
+    with pytest.raises(ModelError, match="NaN"):
+        read_deltas(base, damaged, "meta")

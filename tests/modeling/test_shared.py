@@ -16,7 +16,7 @@ from transformers import AutoModel, ElectraConfig
 from finetune30 import modeling
 from finetune30.errors import ModelError
 from finetune30.modeling.predict import probabilities_of
-from finetune30.modeling.shared import NotShared, Row, SharedBase
+from finetune30.modeling.shared import NotShared, Row, SharedBase, heads
 from finetune30.modeling.tokens import encode
 from tests import tiny
 
@@ -182,6 +182,19 @@ def test_what_is_more_than_plain_lora_is_not_shared(tiny_model: Callable[[str], 
     folder = save_adapter(tmp_path / "dora", tiny_model("bert"), use_dora=True)
     with pytest.raises(NotShared):
         shared.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("places", "copied"), [([0], False), ([0, 1, 2, 3, 4], False), ([1, 2], False), ([4], False), ([0, 2], True)]
+)
+def test_rows_that_lie_together_are_not_copied_for_their_head(places: list[int], copied: bool) -> None:
+    """On a GPU a list of places is sent there first, and that waits for all that is computed."""
+    hidden = torch.arange(10.0).view(5, 2)
+
+    found = heads._at(hidden, places)
+
+    assert found.tolist() == hidden[places].tolist()
+    assert (found.untyped_storage().data_ptr() != hidden.untyped_storage().data_ptr()) == copied
 
 
 def _break(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:

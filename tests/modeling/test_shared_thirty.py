@@ -18,14 +18,16 @@ from tests import tiny
 from tests.modeling.test_shared import TOLERANCE, save_adapter
 
 ADAPTERS = 30
+GPU = pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"))
 
 
+@pytest.mark.parametrize("device", ["cpu", GPU])
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "albert", "distilbert"])
 def test_g22_logits_of_thirty_adapters_in_one_batch_are_those_of_each_alone(
-    tiny_model: Callable[[str], Path], tmp_path: Path, architecture: str
+    tiny_model: Callable[[str], Path], tmp_path: Path, architecture: str, device: str
 ) -> None:
     model = tiny_model(architecture)
-    shared = SharedBase(modeling.inspect(str(model)), "cpu", "float32")
+    shared = SharedBase(modeling.inspect(str(model)), device, "float32")
     folders = [save_adapter(tmp_path / str(n), model, labels=2 + n % 6, seed=n) for n in range(ADAPTERS)]
     texts = [text for text, _ in tiny.rows(2 * ADAPTERS)]
     rows = []

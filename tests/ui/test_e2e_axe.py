@@ -26,7 +26,11 @@ pytest.importorskip("streamlit", reason="the page is not installed: pip install 
 pytestmark = pytest.mark.timeout(600)
 _ROOT = Path(__file__).parents[2]
 _SERIOUS = ("serious", "critical")
-_SETTLE_MS = 1000
+_SETTLE_MS, _REPAINT_MS = 1000, 400
+_NIGHT = """() => {
+    const parts = getComputedStyle(document.querySelector('.stApp') || document.body).backgroundColor.match(/\\d+/g);
+    return parts && parts.slice(0, 3).every((part) => part < 80);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +120,11 @@ def _begun(store: ExperimentStore, results: Path) -> tuple[str, int]:
     return made, attempt
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("en", "dark"), ("zh-TW", "light")])
+@pytest.mark.parametrize("language", ["en", "zh-TW"])
 def test_no_page_has_a_serious_fault(
-    browser: Any, world: World, paths: dict[str, str], axe: str, language: str, scheme: str
+    browser: Any, world: World, paths: dict[str, str], axe: str, language: str
 ) -> None:
-    visit = Visit(browser, world.url, language, color_scheme=scheme, bypass_csp=True)
+    visit = Visit(browser, world.url, language, bypass_csp=True)
     visit.tab.goto("/login")
     found = _faults(visit, axe, "login")
     visit.log_in("root")
@@ -142,9 +146,19 @@ def test_nor_has_the_first_page_of_a_newcomer(browser: Any, world: World, axe: s
 
 
 def _faults(visit: Visit, axe: str, name: str) -> list[str]:
+    """Of the page as it is: all rules by day; at night its colours are others, and the rest is the same."""
     visit.tab.wait_for_timeout(_SETTLE_MS)  # plots and tables are drawn a moment later
     visit.tab.evaluate(axe)
-    told = visit.tab.evaluate("axe.run()")
+    found = _told(name, visit.tab.evaluate("axe.run()"))
+    visit.tab.emulate_media(color_scheme="dark")
+    visit.tab.wait_for_function(_NIGHT)
+    visit.tab.wait_for_timeout(_REPAINT_MS)
+    found += _told(f"{name}, dark", visit.tab.evaluate("axe.run({runOnly: ['color-contrast']})"))
+    visit.tab.emulate_media(color_scheme="light")
+    return found
+
+
+def _told(name: str, told: dict[str, Any]) -> list[str]:
     return [
         f"{name}: {rule['id']} ({rule['impact']}): {node['html'][:200]} {node['failureSummary'][:200]}"
         for rule in told["violations"]

@@ -155,9 +155,9 @@ def read_deltas(base: BaseModel, folder: Path, device: str) -> Deltas:
     path = folder / WEIGHTS
     content = path.read_bytes()  # not mapped: the file may change, what is in memory may not
     sha256 = hashlib.sha256(content).hexdigest()
-    weights = {name: tensor.to(device, copy=True) for name, tensor in load(content).items()}
-    check_weights(weights, wanted.shapes, where=str(path))
-    lora, new = _sorted(weights, str(path))
+    weights = load(content)
+    check_weights(weights, wanted.shapes, where=str(path))  # here: on a GPU each look at a tensor waits for it
+    lora, new = _sorted({name: tensor.to(device, copy=True) for name, tensor in weights.items()}, str(path))
     body = wanted.body
     if any(name.startswith(body) and not name.startswith(f"{body}pooler.") for name in new):
         raise NotShared("it has layers of its own inside the encoder")

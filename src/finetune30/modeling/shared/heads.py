@@ -152,10 +152,18 @@ def headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor
         if isinstance(head, Chain):
             alike.setdefault(head.shape, []).extend(places)
         else:
-            some = {key: value[places] for key, value in batch.read.items()}
-            yield places, head(hidden[places], some)
+            some = {key: _at(value, places) for key, value in batch.read.items()}
+            yield places, head(_at(hidden, places), some)
     for places in alike.values():
-        yield places, _together([batch.rows[at].adapter.head for at in places], hidden[places])
+        yield places, _together([batch.rows[at].adapter.head for at in places], _at(hidden, places))
+
+
+def _at(values: Tensor, places: Sequence[int]) -> Tensor:
+    """The rows in these places: where they lie together a view, for on a GPU a list would be copied there first."""
+    first, last = places[0], places[-1]
+    if list(places) == list(range(first, last + 1)):
+        return values[first : last + 1]
+    return values[places]
 
 
 def _together(chains: Sequence[Chain], hidden: Tensor) -> Tensor:
