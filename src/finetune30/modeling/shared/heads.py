@@ -197,6 +197,26 @@ def _each(biases: Sequence[Tensor]) -> Tensor:
     return biases[0] if all(bias is biases[0] for bias in biases) else torch.stack(list(biases))
 
 
+def here(found: list[tuple[Sequence[int], Tensor]]) -> list[tuple[Sequence[int], Tensor]]:
+    """In the host's memory: of a GPU all at once, for each look at it waits until it has computed everything."""
+    if len(found) == 1 or found[0][1].device.type == "cpu":
+        return [(places, logits.cpu()) for places, logits in found]
+    flat = torch.cat([logits.flatten() for _, logits in found]).cpu()
+    pieces = torch.split(flat, [logits.numel() for _, logits in found])
+    return [(places, piece.view(one.shape)) for (places, one), piece in zip(found, pieces, strict=True)]
+
+
+def outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:
+    """Tensors of the base a head may need: its pooler, and a head that came with it; none that are random."""
+    body = f"{classifier.base_model_prefix}."
+    return {
+        name: parameter.detach()
+        for name, parameter in classifier.named_parameters()
+        if (name.startswith(f"{body}pooler.") or not name.startswith(body))
+        and not any(name.startswith(f"{new}.") for new in new_modules)
+    }
+
+
 def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, device: str) -> Any:
     with torch.device("meta"), quiet_transformers():
         config = classifier_config(base, deltas.task)
