@@ -31,8 +31,6 @@ Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
 # A thread computes fewer rows for not much less than these.
 _WORTH_A_BATCH = 8
-# What a batch holds at most. On a GPU four times as many rows take not twice as long.
-_ROWS, _ROWS_GPU = 32, 128
 # So many tokens are computed in some milliseconds.
 _SHORT = 64
 
@@ -59,14 +57,9 @@ class Limits:
         waiting_rows: More than this many waiting rows are refused.
     """
 
-    batch_rows: int = _ROWS
+    batch_rows: int = 32
     batch_tokens: int = 4096
     waiting_rows: int = 2048
-
-
-def rows_for(device: str) -> int:
-    """Rows of a batch at most, on this device."""
-    return _ROWS_GPU if device.startswith("cuda") else _ROWS
 
 
 @dataclass

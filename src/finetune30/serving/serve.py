@@ -69,10 +69,10 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     """
     with importing():
         from finetune30.serving.app import Doors, create_app
-        from finetune30.serving.crew import crew_for
+        from finetune30.serving.crew import crew_for, rows_for
         from finetune30.serving.following import Following
         from finetune30.serving.host import AdapterHost
-        from finetune30.serving.lane import Lane, Limits, rows_for
+        from finetune30.serving.lane import Lane, Limits
         from finetune30.serving.measures import Measures
 
     store = open_store(settings)
