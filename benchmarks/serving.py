@@ -65,6 +65,7 @@ class Lane:
     busy_s: list[float] = field(default_factory=list)
     texts: list[float] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
+    merged: list[float] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
 
     @property
@@ -187,6 +188,7 @@ def _noted(ours: Server, lane: Lane, limit: Callable[[], float]) -> Iterator[Non
         (lane.busy_s, "te_batch_inference_duration_sum"),
         (lane.texts, "te_embed_count"),
         (lane.batches, "te_batch_inference_count"),
+        (lane.merged, "finetune30_merged_texts"),
     ):
         values.append(after[name] - before[name])
 
@@ -241,7 +243,8 @@ def _remarks(seen: dict[str, Seen], lane: Lane, mixed: dict[str, Any], moved: di
     per_text = median(tokens / texts for tokens, texts in zip(lane.tokens, lane.texts, strict=True))
     return [
         f"- The lane: {rates} real tokens/s while it computes, of {limits} that the matrix products alone would allow; "
-        f"{per_text:.1f} tokens a text, {median(_per_batch(lane)):.0f} texts a batch.",
+        f"{per_text:.1f} tokens a text, {median(_per_batch(lane)):.0f} texts a batch, "
+        f"{sum(lane.merged) / sum(lane.texts):.0%} of the texts on the merged adapter.",
         *adapters.remarks(mixed, moved),
         f"- The clients, one thread on the same cores, take {client:.0f} µs a text.",
     ]

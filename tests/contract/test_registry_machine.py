@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ with database.write(engine) as connection:
 _names = itertools.count()
 
 
+@cache
 def candidates() -> list[Candidate]:
     """Enough runs for one model; made once, every model may use them."""
     results = Path(tempfile.mkdtemp())

@@ -28,6 +28,7 @@ class Shelf:
         # Raised at the next look at this name.
         self.faults: dict[str | None, Exception] = {}
         self.everybodys = True
+        self.split: Sequence[tuple[str, str | None]] = ()  # texts that all were evaluated on
         self.looks: list[str | None] = []
 
     def add(self, name: str, *, labels: int = 2, seed: int = 1) -> Path:
@@ -55,7 +56,15 @@ class Shelf:
             raise NotFound("there is no such adapter")
         folder = self.folder / experiment_id
         return Found(
-            address or "newest", experiment_id, folder, str(self.model), None, 32, "ana", everybodys=self.everybodys
+            address or "newest",
+            experiment_id,
+            folder,
+            str(self.model),
+            None,
+            32,
+            "ana",
+            everybodys=self.everybodys,
+            evaluated=lambda: self.split,
         )
 
     def marks(self, asked: Sequence[tuple[str, Path]]) -> list[object]:

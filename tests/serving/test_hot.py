@@ -8,7 +8,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,6 @@ def until(true: Callable[[], Any]) -> None:
 
 
 def is_decided(host: AdapterHost, live: Live) -> bool:
-    assert host.hot is not None
     there = host.hot.live
     return host.hot.why(live) is not None or (there is not None and there.adapter is live.adapter)
 
@@ -70,20 +68,16 @@ def heated(host: AdapterHost, live: Live) -> None:
     until(asked)
 
 
-def evaluated_on(live: Live, split: Sequence[tuple[str, str | None]]) -> Live:
-    return replace(live, found=replace(live.found, evaluated=lambda: split))
-
-
 @pytest.mark.parametrize("split", [SPLIT, []], ids=["on the split", "without a split"])
 def test_a_hot_adapter_is_merged_and_answers_the_same(
     host: AdapterHost, shelf: Shelf, split: Sequence[tuple[str, str | None]]
 ) -> None:
-    live = evaluated_on(host.live(shelf.find("run-0")), split)
+    shelf.split = split
+    live = host.live(shelf.find("run-0"))
     before, size = answers(host, live, TEXTS), host.nbytes
 
     heated(host, live)
 
-    assert host.hot is not None
     assert host.hot.why(live) is None
     assert host.nbytes > size
     computed = host.merged_rows
@@ -97,12 +91,12 @@ def test_a_copy_that_answers_otherwise_is_refused(
     """Its weights are spoiled as they are made; the shared base goes on, and says why."""
     right = merging._sum
     monkeypatch.setattr(merging, "_sum", lambda weight, delta: right(weight, delta) * 1.3)
-    live = evaluated_on(host.live(shelf.find("run-0")), SPLIT)
+    shelf.split = SPLIT
+    live = host.live(shelf.find("run-0"))
     before = answers(host, live, TEXTS)
 
     heated(host, live)
 
-    assert host.hot is not None
     assert "60 texts of the evaluation split" in str(host.hot.why(live))
     assert host.hot.live is None
     np.testing.assert_allclose(answers(host, live, TEXTS), before, atol=1e-5)
@@ -123,7 +117,6 @@ def test_a_copy_that_fails_or_finds_no_room_is_refused(
     monkeypatch.setattr(body, "merged", fail)
     heated(host, failing)
 
-    assert host.hot is not None
     assert "SERVING_MEMORY_MB" in str(host.hot.why(tight))
     assert "RuntimeError" in str(host.hot.why(failing))
     assert answers(host, failing, TEXTS).shape == (len(TEXTS), 3)
@@ -152,7 +145,6 @@ def test_g22_g24_swaps_under_load_while_one_is_merged(host: AdapterHost, shelf: 
             for number in range(1, 9):
                 shelf.move("m@champion", f"run-{number % 2}")
                 assert following.refresh() == ["m@champion"]
-                assert host.hot is not None
                 there = host.hot.live
                 assert there is None or there.found.experiment_id != f"run-{(number + 1) % 2}"
                 heated(host, following.live("m@champion"))
@@ -170,7 +162,6 @@ def test_g24_the_copy_goes_with_its_name_and_its_memory_comes_back(host: Adapter
     live = following.live("m@champion")
     size = host.nbytes
     heated(host, live)
-    assert host.hot is not None
     copy: Any = live.engine.hot  # type: ignore[union-attr]
     gone = weakref.ref(copy)
     asking = host.ask(live, TEXTS * 5)
@@ -191,7 +182,6 @@ def test_g24_the_copy_goes_with_its_name_and_its_memory_comes_back(host: Adapter
 def test_a_copy_makes_room_for_adapters_and_goes_with_its_own(host: AdapterHost, shelf: Shelf) -> None:
     live = host.live(shelf.find("run-0"))
     heated(host, live)
-    assert host.hot is not None
     assert host.hot.live is not None
     host.memory_bytes = host.nbytes
 
@@ -204,7 +194,6 @@ def test_a_copy_makes_room_for_adapters_and_goes_with_its_own(host: AdapterHost,
 def test_mixed_traffic_ends_a_copy(host: AdapterHost, shelf: Shelf) -> None:
     first, second = host.live(shelf.find("run-0")), host.live(shelf.find("run-1"))
     heated(host, first)
-    assert host.hot is not None
 
     for _ in range(5):
         answers(host, first, TEXTS)

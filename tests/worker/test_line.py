@@ -76,7 +76,11 @@ def begin(tmp_path: Path) -> Iterator[Callable[[str], Attempt]]:
         attempt.desk.close()
 
 
-def test_what_an_attempt_says_arrives_in_order_and_is_answered(begin: Callable[[str], Attempt]) -> None:
+def test_what_an_attempt_says_arrives_in_order_and_is_answered(
+    begin: Callable[[str], Attempt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in os.environ if "FINETUNE" in one]:  # such as where the tests' browser is
+        monkeypatch.delenv(name)
     attempt = begin("""
 with hold:
     note(f"{order['config']} {hold.experiment_id} {hold.attempt} {[k for k in os.environ if 'FINETUNE' in k]}")

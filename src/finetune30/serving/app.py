@@ -144,8 +144,6 @@ class Doors:
     def _merged(self, live: Live) -> dict[str, Any]:
         """Whether an adapter is merged into a copy of its base just now, and why not where that was tried."""
         hot = self.following.host.hot
-        if hot is None:
-            return {"merged": False, "not_merged": "SERVING_MERGE is off"}
         there = hot.live
         return {"merged": there is not None and there.adapter is live.adapter, "not_merged": hot.why(live)}
 

@@ -244,7 +244,7 @@ class Following:
             return False
         self._mean(name, found, mark)
         if found.key != before.key:
-            self.host.left(before)
+            self.host.hot.let_go(before.key)
         if found.experiment_id == before.experiment_id:
             return False
         self.swaps += 1

@@ -99,7 +99,7 @@ class AdapterHost:
         self.memory_bytes = memory_bytes
         self.loads = 0
         self.evictions = 0
-        self.hot = Hot(lane, self._room, self._is_there) if merges else None
+        self.hot = Hot(lane, self._room, self._there, on=merges)
         self._bases: dict[tuple[str, str | None], list[_Base]] = {}
         self._live: OrderedDict[tuple[str, str], Live] = OrderedDict()
         self._pinned: frozenset[tuple[str, str]] = frozenset()
@@ -142,8 +142,7 @@ class AdapterHost:
         live.task.check_texts(texts, pairs)
         read = live.reader.read(texts, pairs, live.found.max_length)
         rows = [Row(one.ids, one.types, live.adapter) for one in read]
-        if self.hot is not None:
-            self.hot.seen(live, read)
+        self.hot.seen(live, read)
         return Asking(live, read, self.lane.ask(live.engine, rows, here=here and self.compute.device == "cpu"))
 
     def pin(self, keys: frozenset[tuple[str, str]]) -> None:
@@ -152,15 +151,9 @@ class AdapterHost:
             self._pinned = keys
         self._make_room(None)
 
-    def left(self, found: Found) -> None:
-        """A name means another adapter now."""
-        if self.hot is not None:
-            self.hot.let_go(found.key)
-
     def close(self) -> None:
         """Let nothing be computed any more, but for what waits."""
-        if self.hot is not None:
-            self.hot.close()
+        self.hot.close()
         self.lane.close()
 
     def there(self) -> list[Live]:
@@ -171,8 +164,8 @@ class AdapterHost:
     @property
     def nbytes(self) -> int:
         """Memory of the adapters, of a copy of the base for one of them, and of passes that are replayed."""
-        extra = 0 if self.hot is None else self.hot.nbytes
-        return sum(one.adapter.nbytes for one in self.there()) + extra + sum(one.graph_bytes for one in self._engines)
+        graphs = sum(one.graph_bytes for one in self._engines)
+        return sum(one.adapter.nbytes for one in self.there()) + self.hot.nbytes + graphs
 
     @property
     def merged_rows(self) -> int:
@@ -193,7 +186,7 @@ class AdapterHost:
         return live if live.found == found else replace(live, found=found)
 
     def _make_room(self, newest: tuple[str, str] | None) -> None:
-        if self.hot is not None and self.nbytes > self.memory_bytes:
+        if self.nbytes > self.memory_bytes:
             self.hot.let_go()  # adapters are needed, the copy is a gain
         gone = []
         with self._lock:
@@ -207,15 +200,14 @@ class AdapterHost:
                     gone.append(key)
                     _LOG.info("%s was let go: SERVING_MEMORY_MB", key[0])
         for key in gone:
-            if self.hot is not None:
-                self.hot.let_go(key)
+            self.hot.let_go(key)
 
     def _room(self) -> int:
         return self.memory_bytes - self.nbytes
 
-    def _is_there(self, live: Live) -> bool:
+    def _there(self, live: Live) -> Live | None:
         found = self._live.get(live.found.key)
-        return found is not None and found.adapter is live.adapter
+        return found if found is not None and found.adapter is live.adapter else None
 
     def _load(self, found: Found) -> Live:
         try:

@@ -51,14 +51,16 @@ class Hot:
     """Watches what is asked for, and keeps at most one copy.
 
     Args:
+        on: Else none is ever made.
         room: Bytes that a copy may take just now.
-        there: Whether an adapter is still the one that is in memory.
+        there: An adapter as it is in memory, whatever a request changed of it; None if it no longer is.
     """
 
-    def __init__(self, lane: Lane, room: Callable[[], int], there: Callable[[Live], bool]) -> None:
+    def __init__(self, lane: Lane, room: Callable[[], int], there: Callable[[Live], Live | None], *, on: bool) -> None:
         self._lane = lane
         self._room = room
         self._there = there
+        self.on = on
         self._lock = threading.Lock()  # held for moments; nobody else's is taken inside
         self._wanted: Adapter | None = None
         self._key: tuple[str, str] | None = None
@@ -73,7 +75,7 @@ class Hot:
     def seen(self, live: Live, read: Sequence[Read]) -> None:
         """Rows that are asked for."""
         adapter = live.adapter
-        if not isinstance(adapter, Adapter) or not isinstance(live.engine, SharedBase):
+        if not self.on or not isinstance(adapter, Adapter) or not isinstance(live.engine, SharedBase):
             return
         with self._lock:
             if adapter is self._wanted:
@@ -107,6 +109,8 @@ class Hot:
 
     def why(self, live: Live) -> str | None:
         """Why there is no copy of an adapter that was worth one; None where there is one, or none was tried."""
+        if not self.on:
+            return "SERVING_MERGE is off"
         return self._whys.get(live.adapter) if isinstance(live.adapter, Adapter) else None
 
     def let_go(self, key: tuple[str, str] | None = None) -> None:
@@ -148,9 +152,9 @@ class Hot:
     def _build(self, live: Live, recent: Sequence[Read]) -> None:
         began = time.monotonic()
         try:
-            merged, trial = self._tried(live, recent)
+            merged, trial = self._tried(self._there(live), recent)
             with self._lock:
-                if self._ended or self._wanted is not live.adapter or not self._there(live):
+                if self._ended or self._wanted is not live.adapter or self._there(live) is None:
                     raise _Ended
                 self._copy = _Copy(live, merged)
                 self._credit = _CREDIT
@@ -169,7 +173,9 @@ class Hot:
             _LOG.info("%s is merged: %d MiB, the same answers to %s, in %d ms", *told)
         give_back()
 
-    def _tried(self, live: Live, recent: Sequence[Read]) -> tuple[Merged, Trial]:
+    def _tried(self, live: Live | None, recent: Sequence[Read]) -> tuple[Merged, Trial]:
+        if live is None:
+            raise _Ended
         adapter, engine = _adapter(live), _engine(live)
         with one_thread():
             merged = engine.merge(adapter)

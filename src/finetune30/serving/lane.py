@@ -26,6 +26,7 @@ from finetune30.errors import Busy, Finetune30Error
 from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.shared import Row
 from finetune30.serving.crew import Crew
+from finetune30.serving.limits import Figures, Limits
 
 Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
@@ -46,32 +47,6 @@ class Engine(Protocol):
     def logits(self, rows: Sequence[Row]) -> Logits:
         """Of each row."""
         ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large batches are, and how much may wait.
-
-    Attributes:
-        batch_tokens: Tokens of a batch, padding included.
-        waiting_rows: More than this many waiting rows are refused.
-    """
-
-    batch_rows: int = 32
-    batch_tokens: int = 4096
-    waiting_rows: int = 2048
-
-
-@dataclass
-class Figures:
-    """What the lane did so far, for metrics; written by it alone. ``busy_s`` adds up its threads."""
-
-    batches: int = 0
-    rows: int = 0
-    tokens: int = 0
-    padded: int = 0
-    last_rows: int = 0
-    busy_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -309,3 +284,6 @@ def _settle(future: Future[Logits], found: Any) -> None:
         future.set_exception(found)
     else:
         future.set_result(found)
+
+
+__all__ = ["Engine", "Figures", "Lane", "Limits", "Logits"]

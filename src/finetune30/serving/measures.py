@@ -67,7 +67,7 @@ class Measures:
             "finetune30_adapter_loads": host.loads,
             "finetune30_adapter_evictions": host.evictions,
             "finetune30_adapter_swaps": following.swaps,
-            "finetune30_adapters_merged": int(host.hot is not None and host.hot.live is not None),
+            "finetune30_adapters_merged": int(host.hot.live is not None),
             "finetune30_merged_texts": host.merged_rows,
             "finetune30_adapters_refused": len(following.refused),
         }

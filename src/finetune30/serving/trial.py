@@ -21,7 +21,8 @@ from finetune30.modeling.shared import Adapter, Row, SharedBase
 from finetune30.modeling.shared.body import Format
 from finetune30.modeling.shared.merging import Merged
 from finetune30.modeling.shared.reading import Read
-from finetune30.modeling.shared.rounding import Rounding
+from finetune30.modeling.shared.rounding import MOVED, NOISE, Rounding
+from finetune30.modeling.task import Task
 from finetune30.serving.evaluated import MOST_ROWS
 from finetune30.serving.lane import Engine, Lane, Logits
 from finetune30.serving.probes import PROBES, PROBES_TOKENS
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from finetune30.serving.host import Live
 
 # Of the issue: what a probability may differ by.
-_MOVED = 0.01
+_APART = 0.01
 # A split of fewer rows says too little.
 _FEWEST = 32
 _AT_ONCE = 6
-# So many rows are computed in float32 as well. ``Rounding`` reckons from twelve texts to many; these are many.
-_EXACT, _OVER_PROBES = 128, 3.0
+# So many rows, or up to twice as many, are computed in float32 as well.
+_EXACT = 128
+# Drift that is made larger begins here.
+_LEAST = 1e-3
 # More rows than these, of a hundred, computed twice on the copy and once on the base: then it is no gain.
 _AGAIN = 3
 
@@ -90,6 +93,8 @@ class Trial:
         again = 0
         if engine.precision != "float32":
             merged = replace(merged, rounding=self._rounding(fast, exact))
+            if merged.rounding.hopeless:
+                raise Differs(f"its answers are noise in {engine.precision} ({self.told})")
             doubted = [at for at, one in enumerate(fast) if merged.rounding.doubts(one)]
             self._add(exact, [at for at in doubted if at not in exact])
             again = len(doubted) - sum(_adapter(self.live).rounding.doubts(one) for one in wanted)
@@ -101,7 +106,7 @@ class Trial:
             after
         )
         other, moved = int(labels.any(axis=1).sum()), float(np.abs(before - after).max(initial=0.0))
-        if other or moved > _MOVED:
+        if other or moved > _APART:
             raise Differs(
                 f"{other} of {len(self.rows)} labels differ, a probability by up to {moved:.4f} ({self.told})"
             )
@@ -110,20 +115,24 @@ class Trial:
         return merged
 
     def _rounding(self, fast: Logits, exact: dict[int, NDArray[np.float32]]) -> Rounding:
-        """Of some rows; ``exact`` has their logits in float32 afterwards."""
-        step = max(1, (len(self.rows) - self.probes) // _EXACT)
-        few, many = range(self.probes), range(self.probes, len(self.rows), step)
+        """As an adapter's, then stricter until no row of the rest that it trusts has moved too far.
+
+        Args:
+            exact: Has the logits of what was looked at in float32 afterwards.
+        """
+        task = self.live.task
+        few, many = range(self.probes), range(self.probes, len(self.rows), self._step)
         self._add(exact, [*few, *many])
-        drifts = [
-            Rounding.seen(
-                self.live.task, np.stack([fast[at] for at in some]), np.stack([exact[at] for at in some])
-            ).drift
-            for some in (few, many)
-            if some
-        ]
-        if len(many) >= _FEWEST:
-            drifts[-1] /= _OVER_PROBES
-        return Rounding(self.live.task, max(drifts))
+        rounding = Rounding.seen(task, np.stack([fast[at] for at in few]), np.stack([exact[at] for at in few]))
+        far = [fast[at] for at in many if _moved(task, fast[at], exact[at]) > MOVED]
+        while not rounding.hopeless and not all(rounding.doubts(one) for one in far):
+            drift = max(1.2 * rounding.drift, _LEAST)
+            rounding = Rounding(task, drift if drift <= NOISE else np.inf)
+        return rounding
+
+    @property
+    def _step(self) -> int:
+        return max(1, (len(self.rows) - self.probes) // _EXACT)
 
     def _add(self, exact: dict[int, NDArray[np.float32]], places: Sequence[int]) -> None:
         exact |= zip(places, self._computed(_base(self.live).exact, [self.rows[at] for at in places]), strict=True)
@@ -135,6 +144,11 @@ class Trial:
             self.check()
             found += self.lane.ask(engine, rows[at : at + _AT_ONCE], bounded=False).result()
         return found
+
+
+def _moved(task: Task, fast: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
+    found, wanted = (probabilities_of(one[None], multi_label=task.multi_label) for one in (fast, exact))
+    return float(np.abs(found - wanted).max())
 
 
 def _best(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -93,9 +93,10 @@ def _variants(data: Dataset) -> Check:
 def _rows_with(data: Dataset, names: Collection[str]) -> NDArray[np.int64]:
     """Rows that carry one of these labels."""
     found = [np.zeros(0, np.int64)]
+    wanted = frozenset(names)
     for role, start in zip(data.roles, data.starts, strict=False):
         labels = data.tables[role].labels
-        codes = [code for code, cell in enumerate(labels.cells) if not set(names).isdisjoint(each(cell))]
+        codes = [code for code, cell in enumerate(labels.cells) if not wanted.isdisjoint(each(cell))]
         found.append(np.flatnonzero(np.isin(labels.codes, codes)) + start)
     return np.concatenate(found)
 

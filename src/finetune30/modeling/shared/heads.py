@@ -53,6 +53,17 @@ def head_of(base: BaseModel, own: Mapping[str, Tensor], deltas: Deltas, device: 
     return chain if same else shell
 
 
+def outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:
+    """Tensors of the base a head may need: its pooler, and a head that came with it; none that are random."""
+    body = f"{classifier.base_model_prefix}."
+    return {
+        name: parameter.detach()
+        for name, parameter in classifier.named_parameters()
+        if (name.startswith(f"{body}pooler.") or not name.startswith(body))
+        and not any(name.startswith(f"{new}.") for new in new_modules)
+    }
+
+
 class _Given(nn.Module):
     """Stands where the body was and says what it is told."""
 
@@ -204,17 +215,6 @@ def here(found: list[tuple[Sequence[int], Tensor]]) -> list[tuple[Sequence[int],
     flat = torch.cat([logits.flatten() for _, logits in found]).cpu()
     pieces = torch.split(flat, [logits.numel() for _, logits in found])
     return [(places, piece.view(one.shape)) for (places, one), piece in zip(found, pieces, strict=True)]
-
-
-def outside_layers(classifier: Any, new_modules: Sequence[str]) -> dict[str, Tensor]:
-    """Tensors of the base a head may need: its pooler, and a head that came with it; none that are random."""
-    body = f"{classifier.base_model_prefix}."
-    return {
-        name: parameter.detach()
-        for name, parameter in classifier.named_parameters()
-        if (name.startswith(f"{body}pooler.") or not name.startswith(body))
-        and not any(name.startswith(f"{new}.") for new in new_modules)
-    }
 
 
 def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, device: str) -> Any:

@@ -21,9 +21,9 @@ from finetune30.modeling.task import Task
 _CLOSE = 0.08
 # What a probability may move by, and what an adapter's logits drift on the worst of many texts over the few it was
 # tried on: of 40 adapters on 168 texts this left 0.003 where it answered in bfloat16, and 2 rows of 100 to float32.
-_MOVED, _WORST = 0.006, 6.0
+MOVED, _WORST = 0.006, 6.0
 # Logits that drift more than this are noise.
-_NOISE = 1.0
+NOISE = 1.0
 # Two logits further apart are a probability of one, and an exponential that is none.
 _SURE = 700.0
 
@@ -51,7 +51,7 @@ class Rounding:
             moved = fast - exact
             apart = np.abs(moved) if task.multi_label else np.ptp(moved, axis=1)
         drift = float(apart.max(initial=0.0))
-        return cls(task, drift if drift <= _NOISE else np.inf)
+        return cls(task, drift if drift <= NOISE else np.inf)
 
     @property
     def hopeless(self) -> bool:
@@ -65,11 +65,11 @@ class Rounding:
             apart = abs(float(logits[0]) - float(logits[1]))
             first = 1.0 / (1.0 + math.exp(-apart)) if apart < _SURE else 1.0
             second = 1.0 - first
-            return first * second * self.drift * _WORST > _MOVED or first - second < _CLOSE or apart != apart
+            return first * second * self.drift * _WORST > MOVED or first - second < _CLOSE or apart != apart
         found = probabilities_of(logits[None], multi_label=task.multi_label)[0]
         if task.multi_label and bool((np.abs(found - task.threshold) < _CLOSE).any()):
             return True
-        if float((found * (1.0 - found)).max()) * self.drift * _WORST > _MOVED:
+        if float((found * (1.0 - found)).max()) * self.drift * _WORST > MOVED:
             return True
         if len(found) < 2 or task.multi_label:
             return False
