@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from finetune30 import modeling
 from finetune30.modeling.shared import Row, SharedBase, graphs
 from finetune30.modeling.shared.body import Format
+from finetune30.modeling.shared.rows import batch_of
 from finetune30.modeling.tokens import encode
 from tests import tiny
 from tests.modeling.test_shared import save_adapter, together
@@ -229,17 +230,40 @@ def test_what_another_thread_replays_is_not_waited_for(tiny_model: Models, tmp_p
 
 
 def test_what_cannot_be_one_graph_is_launched(tiny_model: Models, tmp_path: Path) -> None:
-    """Adapters of different kinds in a batch, and a base with a layer that transformers computes (ALBERT)."""
-    for number, (architecture, ranks) in enumerate((("bert", (2, 4)), ("albert", (2, 2)))):
+    """Adapters of as many numbers that lie otherwise, and a base with a layer that transformers computes (ALBERT)."""
+    kinds: list[tuple[str, list[dict[str, Any]]]] = [
+        ("bert", [{"target_modules": ["query", "value"]}, {"target_modules": ["query", "key"]}]),
+        ("albert", [{}, {}]),
+    ]
+    for architecture, changes in kinds:
         model = tiny_model(architecture)
         plain, shared, tape = both(model)
-        folders = [save_adapter(tmp_path / f"{number}{rank}{at}", model, r=rank) for at, rank in enumerate(ranks)]
+        folders = [save_adapter(tmp_path / f"{architecture}{at}", model, **one) for at, one in enumerate(changes)]
         ones, others = [plain.load(one) for one in folders], [shared.load(one) for one in folders]
         for _ in range(ENOUGH):
             found = together(shared, list(zip(others, TEXTS, strict=False)))
             wanted = together(plain, list(zip(ones, TEXTS, strict=False)))
             np.testing.assert_allclose(found, wanted, atol=1e-5)
         assert tape.captures == 0
+        assert replayed(shared) == 0
+
+
+def test_what_a_replay_gave_stays_when_the_next_begins(tiny_model: Models, tmp_path: Path) -> None:
+    model = tiny_model("bert")
+    _, shared, _ = both(model)
+    adapter = shared.load(save_adapter(tmp_path / "one", model))
+    batches = []
+    for text in TEXTS[:2]:
+        tokens = encode(shared.base.tokenizer, [text], 8)
+        batches.append(batch_of([Row(tokens.ids, tokens.types, adapter)], shared.padder, "cpu", cuts=False))
+    with torch.inference_mode():
+        for _ in range(ENOUGH):
+            first = shared._forward(batches[0])
+        kept = first.clone()
+        second = shared._forward(batches[1])
+    assert replayed(shared) == 2
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
 
 
 def test_on_a_cpu_nothing_is_replayed(tiny_model: Models) -> None:
