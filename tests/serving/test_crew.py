@@ -11,7 +11,7 @@ import torch
 
 from finetune30.modeling.shared import Row
 from finetune30.serving import crew
-from finetune30.serving.crew import Crew, crew_for
+from finetune30.serving.crew import Crew, crew_for, rows_for
 from finetune30.serving.lane import Lane, Logits
 
 
@@ -84,3 +84,7 @@ def test_the_crew_leaves_a_core_to_http(monkeypatch: pytest.MonkeyPatch, there: 
 
 def test_a_gpu_has_one_thread() -> None:
     assert crew_for("cuda:0", beside=1) == Crew()
+
+
+def test_a_gpu_computes_larger_batches() -> None:
+    assert (rows_for("cpu"), rows_for("mps"), rows_for("cuda:0")) == (32, 32, 128)

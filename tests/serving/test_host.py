@@ -19,10 +19,12 @@ import torch
 from finetune30.errors import BadInput, Busy, ModelError
 from finetune30.modeling.device import Compute
 from finetune30.modeling.predict import probabilities_of
+from finetune30.modeling.shared import SharedBase
 from finetune30.serving.following import Following
 from finetune30.serving.host import AdapterHost, Live
 from finetune30.serving.lane import Lane, Limits
 from tests import tiny
+from tests.modeling.test_graphs import Tape
 from tests.serving.shelf import Shelf, change_weights
 
 TEXTS = [text for text, _ in tiny.rows(40)]
@@ -228,7 +230,7 @@ def test_those_used_longest_ago_are_let_go_and_pinned_ones_are_not(host: Adapter
 
     assert {live.found.experiment_id for live in host.there()} == {"run-0", "run-1", "run-3"}
     assert host.evictions == 1
-    assert host.nbytes <= 3 * size
+    assert sum(live.adapter.nbytes for live in host.there()) <= 3 * size
     host.live(shelf.find("run-2"))
     assert len(host.there()) == 3
 
@@ -407,3 +409,14 @@ def test_threads_are_the_callers_again_after_a_load(host: AdapterHost, shelf: Sh
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_is_replayed_is_counted_in_memory(host: AdapterHost, shelf: Shelf) -> None:
+    shelf.add("run", seed=1)
+    live = host.live(shelf.find("run"))
+    engine = live.engine
+    assert isinstance(engine, SharedBase)
+    before, tape = host.nbytes, Tape()
+    engine._recorder = tape
+    tape.nbytes += 5000
+    assert host.nbytes - before >= 5000

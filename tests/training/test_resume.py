@@ -110,6 +110,8 @@ def test_g13_uses_every_random_state(tiny_model, tiny_data: Path, tmp_path: Path
     states = state.load_state(newest / "rng_state")
     torch.manual_seed(99)
     states["torch"] = torch.get_rng_state()
+    if "cuda" in states:  # there dropout draws from the device's
+        states["cuda"] = torch.cuda.get_rng_state()
     state.save_state(states, newest / "rng_state")
     reseal(newest)
 

@@ -163,13 +163,18 @@ class AdapterHost:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the adapters, and of a copy of the base for one of them."""
-        return sum(one.adapter.nbytes for one in self.there()) + self.hot.nbytes
+        """Memory of the adapters, of a copy of the base for one of them, and of passes that are replayed."""
+        graphs = sum(one.graph_bytes for one in self._engines)
+        return sum(one.adapter.nbytes for one in self.there()) + self.hot.nbytes + graphs
 
     @property
     def merged_rows(self) -> int:
         """Rows that were computed on a merged copy."""
-        return sum(one.engine.merged_rows for some in list(self._bases.values()) for one in some)
+        return sum(one.merged_rows for one in self._engines)
+
+    @property
+    def _engines(self) -> list[SharedBase]:
+        return [one.engine for some in list(self._bases.values()) for one in some]
 
     def known(self, found: Found) -> Live | None:
         """The adapter, if it is in memory; it counts as used."""

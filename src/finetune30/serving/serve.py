@@ -69,7 +69,7 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
     """
     with importing():
         from finetune30.serving.app import Doors, create_app
-        from finetune30.serving.crew import crew_for
+        from finetune30.serving.crew import crew_for, rows_for
         from finetune30.serving.following import Following
         from finetune30.serving.host import AdapterHost
         from finetune30.serving.lane import Lane, Limits
@@ -77,8 +77,12 @@ def open_service(settings: Settings, address: str | None = None) -> Service:
 
     store = open_store(settings)
     measures = Measures()
-    limits = Limits(batch_tokens=settings.serving_batch_tokens, waiting_rows=settings.serving_queue)
     compute = _compute(settings)
+    limits = Limits(
+        batch_rows=rows_for(compute.device),
+        batch_tokens=settings.serving_batch_tokens,
+        waiting_rows=settings.serving_queue,
+    )
     lane = Lane(limits, measures.queued.observe, crew_for(compute.device, beside=1))
     host = AdapterHost(compute, lane, settings.serving_memory_mb << 20, merges=settings.serving_merge)
     books = Books(store, Models(store.engine, settings.results_dir), settings.data_dir)

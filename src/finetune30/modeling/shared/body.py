@@ -29,9 +29,12 @@ from finetune30.modeling.shared.adding import add
 from finetune30.modeling.shared.crowd import SharedStack, crowd
 from finetune30.modeling.shared.deltas import Deltas, NotShared, Plans, read_deltas
 from finetune30.modeling.shared.forward import Forward
-from finetune30.modeling.shared.heads import Head, head_of, headed, outside_layers
+from finetune30.modeling.shared.graphs import Graphs
+from finetune30.modeling.shared.heads import Chain, Head, head_of, headed, here, outside_layers
 from finetune30.modeling.shared.merging import Merged, merged
-from finetune30.modeling.shared.plans import Delta, Tensors
+from finetune30.modeling.shared.passes import Pass
+from finetune30.modeling.shared.plans import Delta
+from finetune30.modeling.shared.recording import Recorder, recorder_for
 from finetune30.modeling.shared.rounding import Rounding
 from finetune30.modeling.shared.rows import Batch, Row, batch_of
 from finetune30.modeling.task import Task
@@ -79,17 +82,19 @@ class SharedBase:
 
     Args:
         precision: ``float32`` or ``bfloat16``.
+        recorder: Of passes that are replayed; the device's own, where it has one.
     Attributes:
         mixes: Whether rows of different adapters may stand in one batch.
         hot: Rows of its adapter are computed on it, where a batch has no others.
         merged_rows: How many were.
     """
 
-    def __init__(self, base: BaseModel, device: str, precision: str) -> None:
+    def __init__(self, base: BaseModel, device: str, precision: str, recorder: Recorder | None = None) -> None:
         tune()
         self.base = base
         self.device = device
         self.precision = precision
+        self._recorder = recorder or recorder_for(device)
         self.padder = Padder.of(base.tokenizer)
         self._hooks = threading.local()
         loaded = base_model.load(base, ("0", "1"), seed=_SEED)
@@ -157,7 +162,20 @@ class SharedBase:
         tensors, dtype = adapter.deltas.tensors(torch.float32), next(reversed(self._passes))
         with torch.inference_mode():
             forward, nbytes = merged(self._passes[torch.float32], tensors, dtype)
-        return Merged(adapter, self._computes(forward, lambda _: ()), adapter.rounding, nbytes)
+        return Merged(adapter, self._computes(forward, adds=False), adapter.rounding, nbytes)
+
+    @property
+    def graphs(self) -> list[Graphs]:
+        """Of its passes, the merged one's last; none where nothing is replayed."""
+        hot = self.hot
+        passes = [self._exact, self._forward, None if hot is None else hot.compute]
+        return [one.graphs for one in passes if isinstance(one, Pass) and one.graphs is not None]
+
+    @property
+    def graph_bytes(self) -> int:
+        """Memory of what is replayed."""
+        own = 0 if self._recorder is None else self._recorder.nbytes
+        return own + sum(one.nbytes for one in self.graphs)
 
     @property
     def fast(self) -> Format:
@@ -184,18 +202,20 @@ class SharedBase:
     def _once(self, compute: _Compute, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         if not rows:
             return []
-        batch = batch_of(rows, self.padder, self.device, cuts=self._cuts)
+        batch = batch_of(rows, self.padder, "cpu", cuts=self._cuts)
         hidden = compute(batch)
+        if not all(isinstance(row.adapter.head, Chain) for row in rows):
+            batch = batch.on(self.device)  # other heads look at what was read
         found: list[Any] = [None] * len(rows)
-        for places, logits in headed(batch, hidden):
-            for at, one in zip(places, logits.float().cpu().numpy(), strict=True):
+        for places, logits in here([(places, logits.float()) for places, logits in headed(batch, hidden)]):
+            for at, one in zip(places, logits.numpy(), strict=True):
                 found[batch.order[at]] = one
         return found
 
     @property
     def _cuts(self) -> bool:
-        """On a GPU calls cost more than padding."""
-        return self.mixes and self.device == "cpu" and not self.padder.left
+        """Where calls, or graphs of many shapes, cost more than padding: not on a GPU."""
+        return self.mixes and self.device == "cpu" and self._recorder is None and not self.padder.left
 
     def _engine(self, classifier: nn.Module, dtype: torch.dtype) -> _Compute:
         def make(layers: Sequence[nn.Module]) -> SharedStack:
@@ -210,15 +230,13 @@ class SharedBase:
             self._hook(parts.between, by_row=True)
         self.mixes = True
 
-        return self._computes(forward, lambda batch: _tensors(batch.rows, dtype))
+        return self._computes(forward, adds=True)
 
-    def _computes(self, forward: Forward, whose: Callable[[Batch], Sequence[Tensors]]) -> _Compute:
-        def compute(batch: Batch) -> Tensor:
-            if forward.parts.between is not None:
-                self._hooks.rows = batch.alike, _tensors(batch.rows, torch.float32)
-            return forward(batch, whose(batch))
-
-        return compute
+    def _computes(self, forward: Forward, *, adds: bool) -> Pass:
+        recorder, graphs = self._recorder, None
+        if recorder is not None and not self.padder.left:
+            graphs = Graphs(forward, recorder, self.device, self.padder.token)
+        return Pass(forward, self._hooks, self.device, graphs, adds=adds)
 
     def _let_go(self) -> None:
         """Free the layers' weights: the engine has its own copies."""
@@ -233,7 +251,7 @@ class SharedBase:
 
         def compute(batch: Batch) -> Tensor:
             self._hooks.tensors = batch.rows[0].adapter.deltas.tensors(torch.float32)
-            found: Tensor = self._body(**batch.read).last_hidden_state
+            found: Tensor = self._body(**batch.on(self.device).read).last_hidden_state
             hidden: Tensor = found.float()
             return hidden
 
@@ -267,13 +285,6 @@ class SharedBase:
 
 # Hidden states of each row's first token, or of all its tokens, in float32.
 _Compute = Callable[[Batch], Tensor]
-
-
-def _tensors(rows: Sequence[Row], dtype: torch.dtype) -> list[Tensors]:
-    """Of each row; the same for rows of one adapter."""
-    adapters = {id(row.adapter): row.adapter for row in rows}
-    each = {key: adapter.deltas.tensors(dtype) for key, adapter in adapters.items()}
-    return [each[id(row.adapter)] for row in rows]
 
 
 @dataclass(frozen=True)

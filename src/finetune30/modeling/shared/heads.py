@@ -208,6 +208,15 @@ def _each(biases: Sequence[Tensor]) -> Tensor:
     return biases[0] if all(bias is biases[0] for bias in biases) else torch.stack(list(biases))
 
 
+def here(found: list[tuple[Sequence[int], Tensor]]) -> list[tuple[Sequence[int], Tensor]]:
+    """In the host's memory: of a GPU all at once, for each look at it waits until it has computed everything."""
+    if len(found) == 1 or found[0][1].device.type == "cpu":
+        return [(places, logits.cpu()) for places, logits in found]
+    flat = torch.cat([logits.flatten() for _, logits in found]).cpu()
+    pieces = torch.split(flat, [logits.numel() for _, logits in found])
+    return [(places, piece.view(one.shape)) for (places, one), piece in zip(found, pieces, strict=True)]
+
+
 def _cut_out(base: BaseModel, tensors: Mapping[str, Tensor], deltas: Deltas, device: str) -> Any:
     with torch.device("meta"), quiet_transformers():
         config = classifier_config(base, deltas.task)

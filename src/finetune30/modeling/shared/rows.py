@@ -9,7 +9,7 @@ Neighbours: ``body`` computes, ``crowd`` adds the adapters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from finetune30.modeling.tokens import Padder
 _WORTH, _WORTH_MANY = 16, 64
 _MANY = 4
 _STEP = 4
-_NOT_READ = torch.finfo(torch.float32).min
+# Added to a score: nothing is read there.
+NOT_READ = torch.finfo(torch.float32).min
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,14 @@ class Batch:
         """Of all segments."""
         return self.segments[-1].stop
 
+    def on(self, device: str) -> Batch:
+        """The same in the memory of a device."""
+        if self.read["input_ids"].device == torch.device(device):
+            return self
+        read = {key: value.to(device) for key, value in self.read.items()}
+        segments = tuple(one if one.mask is None else replace(one, mask=one.mask.to(device)) for one in self.segments)
+        return replace(self, read=read, segments=segments)
+
 
 def batch_of(rows: Sequence[Row], padder: Padder, device: str, *, cuts: bool) -> Batch:
     """A batch of the rows.
@@ -139,9 +148,9 @@ def _segments(
         tokens = -(-longest // step) * step  # maybe beyond what the model has positions for: nothing is there
         mask = None
         if attention is not None and int(some.min()) < longest:
-            mask = (1.0 - attention[first:last, None, None, :longest].float()) * _NOT_READ
+            mask = (1.0 - attention[first:last, None, None, :longest].float()) * NOT_READ
         if longest < tokens:
-            more = torch.full((last - first, 1, 1, tokens - longest), _NOT_READ)
+            more = torch.full((last - first, 1, 1, tokens - longest), NOT_READ)
             mask = torch.cat([more.new_zeros(last - first, 1, 1, longest) if mask is None else mask, more], -1)
         found.append(Segment(first, last, tokens, start, mask))
         first, start = last, found[-1].stop
