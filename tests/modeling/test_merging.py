@@ -12,6 +12,8 @@ import torch
 
 from finetune30 import modeling
 from finetune30.modeling.shared import NotShared, SharedBase
+from finetune30.modeling.shared.merging import merged
+from finetune30.modeling.shared.steps import Block
 from finetune30.modeling.shared.words import Words
 from tests import tiny
 from tests.modeling.test_shared import ARCHITECTURES, base_folder, save_adapter, together
@@ -22,11 +24,14 @@ __all__ = ["base_folder"]  # the fixture is used here as well
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_a_merged_adapter_answers_as_the_shared_base(
-    base_folder: Callable[[str], Path], tmp_path: Path, architecture: str, precision: str
+    base_folder: Callable[[str], Path], tmp_path: Path, architecture: str, precision: str, device: str
 ) -> None:
+    if device != "cpu" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
     model = base_folder(architecture)
-    shared = SharedBase(modeling.inspect(str(model)), "cpu", precision)
+    shared = SharedBase(modeling.inspect(str(model)), device, precision)
     kinds: list[dict[str, Any]] = [{"target_modules": "all-linear"}, {"labels": 5, "r": 2}, {"use_rslora": True}]
     for number, kind in enumerate(kinds):
         adapter = shared.load(save_adapter(tmp_path / str(number), model, seed=number, **kind))
@@ -48,6 +53,25 @@ def test_a_merged_adapter_answers_as_the_shared_base(
         # Random adapters of this size are noise to bfloat16: there the service's own trial decides.
         np.testing.assert_allclose(after, before, atol=1e-4 if precision == "float32" else 0.15)
         shared.hot, shared.merged_rows = None, 0
+
+
+def test_layer_norms_of_a_copy_fit_its_rows_where_it_is_computed() -> None:
+    """A kernel that takes no mixed number formats, as a GPU's, is given none."""
+    for kept, device in ((torch.float32, "cpu"), (torch.bfloat16, "meta")):
+        base: Any = _Layer(Block([], [], [], [torch.ones(4, device=device)] * 4, [0.1] * 2, 2, 0, False))
+        copy: Any = merged(base, [], torch.bfloat16)[0]  # type: ignore[arg-type]
+        assert [one.dtype for one in copy.norms] == [kept] * 4
+
+
+class _Layer:
+    """A pass through one layer without products."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    def with_blocks(self, change: Any, dtype: torch.dtype) -> Any:
+        assert dtype == torch.bfloat16
+        return change(self._block, ())
 
 
 def test_g22_rows_of_others_never_meet_a_merged_copy(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 
 from finetune30.modeling.engine.layer import ACTIVATIONS, Layer, Norm
 from finetune30.modeling.engine.linear import ADAPTER, Stack
@@ -209,7 +209,13 @@ def _dropouts(layer: nn.Module) -> list[nn.Dropout]:
 
 
 def _norm(module: Any, dtype: torch.dtype) -> Norm:
-    weight, bias = module.weight.detach(), module.bias.detach()
-    # The CPU's kernel takes float32 parameters beside bfloat16 rows, which is more exact; others do not.
-    kept = torch.float32 if weight.device.type == "cpu" else dtype
-    return Norm(weight.to(kept), bias.to(kept), module.eps)
+    weight, bias = (of_norm(one.detach(), dtype) for one in (module.weight, module.bias))
+    return Norm(weight, bias, module.eps)
+
+
+def of_norm(parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """A layer norm's weight or bias for rows of this number format.
+
+    The CPU's kernel takes float32 parameters beside bfloat16 rows, which is more exact; others do not.
+    """
+    return parameter.to(torch.float32 if parameter.device.type == "cpu" else dtype)

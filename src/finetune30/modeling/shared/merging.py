@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finetune30.modeling.engine.architectures import of_norm
 from finetune30.modeling.engine.products import product
 from finetune30.modeling.shared.forward import Forward
 from finetune30.modeling.shared.plans import Delta, Stacks, Tensors
@@ -61,7 +62,8 @@ def merged(exact: Forward, tensors: Tensors, dtype: torch.dtype) -> tuple[Forwar
                 nbytes += weight.numel() * dtype.itemsize
             weights.append(made[key][0])
             biases.append(made[key][1])
-        return block._replace(weights=weights, biases=biases)
+        norms = [of_norm(one, dtype) for one in block.norms]
+        return block._replace(weights=weights, biases=biases, norms=norms)
 
     return exact.with_blocks(change, dtype), nbytes
 
