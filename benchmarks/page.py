@@ -29,7 +29,7 @@ from benchmarks.pages_open import opened
 from finetune30.client import Client
 
 OPEN, ROUNDS, LOADS, WATCHED_S = 20, 3, 5, 30.0
-_STEPS, _SETTLED_S = 60, 4.0
+_STEPS, _SETTLED_S = 150, 4.0
 _EMPTY = 'import streamlit as st\n\nst.title("Empty")\n'
 
 

@@ -20,9 +20,9 @@ RESTS = 1
 """A page is drawn for half of its time at most."""
 LONGEST_REST_S = 8.0
 """A look may have waited for an API that was away: that is no work, and it should be seen when it is back."""
-SHARE = 0.025
+SHARE = 0.016
 """Of all cores."""
-LONGEST_WAIT_S = 10.0
+LONGEST_WAIT_S = 13.0
 """However many they are: nobody should take a page for dead."""
 _COST_S, _MOST_COST_S = 0.02, 0.05
 """Of a look, as long as none was seen, and as far as what was seen can be one look's."""
