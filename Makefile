@@ -88,12 +88,12 @@ data-versions: $(READY) ## The versions of data that runs used
 audit-verify: $(READY) ## Check that no row of the audit log was changed, added or removed
 	@$(BIN)/finetune30 audit verify
 
-# Four files at a time: most of a test is waiting, or one thread. Never one file twice: it may share a server.
+# Three files at a time: most of a test is waiting, or one thread. Never one file twice: it may share a server.
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 test-v: $(READY) ## Run the tests, each by name
-	@$(BIN)/python -m pytest -v -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -v -n 3 --dist loadfile
 
 soak: $(READY) ## The history test over 20 seeds and 40 trainings by two workers: make soak seeds=20
 	@$(BIN)/python -m tests.jobs.soak --seeds $(or $(seeds),20)

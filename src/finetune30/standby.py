@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Any
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# GNU's own: turns of its loop, some 20 microseconds. Without any, trainings of small models are half as slow again.
-_SPINS = "2000"
+# GNU's own library counts turns of its loop, these are some 20 microseconds: without any, trainings of small models are
+# half as slow again. LLVM's and Intel's count milliseconds.
+_BRIEFLY = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def wait_asleep(environment: MutableMapping[str, str] = os.environ) -> None:
     is computed is the same. Who has said how threads wait, in whatever spelling, has it their way.
     """
     if not any(name in environment for name in _WAITING):
-        environment.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT=_SPINS)
+        environment.update(_BRIEFLY)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -80,6 +81,38 @@ def test_the_crew_leaves_a_core_to_http(monkeypatch: pytest.MonkeyPatch, there: 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(crew, "cores", lambda: there)
     assert crew_for("cpu", beside=1) == expected
+
+
+@pytest.mark.parametrize(("seconds", "here"), [(0.0, True), (0.2, False), (0.0, None)])
+def test_a_short_row_is_computed_by_who_asks_where_that_is_known_to_be_quick(seconds: float, here: bool | None) -> None:
+    """None: nothing of the base was timed."""
+    threads: list[threading.Thread] = []
+
+    class Engine:
+        mixes = True
+
+        def logits(self, rows: Sequence[Row]) -> Logits:
+            threads.append(threading.current_thread())
+            time.sleep(seconds)
+            return [np.zeros(2, np.float32) for _ in rows]
+
+    lane, engine = Lane(crew=Crew(1, 1)), Engine()
+    row = Row(np.zeros(16, np.int32), None, "adapter")
+    try:
+        if here is not None:
+            lane.ask(engine, [row]).result(60)
+            until_idle(lane)
+        threads.clear()
+        lane.ask(engine, [row], here=True).result(60)
+    finally:
+        lane.close()
+
+    assert (threads == [threading.current_thread()]) is bool(here)
+
+
+def until_idle(lane: Lane) -> None:
+    while not lane.is_idle:
+        time.sleep(0.001)
 
 
 def test_a_gpu_has_one_thread() -> None:

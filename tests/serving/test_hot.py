@@ -18,7 +18,7 @@ import torch
 from pyarrow import parquet
 
 from finetune30.modeling.shared import body, merging
-from finetune30.serving import evaluated
+from finetune30.serving import evaluated, hot
 from finetune30.serving.following import Following
 from finetune30.serving.host import AdapterHost, Live
 from finetune30.serving.lane import Lane, Limits
@@ -118,6 +118,15 @@ def test_a_copy_that_fails_or_finds_no_room_is_refused(
     heated(host, failing)
 
     assert "SERVING_MEMORY_MB" in str(host.hot.why(tight))
+    monkeypatch.undo()
+
+    def merged() -> bool:
+        answers(host, tight, TEXTS)
+        there = host.hot.live
+        return there is not None and there.adapter is tight.adapter
+
+    until(merged)  # there is room now
+    assert host.hot.why(tight) is None
     assert "RuntimeError" in str(host.hot.why(failing))
     assert answers(host, failing, TEXTS).shape == (len(TEXTS), 3)
 
@@ -201,6 +210,38 @@ def test_mixed_traffic_ends_a_copy(host: AdapterHost, shelf: Shelf) -> None:
 
     assert host.hot.live is None
     assert first.engine.hot is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("by", ["others", "its name"])
+def test_a_build_that_was_overtaken_is_thrown_away(
+    host: AdapterHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    first, second = host.live(shelf.find("run-0")), host.live(shelf.find("run-1"))
+    begun, goes_on, real = threading.Event(), threading.Event(), body.merged
+
+    def slow(*given: Any) -> Any:
+        begun.set()
+        assert goes_on.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(body, "merged", slow)
+    while not begun.is_set():
+        answers(host, first, TEXTS)
+    if by == "others":
+        for _ in range(20):
+            answers(host, second, TEXTS)
+    else:
+        host.hot.let_go(first.found.key)
+    answers(host, first, TEXTS[:1])  # wanted again, but that one is over
+    goes_on.set()
+    building = host.hot._building
+    assert building is not None
+    building.join(60)
+
+    assert host.hot.live is None
+    assert first.engine.hot is None  # type: ignore[union-attr]
+    # Who takes turns is not built for all day.
+    assert host.hot._worth == (2 if by == "others" else 1) * hot._WORTH
 
 
 def test_what_a_run_was_evaluated_on_is_read_evenly_and_from_nowhere_else(tmp_path: Path) -> None:

@@ -90,7 +90,9 @@ class Visit:
 
     def open_tab(self) -> Any:
         """A further tab, Playwright's ``Page``."""
-        return self._context.new_page()
+        tab = self._context.new_page()
+        tab.on("websocket", lambda socket: self._note_address(socket.url))
+        return tab
 
     def log_in(self, name: str, password: str = PASSWORD) -> None:
         """From the login page to the first page."""
@@ -165,9 +167,12 @@ class Visit:
         self._context.close()
 
     def _note(self, request: Any) -> None:
-        address = urlsplit(request.url)
+        self._note_address(request.url)
+
+    def _note_address(self, url: str) -> None:
+        address = urlsplit(url)
         if address.scheme not in ("data", "blob") and address.netloc != urlsplit(self.url).netloc:
-            self.elsewhere.append(request.url)
+            self.elsewhere.append(url)
 
     def _hear(self, message: Any) -> None:
         if message.type == "error":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -64,6 +66,40 @@ def test_a_fault_is_that_ones_alone() -> None:
         near("a", away)
 
     assert near("a", lambda: 1) == 1
+
+
+def test_what_was_told_slowly_is_told_to_all_who_waited_for_it() -> None:
+    now, asked = [0.0], []
+    near = Near(lambda: now[0])
+
+    def ask() -> int:
+        time.sleep(0.3)  # the others have come meanwhile
+        now[0] += 2 * FRESH_S
+        asked.append(1)
+        return 7
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: near("curves", ask), range(4))) == [7] * 4
+
+    assert len(asked) == 1
+    assert near("curves", lambda: 8) == 8  # but not to who comes later
+
+
+def test_nobody_waits_long_for_another_one_whose_server_hangs() -> None:
+    near, hangs = Near(), threading.Event()
+
+    def ask() -> int:
+        assert hangs.wait(60)
+        return 1
+
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(near, "log", ask)
+        while not near._told:
+            time.sleep(0.01)
+        assert near("log", lambda: 2) == 2
+        assert not first.done()
+        hangs.set()
+        assert first.result() == 1
 
 
 def test_two_who_look_at_one_run_ask_for_its_curves_once_and_each_for_the_task(

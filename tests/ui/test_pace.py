@@ -135,6 +135,7 @@ def _asks(fragment: str, *, by_itself: bool) -> Message:
 def _finished() -> Message:
     told = ForwardMsg()
     told.script_finished = ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+    told.metadata.active_script_hash = "f" * 400  # as long as the names of ten parts
     return {"type": "websocket.send", "bytes": told.SerializeToString()}
 
 
@@ -167,3 +168,29 @@ def test_looks_too_early_do_not_reach_the_page_and_clicks_always_do(drawn: bool)
     again = [("a", True)] if drawn else []
     assert heard == [("a", True), *again, ("b", True), ("a", False), ("", False)]
     assert not world.pace._asked  # nobody is left behind
+
+
+def test_names_of_parts_that_no_page_has_are_not_kept() -> None:
+    """Whoever makes them up takes neither memory nor others' share."""
+    world = World(busy=1.0)
+    made_up = [f"made up {number}" for number in range(1000)] + ["long" * 1000]
+    said = [_asks(name, by_itself=True) for name in made_up]
+    said += [{"type": "websocket.disconnect", "code": 1000}]
+    kept: list[int] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] == "websocket.receive":
+            kept.append(len(world.pace._asked))
+
+    async def receive() -> Message:
+        return said.pop(0)
+
+    async def send(_: Message) -> None:
+        pass
+
+    seat = SimpleNamespace(sessions=set(), at_end=lambda _: None, forget=lambda _: None)
+    scope = {"type": "websocket", "headers": []}
+    asyncio.run(Sockets(page, world.pace).serve(seat, scope, receive, send))  # type: ignore[arg-type]
+
+    assert len(kept) == 1001
+    assert max(kept) <= 8

@@ -48,13 +48,16 @@ def _rows(file: Any) -> Texts:
 
     opened = parquet.ParquetFile(file)
     columns = [name for name in ("text", "text_pair") if name in opened.schema_arrow.names]
-    step = max(1, min(opened.metadata.num_rows, _MOST_READ) // MOST_ROWS)
+    count = min(opened.metadata.num_rows, _MOST_READ)
+    number = min(count, MOST_ROWS)
+    places = [at * count // number for at in range(number)]
     kept: list[tuple[str, str | None]] = []
     at = 0
     for batch in opened.iter_batches(1_024, columns=columns, use_threads=False):
         rows = batch.to_pylist()
-        kept += [(str(row["text"]), row.get("text_pair")) for row in rows[-at % step :: step]]
+        here = [rows[place - at] for place in places if at <= place < at + len(rows)]
+        kept += [(str(row["text"]), row.get("text_pair")) for row in here]
         at += len(rows)
-        if at >= _MOST_READ or len(kept) >= MOST_ROWS:
+        if at >= count:
             break
-    return kept[:MOST_ROWS]
+    return kept

@@ -121,13 +121,13 @@ class AdapterHost:
                 return known
             began = time.monotonic()
             loaded = self._load(found)
-            give_back()
             took_ms, size = 1000 * (time.monotonic() - began), loaded.adapter.nbytes >> 10
             _LOG.info("%s is in memory: %d KiB, loaded in %d ms", found.experiment_id, size, took_ms)
             with self._lock:
                 self.loads += 1
                 self._live[found.key] = loaded
             self._make_room(found.key)
+            give_back()
             return loaded
 
     def ask(

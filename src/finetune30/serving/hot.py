@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from finetune30.modeling.process import give_back, one_thread
 from finetune30.modeling.shared import Adapter, NotShared, SharedBase
@@ -38,7 +38,11 @@ _KEPT = 64
 
 
 class _Ended(Exception):
-    """The service ends, or the adapter was let go."""
+    """The service ends, or the adapter was let go, or is no longer the one that is asked most."""
+
+
+class _NoRoom(Exception):
+    """For the copy, just now."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,13 @@ class Hot:
         self._key: tuple[str, str] | None = None
         self._credit = 0
         self._worth = _WORTH
+        self._turn = 0  # a build of an earlier one is overtaken
         self._read: deque[Read] = deque(maxlen=_KEPT)
         self._copy: _Copy | None = None
         self._building: threading.Thread | None = None
         self._ended = False
         self._whys: WeakKeyDictionary[Adapter, str] = WeakKeyDictionary()
+        self._refused: WeakSet[Adapter] = WeakSet()
 
     def seen(self, live: Live, read: Sequence[Read]) -> None:
         """Rows that are asked for."""
@@ -84,15 +90,18 @@ class Hot:
                 self._credit -= _OTHERS * len(read)
                 return
             else:
-                if self._let_go():  # where adapters take turns at being hot, building costs more than it gives
+                # Where adapters take turns at being hot, building costs more than it gives.
+                if self._let_go() or (self._wanted is not None and self._busy):
                     self._worth = min(2 * self._worth, _MOST_WORTH)
                 self._wanted, self._key, self._credit = adapter, live.found.key, len(read)
+                self._turn += 1
                 self._read.clear()
             self._read.extend(read[-_KEPT:])
-            if self._credit < self._worth or self._busy or self._is_merged(adapter) or adapter in self._whys:
+            if self._credit < self._worth or self._busy or self._is_merged(adapter) or adapter in self._refused:
                 return
             recent = list(self._read)
-            self._building = threading.Thread(target=self._build, args=(live, recent), name="merging", daemon=True)
+            given = live, recent, self._turn
+            self._building = threading.Thread(target=self._build, args=given, name="merging", daemon=True)
             self._building.start()
 
     @property
@@ -123,6 +132,7 @@ class Hot:
             if key in (None, self._key):
                 self._let_go()
                 self._wanted, self._credit = None, 0
+                self._turn += 1
 
     def close(self) -> None:
         """Build nothing any more, and wait for what is being built."""
@@ -149,12 +159,19 @@ class Hot:
         _LOG.info("%s is no longer merged", copy.live.found.experiment_id)
         return True
 
-    def _build(self, live: Live, recent: Sequence[Read]) -> None:
+    def _build(self, live: Live, recent: Sequence[Read], turn: int) -> None:
+        try:
+            self._built(live, recent, turn)
+        finally:
+            give_back()
+
+    def _built(self, live: Live, recent: Sequence[Read], turn: int) -> None:
         began = time.monotonic()
         try:
-            merged, trial = self._tried(self._there(live), recent)
+            merged, trial = self._tried(self._there(live), recent, turn)
+            self._check_room(merged)  # adapters may have come meanwhile
             with self._lock:
-                if self._ended or self._wanted is not live.adapter or self._there(live) is None:
+                if self._is_over(turn) or self._there(live) is None:
                     raise _Ended
                 self._copy = _Copy(live, merged)
                 self._credit = _CREDIT
@@ -163,30 +180,46 @@ class Hot:
             return
         except (Differs, NotShared) as fault:
             self._whys[_adapter(live)] = str(fault)
+            self._refused.add(_adapter(live))
+            _LOG.warning("%s is not merged: %s", live.found.experiment_id, fault)
+        except _NoRoom as fault:
+            self._later(live, str(fault))
             _LOG.warning("%s is not merged: %s", live.found.experiment_id, fault)
         except Exception as fault:  # noqa: BLE001 - the shared base answers as before
-            self._whys[_adapter(live)] = f"it cannot be built: {type(fault).__name__}"
+            self._later(live, f"it could not be built: {type(fault).__name__}")
             _LOG.exception("%s is not merged", live.found.experiment_id)
         else:
+            self._whys.pop(_adapter(live), None)
             took_ms = 1000 * (time.monotonic() - began)
             told = live.found.experiment_id, merged.nbytes >> 20, trial.told, took_ms
             _LOG.info("%s is merged: %d MiB, the same answers to %s, in %d ms", *told)
-        give_back()
 
-    def _tried(self, live: Live | None, recent: Sequence[Read]) -> tuple[Merged, Trial]:
+    def _later(self, live: Live, why: str) -> None:
+        """It may be tried again, after more rows than this time."""
+        self._whys[_adapter(live)] = why
+        with self._lock:
+            self._credit, self._worth = 0, min(2 * self._worth, _MOST_WORTH)
+
+    def _tried(self, live: Live | None, recent: Sequence[Read], turn: int) -> tuple[Merged, Trial]:
         if live is None:
             raise _Ended
         adapter, engine = _adapter(live), _engine(live)
         with one_thread():
             merged = engine.merge(adapter)
-        if merged.nbytes > self._room():
-            raise NotShared("there is no room for a copy of the layers: SERVING_MEMORY_MB")
-        trial = Trial.of(live, recent, self._lane, self._check)
+        self._check_room(merged)
+        trial = Trial.of(live, recent, self._lane, lambda: self._check(turn))
         return trial.passed(merged), trial
 
-    def _check(self) -> None:
-        if self._ended:
+    def _check_room(self, merged: Merged) -> None:
+        if merged.nbytes > self._room():
+            raise _NoRoom("there is no room for a copy of the layers: SERVING_MEMORY_MB")
+
+    def _check(self, turn: int) -> None:
+        if self._is_over(turn):
             raise _Ended
+
+    def _is_over(self, turn: int) -> bool:
+        return self._ended or self._turn != turn
 
 
 def _adapter(live: Live) -> Adapter:

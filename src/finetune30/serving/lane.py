@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,8 +32,9 @@ Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
 # A thread computes fewer rows for not much less than these.
 _WORTH_A_BATCH = 8
-# So many tokens are computed in some milliseconds.
-_SHORT = 64
+# So long a caller may compute itself, for others are not read meanwhile; not where nothing of a base was timed.
+_HERE_S = 0.01
+_BASES = 64
 
 
 class Engine(Protocol):
@@ -95,6 +96,7 @@ class Lane:
         self._alone = threading.Lock()
         self._closed = False
         self._busy = 0
+        self._token_s: dict[int, float] = {}
         threads = torch.get_num_threads()
         begun = threading.Barrier(self.crew.workers + 1)
         self._threads = [
@@ -138,7 +140,7 @@ class Lane:
                     f"{self._waiting} texts wait already, at most {self.limits.waiting_rows} may",
                     hint="ask again in some seconds, or with fewer texts",
                 )
-            now = here and engine.mixes and self.is_idle and _is_short(rows)
+            now = here and len(rows) == 1 and engine.mixes and self.is_idle and self._is_short(engine, rows[0])
             if not now:
                 self._waiting += len(rows)
                 (self._turns.append if bounded else self._turns.appendleft)(asked)
@@ -239,10 +241,13 @@ class Lane:
         figures.tokens += sum(lengths)
         figures.padded += max(lengths) * len(lengths)
         figures.busy_s += took_s
+        if len(self._token_s) >= _BASES:
+            self._token_s.clear()
+        base, each = id(batch[0].asked.engine), took_s / max(1, sum(lengths))
+        self._token_s[base] = 0.8 * self._token_s.get(base, each) + 0.2 * each
 
-
-def _is_short(rows: Sequence[Row]) -> bool:
-    return len(rows) == 1 and len(rows[0].ids) <= _SHORT
+    def _is_short(self, engine: Engine, row: Row) -> bool:
+        return len(row.ids) * self._token_s.get(id(engine), _HERE_S) < _HERE_S
 
 
 def _batches(places: Sequence[_Place], limits: Limits) -> Iterator[list[_Place]]:
@@ -278,12 +283,15 @@ def _answers(engine: Engine, rows: Sequence[Row]) -> Logits:
 
 
 def _settle(future: Future[Logits], found: Any) -> None:
-    if future.done() or not future.set_running_or_notify_cancel():
+    if future.done():
         return
-    if isinstance(found, BaseException):
-        future.set_exception(found)
-    else:
-        future.set_result(found)
+    with suppress(RuntimeError):  # another thread settles it at this moment: two batches of one request failed
+        if not future.set_running_or_notify_cancel():
+            return
+        if isinstance(found, BaseException):
+            future.set_exception(found)
+        else:
+            future.set_result(found)
 
 
 __all__ = ["Engine", "Figures", "Lane", "Limits", "Logits"]

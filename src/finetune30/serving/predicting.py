@@ -65,7 +65,7 @@ class Predicting:
         }
         began = time.perf_counter()
         if all(one.reader.is_quick(question.texts, question.pairs) for one in live.values()):
-            asked = self._ask(live, question, here=await self._is_alone())
+            asked = self._ask(live, question, here=len(question.texts) == 1 and await self._is_alone())
         else:
             asked = await anyio.to_thread.run_sync(self._ask, live, question, limiter=self._reading)
         self._measures.read.observe(time.perf_counter() - began)

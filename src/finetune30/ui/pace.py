@@ -39,15 +39,19 @@ class Machine:
     """What is computed on it."""
 
     def __init__(self) -> None:
-        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        self._mine = frozenset(mine)
+        self.cores = len(self._mine)
 
     def spent_s(self) -> float:
         """Processor seconds of this process so far."""
         return time.process_time()
 
     def busy(self) -> float:
-        """The part of its cores that was in use since it was asked last."""
-        return psutil.cpu_percent(None) / 100
+        """The part of the cores we may use that was in use since it was asked last."""
+        each = psutil.cpu_percent(None, percpu=True)
+        mine = [used for core, used in enumerate(each) if core in self._mine] or each
+        return sum(mine) / len(mine) / 100
 
 
 class Pace:

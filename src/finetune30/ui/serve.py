@@ -7,6 +7,7 @@ safe. Neighbours: ``cli.ui`` calls ``serve``.
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from finetune30.web.listening import address_of, allow_files, listen, signals_en
 
 SCRIPT = Path(__file__).with_name("entry") / "script.py"
 """In a folder of its own: files of a folder ``pages`` beside it Streamlit takes for pages, and runs them unguarded."""
+_LOG = logging.getLogger("finetune30.ui")
 _SWEEP_EVERY_S = 60.0
 _LAST_S = 5.0
 """For the sessions at the API to end when the page does."""
@@ -71,7 +73,10 @@ def serve(options: Options, told: Callable[[str], object] = lambda _: None) -> i
 def _sweep(over: threading.Event) -> None:
     """Seats end after a day without a look also where nobody comes any more; what they left in memory is freed."""
     while not over.wait(_SWEEP_EVERY_S):
-        SEATS.sweep()
+        try:
+            SEATS.sweep()
+        except Exception:  # noqa: BLE001 - without this thread no seat would ever end
+            _LOG.exception("seats were not looked through")
         gc.collect()
 
 

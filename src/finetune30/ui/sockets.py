@@ -27,7 +27,9 @@ _LOG = logging.getLogger("finetune30.ui")
 _PROTOCOLS = b"sec-websocket-protocol"
 # How long a browser whose connection broke finds its session again.
 _COMES_BACK_S = 120.0
-_SHORT = 128
+_SHORT = 1024
+# A page has one live part or a few, whose names Streamlit makes of 32 characters.
+_MOST_PARTS, _LONGEST_PART = 8, 64
 _FILES_OF_ONE = 2
 _FILES_OF_ALL = 10
 _FRAME = 64 * 1024
@@ -103,6 +105,8 @@ class _Socket:
             part = _looks_at(found)
             if part is None:
                 return found
+            if len(part) > _LONGEST_PART or len(self._parts | {part}) > _MOST_PARTS:
+                return found  # of no page of ours: nothing of it is kept, and Streamlit knows no such part
             # Of several live parts of a page each has its own pace, or the first would always be before the others.
             self._parts.add(part)
             if self._pace.may_look((self, part)):

@@ -45,6 +45,8 @@ class Words:
             places = module.position_embeddings.weight.detach()
             kinds = None if types is None else types.weight.detach()
             norm = module.LayerNorm
+            if kinds is not None and len(kinds) > 2:
+                return None
             found = cls(
                 module.word_embeddings.weight.detach(),
                 places if kinds is None else places + kinds[0],
@@ -58,6 +60,8 @@ class Words:
     def laid(self, read: Mapping[str, Tensor], segments: Sequence[Segment], count: int) -> Tensor:
         """Shape (count, size), float32: segment after segment, then tokens of nobody."""
         ids = read["input_ids"]
+        if ids.shape[1] > len(self.first):
+            raise RuntimeError(f"{ids.shape[1]} tokens: the base has no more than {len(self.first)} positions")
         types = read.get("token_type_ids")
         if len(segments) == 1 and segments[0].rows == 1 and types is None:
             return self._embedded(functional.pad(ids[0], (0, count - ids.shape[1])), None, None)

@@ -20,6 +20,8 @@ T = TypeVar("T")
 AWAY = (Unreachable, ServerFault, Busy)
 _POINTS = 300
 _LOG_LINES = 200
+# Further apart than the slowest pace: nobody was looking.
+_PAUSED_S = 30.0
 
 
 class Look:
@@ -28,7 +30,7 @@ class Look:
     Attributes:
         task: None until the first answer.
         at: When that was told, Unix seconds.
-        every_s: How long before it was told the time before; 0 where it was not.
+        every_s: How long before it was told the time before, as far as that is its pace; 0 where it is not known.
         fault: Why the last refresh brought nothing; None where it did.
         told: A refusal of what the person asked for last, such as a pause.
     """
@@ -39,7 +41,7 @@ class Look:
         self.task: WholeTask | None = None
         self.curves: dict[str, Any] | None = None
         self.log: str | None = None
-        self.at = self.every_s = 0.0
+        self.at = self.every_s = self._told_at = 0.0
         self.fault: RemoteError | Busy | None = None
         self.told: Finetune30Error | None = None
         self._kept: dict[str, Any] = {}
@@ -99,8 +101,11 @@ class Look:
 
     def _ask_task(self) -> None:
         self.task = self.client.task(self.run_id)
-        now = time.time()
-        self.every_s, self.at = now - self.at if self.at else 0.0, now
+        now, before = time.monotonic(), self._told_at
+        # After an outage, or a tab that nobody saw, it says nothing about the pace.
+        if before and self.fault is None and now - before < _PAUSED_S:
+            self.every_s = now - before
+        self._told_at, self.at = now, time.time()
 
     def ask_curves(self, near: Near | None = None) -> None:
         """The curves, also while they grow."""
