@@ -20,8 +20,8 @@ from typing import Any
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # GNU's own library counts turns of its loop, these are some 20 microseconds: without any, trainings of small models are
-# half as slow again. LLVM's and Intel's count milliseconds.
-_BRIEFLY = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}
+# half as slow again.
+_TURNS = 2_000
 
 
 @contextmanager
@@ -39,15 +39,18 @@ def importing() -> Iterator[None]:
             gc.enable()
 
 
-def wait_asleep(environment: MutableMapping[str, str] = os.environ) -> None:
+def wait_asleep(environment: MutableMapping[str, str] = os.environ, turns: int = _TURNS) -> None:
     """Let threads that share a product sleep when they have waited for each other a moment; before torch is imported.
 
     By default they spin for milliseconds, on the cores that others need: where a neighbour takes one of them, each
     product waits until the kernel gives a core back to the thread that has work, which may be most of the time. What
     is computed is the same. Who has said how threads wait, in whatever spelling, has it their way.
+
+    Args:
+        turns: Of the loop in GNU's library, a hundred in a microsecond; LLVM's and Intel's count whole milliseconds.
     """
     if not any(name in environment for name in _WAITING):
-        environment.update(_BRIEFLY)
+        environment.update(GOMP_SPINCOUNT=str(turns), KMP_BLOCKTIME="1")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_g22_rows_of_others_never_meet_a_merged_copy(tiny_model: Callable[[str],
     wanted = together(shared, asked)
     spoiled = shared.merge(hot)
     spoiled_forward: Any = lambda batch: torch.full((len(batch.rows), 1, 32), 9.0)  # noqa: E731
-    shared.hot = type(spoiled)(hot, spoiled_forward, spoiled.rounding, spoiled.nbytes)
+    shared.hot = replace(spoiled, compute=spoiled_forward)
 
     np.testing.assert_array_equal(together(shared, asked), wanted)
     np.testing.assert_allclose(together(shared, [(other, TEXTS[1])])[0], wanted[1], atol=1e-5)

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from finetune30 import modeling
+from finetune30.modeling.engine.products import Packed, packs
 from finetune30.modeling.shared import Row, SharedBase, steps
+from finetune30.modeling.shared.adding import Adapters
 from finetune30.modeling.shared.forward import compiled
 from finetune30.modeling.tokens import encode
 from tests import tiny
@@ -61,6 +63,38 @@ def test_long_texts_are_attended_to_piece_by_piece() -> None:
 
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("first_only", [False, True])
+@pytest.mark.parametrize("tokens", [1, 5, 16, 23, 48])
+def test_a_short_lone_row_is_attended_to_as_others_are(tokens: int, first_only: bool) -> None:
+    """Whatever the tokens of nobody behind it are."""
+    torch.manual_seed(0)
+    heads, size, there = 3, 24, steps.rounded(tokens)
+    others = torch.randn(there, (2 if first_only else 3) * size)
+    queries = torch.randn(1 if first_only else there, size)
+    context = torch.zeros(1 if first_only else tokens, size)
+    steps._attend(heads, steps.Piece(0, 1, tokens, 0, None), queries, others, context, first_only)
+
+    longer = steps._longer(steps.Piece(0, 1, tokens, 0, None), there)
+    found = steps._read_short(heads, queries, others, longer.mask)
+
+    torch.testing.assert_close(found[: len(context)], context, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.skipif(not packs(), reason="this torch packs no weights")
+@pytest.mark.parametrize("activation", [steps.GELU, steps.GELU_TANH, steps.RELU])
+@pytest.mark.parametrize("tokens", [8, 96])
+def test_an_activation_inside_the_product_is_the_one_after_it(activation: int, tokens: int) -> None:
+    torch.manual_seed(0)
+    laid = Packed(torch.randn(24, 16), torch.randn(24), trains=False)
+    block = steps.Block([0], [laid.weight], [laid.bias], [], [], 1, activation, True)
+    inputs = torch.randn(tokens, 16)
+
+    found = steps._wide(inputs, block, 0, Adapters([], []))
+
+    expected = steps._activated(laid.forward(inputs), activation)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def _rows(shared: SharedBase, adapters: list[Any], count: int) -> list[Row]:

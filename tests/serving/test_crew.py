@@ -75,9 +75,18 @@ def test_threads_of_others_stay_as_many_as_they_were() -> None:
 
 @pytest.mark.parametrize(
     ("there", "expected"),
-    [(1, Crew(1, 1)), (2, Crew(1, 1)), (4, Crew(3, 1)), (8, Crew(4, 1)), (16, Crew(4, 3))],
+    [
+        (1, Crew(1, 1, (1,))),
+        (2, Crew(2, 1, (1, 2))),
+        (3, Crew(2, 1, (1, 2))),
+        (4, Crew(3, 1, (1, 2, 4))),
+        (8, Crew(4, 1, (1, 2, 4))),
+        (16, Crew(4, 3, (1, 2, 4))),
+    ],
 )
-def test_the_crew_leaves_a_core_to_http(monkeypatch: pytest.MonkeyPatch, there: int, expected: Crew) -> None:
+def test_the_crew_leaves_a_core_to_http_where_two_compute(
+    monkeypatch: pytest.MonkeyPatch, there: int, expected: Crew
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(crew, "cores", lambda: there)
     assert crew_for("cpu", beside=1) == expected

@@ -414,6 +414,7 @@ def test_metrics_have_the_names_of_text_embeddings_inference(desk: Desk) -> None
 
 
 def test_info_tells_what_answers(desk: Desk) -> None:
+    desk.get("/ready")  # the default adapter is loaded
     info = desk.get("/info").json()
     assert info["device"] == "cpu"
     assert info["model_id"] == desk.model.name

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+# A millisecond: a client that asks again at once finds the threads awake.
+_TURNS = 100_000
+
 
 def serve(
     exp: Annotated[
@@ -29,7 +32,9 @@ def serve(
     """Serve predictions; Ctrl+C or SIGTERM answers what is being asked and ends."""
     from finetune30.errors import SettingsError
     from finetune30.settings import get_settings
+    from finetune30.standby import wait_asleep
 
+    wait_asleep(turns=_TURNS)
     # As the environment would say them: checked in the same way, and told in the same words.
     given = (("SERVING_HOST", host), ("SERVING_PORT", port), ("SERVING_DEVICE", device))
     os.environ.update({name: str(value) for name, value in given if value is not None})

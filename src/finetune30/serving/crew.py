@@ -1,15 +1,14 @@
 """Threads that compute for the lane: how many, and how many cores each one's products use.
 
 A product that is shared by threads waits for the last of them each time, and an encoder has two hundred products;
-so cores are better used by a batch each. One core is left to what speaks HTTP: without it everybody waits for that.
+so cores are better used by a batch each. From three cores on one is left to what speaks HTTP, which is a fifth of the
+work: of two it would be idle most of the time.
 Neighbours: ``lane`` has the threads, ``serve`` and ``offline`` choose.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from finetune30.modeling.process import cores
 
 # Beyond so many they wait for each other: Python runs in one of them at a time.
 _MOST = 4
+_TOGETHER = 1, 2, 4
 # Rows of a batch at most. On a GPU four times as many take not twice as long.
 _ROWS, _ROWS_GPU = 32, 128
 
@@ -29,10 +29,12 @@ class Crew:
     Attributes:
         workers: Threads, each with a batch of its own.
         threads: That share each product of a worker; None for as many as torch takes.
+        together: Numbers of threads that may share a lone row: see ``timing``.
     """
 
     workers: int = 1
     threads: int | None = None
+    together: tuple[int, ...] = ()
 
     def begin(self) -> None:
         """Called by each worker first."""
@@ -40,31 +42,19 @@ class Crew:
             torch.get_num_threads()  # it settles this thread, or its first product would set the number back
             torch.set_num_threads(self.threads)
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """The calling thread is a worker meanwhile."""
-        before = torch.get_num_threads()
-        if self.threads is not None and before != self.threads:
-            torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            if torch.get_num_threads() != before:
-                torch.set_num_threads(before)
-
 
 def crew_for(device: str, *, beside: int) -> Crew:
     """The crew of a machine: on a GPU one thread, on a CPU up to four that share the cores.
 
     Args:
-        beside: Cores left to others.
+        beside: Cores left to others, where two are left to compute.
     """
     if device != "cpu":
         return Crew()
     here = min(cores(), _asked() or cores())
-    spare = max(1, here - beside)
+    spare = max(min(here, 2), here - beside)
     workers = min(spare, _MOST)
-    return Crew(workers, spare // workers)
+    return Crew(workers, spare // workers, tuple(number for number in _TOGETHER if number <= here))
 
 
 def rows_for(device: str) -> int:

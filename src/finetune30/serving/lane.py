@@ -27,14 +27,12 @@ from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.shared import Row
 from finetune30.serving.crew import Crew
 from finetune30.serving.limits import Figures, Limits
+from finetune30.serving.timing import Timing
 
 Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
 # A thread computes fewer rows for not much less than these.
 _WORTH_A_BATCH = 8
-# So long a caller may compute itself, for others are not read meanwhile; not where nothing of a base was timed.
-_HERE_S = 0.01
-_BASES = 64
 
 
 class Engine(Protocol):
@@ -96,7 +94,7 @@ class Lane:
         self._alone = threading.Lock()
         self._closed = False
         self._busy = 0
-        self._token_s: dict[int, float] = {}
+        self._timing = Timing(self.crew.together)
         threads = torch.get_num_threads()
         begun = threading.Barrier(self.crew.workers + 1)
         self._threads = [
@@ -140,13 +138,14 @@ class Lane:
                     f"{self._waiting} texts wait already, at most {self.limits.waiting_rows} may",
                     hint="ask again in some seconds, or with fewer texts",
                 )
-            now = here and len(rows) == 1 and engine.mixes and self.is_idle and self._is_short(engine, rows[0])
+            now = here and len(rows) == 1 and engine.mixes and self.is_idle
+            now = now and self._timing.is_short(engine, len(rows[0].ids))
             if not now:
                 self._waiting += len(rows)
                 (self._turns.append if bounded else self._turns.appendleft)(asked)
                 self._changed.notify()
         if now:
-            with self.crew.one():
+            with self._timing.lone(engine, len(rows[0].ids)):
                 self._compute([_Place(asked, 0)])
             return asked.future
         asked.future.add_done_callback(lambda future: self._forget(asked) if future.cancelled() else None)
@@ -241,13 +240,7 @@ class Lane:
         figures.tokens += sum(lengths)
         figures.padded += max(lengths) * len(lengths)
         figures.busy_s += took_s
-        if len(self._token_s) >= _BASES:
-            self._token_s.clear()
-        base, each = id(batch[0].asked.engine), took_s / max(1, sum(lengths))
-        self._token_s[base] = 0.8 * self._token_s.get(base, each) + 0.2 * each
-
-    def _is_short(self, engine: Engine, row: Row) -> bool:
-        return len(row.ids) * self._token_s.get(id(engine), _HERE_S) < _HERE_S
+        self._timing.note(batch[0].asked.engine, sum(lengths), took_s)
 
 
 def _batches(places: Sequence[_Place], limits: Limits) -> Iterator[list[_Place]]:

@@ -235,8 +235,11 @@ async def _whole(scope: Scope, receive: Receive) -> Receive:
         raise problems.too_large(MOST_BYTES)
     is_whole = scope.get("extensions", {}).get(WHOLE)
     try:
-        async with asyncio.timeout(None if is_whole and is_whole() else _BODY_TIMEOUT_S):
+        if is_whole and is_whole():
             body = await _read(receive)
+        else:
+            async with asyncio.timeout(_BODY_TIMEOUT_S):
+                body = await _read(receive)
         if body is None:
             await _let_go(headers, receive)
             raise problems.too_large(MOST_BYTES)

@@ -142,13 +142,13 @@ class SharedBase:
         hot = self.hot  # once: it may be let go meanwhile
         if hot is not None and all(row.adapter is hot.adapter for row in rows):
             self.merged_rows += len(rows)
-            return self.logits_on(hot, rows)
+            return self._judged(hot.compute, rows, lambda _: hot.rounding, hot.head)
         return self._judged(self._forward, rows, lambda row: row.adapter.rounding)
 
     @torch.inference_mode()
     def logits_on(self, copy: Merged, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """Of rows of the adapter that a copy of the layers is of."""
-        return self._judged(copy.compute, rows, lambda _: copy.rounding)
+        return self._judged(copy.compute, rows, lambda _: copy.rounding, copy.head)
 
     def merge(self, adapter: Adapter) -> Merged:
         """A copy of the layers for one adapter; it answers nobody until it is set as ``hot``.
@@ -162,7 +162,8 @@ class SharedBase:
         tensors, dtype = adapter.deltas.tensors(torch.float32), next(reversed(self._passes))
         with torch.inference_mode():
             forward, nbytes = merged(self._passes[torch.float32], tensors, dtype)
-        return Merged(adapter, self._computes(forward, adds=False), adapter.rounding, nbytes)
+            head, more = adapter.head.folded() if isinstance(adapter.head, Chain) else (adapter.head, 0)
+        return Merged(adapter, self._computes(forward, adds=False), head, adapter.rounding, nbytes + more)
 
     @property
     def graphs(self) -> list[Graphs]:
@@ -188,18 +189,18 @@ class SharedBase:
         return Format(self, self._exact or self._forward)
 
     def _judged(
-        self, compute: _Compute, rows: Sequence[Row], rounding: Callable[[Row], Rounding]
+        self, compute: _Compute, rows: Sequence[Row], rounding: Callable[[Row], Rounding], head: Head | None = None
     ) -> list[NDArray[np.float32]]:
         if self._exact is None:
-            return self._once(compute, rows)
+            return self._once(compute, rows, head)
         fast = [at for at, row in enumerate(rows) if not rounding(row).hopeless]
-        found = dict(zip(fast, self._once(compute, [rows[at] for at in fast]), strict=True))
+        found = dict(zip(fast, self._once(compute, [rows[at] for at in fast], head), strict=True))
         again = [at for at, row in enumerate(rows) if at not in found or rounding(row).doubts(found[at])]
         if again:
             found |= zip(again, self._once(self._exact, [rows[at] for at in again]), strict=True)
         return [found[at] for at in range(len(rows))]
 
-    def _once(self, compute: _Compute, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+    def _once(self, compute: _Compute, rows: Sequence[Row], head: Head | None = None) -> list[NDArray[np.float32]]:
         if not rows:
             return []
         batch = batch_of(rows, self.padder, "cpu", cuts=self._cuts)
@@ -207,7 +208,7 @@ class SharedBase:
         if not all(isinstance(row.adapter.head, Chain) for row in rows):
             batch = batch.on(self.device)  # other heads look at what was read
         found: list[Any] = [None] * len(rows)
-        for places, logits in here([(places, logits.float()) for places, logits in headed(batch, hidden)]):
+        for places, logits in here([(places, logits.float()) for places, logits in headed(batch, hidden, head)]):
             for at, one in zip(places, logits.numpy(), strict=True):
                 found[batch.order[at]] = one
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -122,6 +122,13 @@ class Link:
             outputs += functional.linear(functional.linear(values, self.thin[0]), self.thin[1])
         return outputs if self.activation is None else self.activation(outputs)
 
+    def folded(self) -> Link:
+        """The same, with what the adapter adds in the weight."""
+        if self.thin is None:
+            return self
+        down, up = self.thin
+        return replace(self, weight=torch.addmm(self.weight, up, down), thin=None)
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -148,9 +155,22 @@ class Chain:
             values = link(values)
         return values
 
+    def folded(self) -> tuple[Chain, int]:
+        """The same, with what the adapter adds in the weights; and the memory of those that are new."""
+        found = Chain(tuple(link.folded() for link in self.links))
+        new = [link.weight.nbytes for link, old in zip(found.links, self.links, strict=True) if link is not old]
+        return found, sum(new)
 
-def headed(batch: Batch, hidden: Tensor) -> Iterator[tuple[Sequence[int], Tensor]]:
-    """The logits of places in the batch: rows of one adapter at once, and of several whose heads are alike."""
+
+def headed(batch: Batch, hidden: Tensor, merged: Head | None = None) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """The logits of places in the batch: rows of one adapter at once, and of several whose heads are alike.
+
+    Args:
+        merged: The head of all rows, in place of their adapter's.
+    """
+    if merged is not None:
+        yield range(len(batch.rows)), merged(hidden, batch.read)
+        return
     whose: dict[int, list[int]] = {}
     for at, row in enumerate(batch.rows):
         whose.setdefault(id(row.adapter), []).append(at)

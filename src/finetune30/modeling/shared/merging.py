@@ -18,6 +18,7 @@ from torch import Tensor
 from finetune30.modeling.engine.architectures import of_norm
 from finetune30.modeling.engine.products import product
 from finetune30.modeling.shared.forward import Forward
+from finetune30.modeling.shared.heads import Head
 from finetune30.modeling.shared.plans import Delta, Stacks, Tensors
 from finetune30.modeling.shared.rounding import Rounding
 from finetune30.modeling.shared.rows import Batch
@@ -30,12 +31,14 @@ class Merged:
     Attributes:
         adapter: Whose it is.
         compute: Hidden states of its rows.
+        head: Of its rows.
         rounding: What the copy's number format does to its answers.
         nbytes: Memory of its weights.
     """
 
     adapter: Any
     compute: Callable[[Batch], Tensor]
+    head: Head
     rounding: Rounding
     nbytes: int
 

@@ -109,8 +109,7 @@ def batch_of(rows: Sequence[Row], padder: Padder, device: str, *, cuts: bool) ->
         cuts: Whether it may be cut into segments; the tokens of a row then stand at its beginning.
     """
     if len(rows) == 1:
-        read = {key: value.to(device) for key, value in padded(rows, padder).items()}
-        return Batch((0,), rows, read, (Segment(0, 1, len(rows[0].ids), 0),))
+        return Batch((0,), rows, _unpadded(rows[0], device), (Segment(0, 1, len(rows[0].ids), 0),))
     lengths = np.array([len(row.ids) for row in rows])
     order = lengths.argsort(kind="stable")
     adapters = {id(row.adapter) for row in rows}
@@ -155,6 +154,14 @@ def _segments(
         found.append(Segment(first, last, tokens, start, mask))
         first, start = last, found[-1].stop
     return tuple(found)
+
+
+def _unpadded(row: Row, device: str) -> dict[str, Tensor]:
+    """A single row; see ``padded``."""
+    read: dict[str, NDArray[Any]] = {"input_ids": row.ids}
+    if row.types is not None:
+        read["token_type_ids"] = row.types
+    return {key: torch.from_numpy(values.astype(np.int64)[None]).to(device) for key, values in read.items()}
 
 
 def padded(rows: Sequence[Row], padder: Padder) -> dict[str, Tensor]:
