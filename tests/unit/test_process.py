@@ -66,8 +66,8 @@ def _kernel_kib(descriptions: str) -> float:
         "used = lambda: getattr(library.mallinfo2(), '7')\n"
         "one = lambda rows: torch.bmm(*(torch.ones(rows, *of, dtype=torch.bfloat16) for of in ((20, 64), (64, 24))))\n"
         "one(2); before = used()\n"
-        "for rows in range(3, 123): one(rows)\n"
-        "print((used() - before) / 120 / 1024)"
+        "for rows in range(3, 483): one(rows)\n"
+        "print((used() - before) / 480 / 1024)"
     )
     env = {k: v for k, v in os.environ.items() if k not in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)

@@ -19,9 +19,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
 _NEVER = 1 << 30
 # Each length of a batch needs some thirty kernels; 1024, the default, holds those of thirty lengths.
 KERNELS = 8192
-# Descriptions of products that are kept beside their kernels to answer: a layer's, which the next one asks for again.
-# Each is 258 KiB, and found again through its kernel in two microseconds.
-FEW_DESCRIPTIONS = 32
+# Descriptions of products that are kept beside their kernels to answer: those of the last few batches.
+# Each is 258 KiB; of all others it is found again through the kernel, in two microseconds.
+FEW_DESCRIPTIONS = 128
 
 
 def tune(descriptions: int = KERNELS) -> None:
