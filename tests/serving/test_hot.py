@@ -188,6 +188,27 @@ def test_g24_the_copy_goes_with_its_name_and_its_memory_comes_back(host: Adapter
     assert host.nbytes == size + following.live("m@champion").adapter.nbytes
 
 
+def test_the_memory_of_a_copy_goes_back_to_the_system_when_nobody_holds_it(
+    host: AdapterHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = host.live(shelf.find("run-0"))
+    heated(host, live)
+    until(lambda: not host.hot._busy)
+    copy: Any = live.engine.hot  # type: ignore[union-attr]
+    given: list[bool] = []
+    monkeypatch.setattr(hot, "give_back", lambda: given.append(True))
+    monkeypatch.setattr(hot, "_FREE_S", 0.0)
+
+    host.hot.let_go()
+    answers(host, live, TEXTS)  # the lane holds its last batch, and whom it was computed on
+    gc.collect()
+    assert not given, "there is nothing to give yet"
+    del copy
+    gc.collect()
+
+    until(lambda: given)
+
+
 def test_a_copy_makes_room_for_adapters_and_goes_with_its_own(host: AdapterHost, shelf: Shelf) -> None:
     live = host.live(shelf.find("run-0"))
     heated(host, live)

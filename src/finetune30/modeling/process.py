@@ -18,13 +18,20 @@ import torch
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
 _NEVER = 1 << 30
 # Each length of a batch needs some thirty kernels; 1024, the default, holds those of thirty lengths.
-_KERNELS = "8192"
+KERNELS = 8192
+# Descriptions of products that are kept beside their kernels to answer: those of the last few batches.
+# Each is 258 KiB; of all others it is found again through the kernel, in two microseconds.
+FEW_DESCRIPTIONS = 128
 
 
-def tune() -> None:
-    """Settle the process for training or predicting on a CPU."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
-    os.environ.setdefault("LRU_CACHE_CAPACITY", _KERNELS)
+def tune(descriptions: int = KERNELS) -> None:
+    """Settle the process for training or predicting on a CPU.
+
+    Args:
+        descriptions: Of products that torch keeps for each thread, beside the kernels themselves, which all share.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
+    os.environ.setdefault("LRU_CACHE_CAPACITY", str(descriptions))
     _keep_freed_memory()
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), cores()))

@@ -15,9 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from finetune30.modeling.process import give_back, one_thread
 from finetune30.modeling.shared import Adapter, NotShared, SharedBase
@@ -35,6 +36,8 @@ _WORTH, _OTHERS = 128, 9
 # What a copy has to its credit at most, and how much is asked for before the next when one was of little use.
 _CREDIT, _MOST_WORTH = 1_024, 16_384
 _KEPT = 64
+# After the last batch on a copy its memory is given back, when it is surely free.
+_FREE_S = 1.0
 
 
 class _Ended(Exception):
@@ -170,6 +173,7 @@ class Hot:
         try:
             merged, trial = self._tried(self._there(live), recent, turn)
             self._check_room(merged)  # adapters may have come meanwhile
+            finalize(merged, _give_back_soon).atexit = False
             with self._lock:
                 if self._is_over(turn) or self._there(live) is None:
                     raise _Ended
@@ -220,6 +224,14 @@ class Hot:
 
     def _is_over(self, turn: int) -> bool:
         return self._ended or self._turn != turn
+
+
+def _give_back_soon() -> None:
+    """Not now: the copy is about to be freed, by whoever held it last."""
+    soon = threading.Timer(_FREE_S, give_back)
+    soon.daemon = True
+    with suppress(RuntimeError):  # the process ends
+        soon.start()
 
 
 def _adapter(live: Live) -> Adapter:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from finetune30.modeling import base as base_model
 from finetune30.modeling.base import BaseModel
 from finetune30.modeling.engine.architectures import NotKnown, take_apart
-from finetune30.modeling.process import tune
+from finetune30.modeling.process import FEW_DESCRIPTIONS, tune
 from finetune30.modeling.shared.adding import add
 from finetune30.modeling.shared.crowd import SharedStack, crowd
 from finetune30.modeling.shared.deltas import Deltas, NotShared, Plans, read_deltas
@@ -90,7 +90,7 @@ class SharedBase:
     """
 
     def __init__(self, base: BaseModel, device: str, precision: str, recorder: Recorder | None = None) -> None:
-        tune()
+        tune(FEW_DESCRIPTIONS)
         self.base = base
         self.device = device
         self.precision = precision
