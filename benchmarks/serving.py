@@ -185,7 +185,7 @@ def _noted(ours: Server, lane: Lane, limit: Callable[[], float]) -> Iterator[Non
         lane.limits.append(max(before_it, limit()))
     for values, name in (
         (lane.tokens, "te_tokens"),
-        (lane.busy_s, "te_batch_inference_duration_sum"),
+        (lane.busy_s, "finetune30_lane_seconds"),
         (lane.texts, "te_embed_count"),
         (lane.batches, "te_batch_inference_count"),
         (lane.merged, "finetune30_merged_texts"),

@@ -44,6 +44,20 @@ def test_two_workers_compute_at_a_time_and_each_row_has_its_answer() -> None:
     assert lane.figures.rows == 32
 
 
+def test_seconds_in_which_two_batches_are_computed_count_once_for_the_lane() -> None:
+    class Slow(Meeting):
+        def logits(self, rows: Sequence[Row]) -> Logits:
+            found = super().logits(rows)
+            time.sleep(0.1)
+            return found
+
+    lane = Lane(crew=Crew(2, 1))
+    lane.ask(Slow(2), _rows(32)).result(60)
+    lane.close()
+
+    assert 0 < lane.figures.computing_s < 0.75 * lane.figures.busy_s
+
+
 def test_an_engine_that_does_not_mix_computes_one_batch_at_a_time() -> None:
     class Alone:
         mixes = False

@@ -12,63 +12,23 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from contextlib import nullcontext
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from finetune30.errors import Busy, Finetune30Error
 from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.shared import Row
+from finetune30.serving.batches import Asked, Engine, Logits, Place, batches, settle
 from finetune30.serving.crew import Crew
 from finetune30.serving.limits import Figures, Limits
 from finetune30.serving.timing import Timing
 
-Logits = list[NDArray[np.float32]]
 _LOG = logging.getLogger("finetune30.serving")
 # A thread computes fewer rows for not much less than these.
 _WORTH_A_BATCH = 8
-
-
-class Engine(Protocol):
-    """Computes batches; only the lane calls it."""
-
-    @property
-    def mixes(self) -> bool:
-        """Whether rows of different adapters may stand in one batch, and several batches be computed at a time."""
-        ...
-
-    def logits(self, rows: Sequence[Row]) -> Logits:
-        """Of each row."""
-        ...
-
-
-@dataclass(eq=False)
-class _Asked:
-    engine: Engine
-    rows: Sequence[Row]
-    future: Future[Logits]
-    asked_at: float
-    found: list[Any] = field(default_factory=list)
-    next: int = 0
-    left: int = 0
-    began_at: float | None = None
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class _Place:
-    asked: _Asked
-    at: int
-
-    @property
-    def row(self) -> Row:
-        return self.asked.rows[self.at]
 
 
 class Lane:
@@ -88,12 +48,14 @@ class Lane:
         self.crew = crew or Crew()
         self.figures = Figures()
         self._waited = waited
-        self._turns: deque[_Asked] = deque()
+        self._turns: deque[Asked] = deque()
         self._waiting = 0
         self._changed = threading.Condition()
         self._alone = threading.Lock()
         self._closed = False
         self._busy = 0
+        self._computing = 0
+        self._since = 0.0
         self._timing = Timing(self.crew.together)
         threads = torch.get_num_threads()
         begun = threading.Barrier(self.crew.workers + 1)
@@ -126,7 +88,7 @@ class Lane:
                 threads need not be woken, which takes as long as a tenth of the row.
         Raises: Busy when too many rows wait.
         """
-        asked = _Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows), whole=not bounded)
+        asked = Asked(engine, rows, Future(), time.monotonic(), [None] * len(rows), left=len(rows), whole=not bounded)
         if not rows:
             asked.future.set_result([])
             return asked.future
@@ -146,7 +108,7 @@ class Lane:
                 self._changed.notify()
         if now:
             with self._timing.lone(engine, len(rows[0].ids)):
-                self._compute([_Place(asked, 0)])
+                self._compute([Place(asked, 0)])
             return asked.future
         asked.future.add_done_callback(lambda future: self._forget(asked) if future.cancelled() else None)
         return asked.future
@@ -159,7 +121,7 @@ class Lane:
         for thread in self._threads:
             thread.join()
 
-    def _forget(self, asked: _Asked) -> None:
+    def _forget(self, asked: Asked) -> None:
         with self._changed:
             if asked in self._turns:
                 self._turns.remove(asked)
@@ -182,25 +144,25 @@ class Lane:
                 self._busy += busy
                 if self._turns:
                     self._changed.notify()
-            for batch in _batches(places, self.limits):
+            for batch in batches(places, self.limits):
                 self._compute(batch)
 
-    def _take(self) -> list[_Place]:
+    def _take(self) -> list[Place]:
         """The rows whose turn it is, one of each request after the other; as many as are an idle thread's share."""
         share = max(_WORTH_A_BATCH, -(-self._waiting // (self.crew.workers - self._busy)))
-        places: list[_Place] = []
+        places: list[Place] = []
         most = 1 if self._turns[0].whole else min(share, self.limits.batch_rows)
         while self._turns and len(places) < most:
             asked = self._turns.popleft()
             until = len(asked.rows) if asked.whole else asked.next + 1
-            places += [_Place(asked, at) for at in range(asked.next, until)]
+            places += [Place(asked, at) for at in range(asked.next, until)]
             asked.next = until
             if asked.next < len(asked.rows):
                 self._turns.append(asked)
         self._waiting -= len(places)
         return places
 
-    def _compute(self, batch: list[_Place]) -> None:
+    def _compute(self, batch: list[Place]) -> None:
         batch = [place for place in batch if not place.asked.future.done()]
         if not batch:
             return
@@ -209,8 +171,20 @@ class Lane:
             new = [asked for asked in dict.fromkeys(place.asked for place in batch) if asked.began_at is None]
             for asked in new:
                 asked.began_at = began
+            if not self._computing:
+                self._since = began
+            self._computing += 1
         for asked in new:
             self._waited(began - asked.asked_at)
+        try:
+            self._answer(batch, began)
+        finally:
+            with self._changed:
+                self._computing -= 1
+                if not self._computing:
+                    self.figures.computing_s += time.monotonic() - self._since
+
+    def _answer(self, batch: list[Place], began: float) -> None:
         engine = batch[0].asked.engine
         try:
             with nullcontext() if engine.mixes else self._alone:
@@ -218,9 +192,9 @@ class Lane:
         except Exception as fault:  # noqa: BLE001 - the lane must go on
             _LOG.error("a batch failed: %s", type(fault).__name__, exc_info=not isinstance(fault, Finetune30Error))
             for place in batch:
-                _settle(place.asked.future, fault)
+                settle(place.asked.future, fault)
             return
-        done: list[_Asked] = []
+        done: list[Asked] = []
         with self._changed:
             self._note(batch, time.monotonic() - began)
             for place, answer in zip(batch, answers, strict=True):
@@ -229,9 +203,9 @@ class Lane:
                 if place.asked.left == 0:
                     done.append(place.asked)
         for asked in done:
-            _settle(asked.future, asked.found)
+            settle(asked.future, asked.found)
 
-    def _note(self, batch: Sequence[_Place], took_s: float) -> None:
+    def _note(self, batch: Sequence[Place], took_s: float) -> None:
         lengths = [len(place.row.ids) for place in batch]
         figures = self.figures
         figures.batches += 1
@@ -243,27 +217,6 @@ class Lane:
         self._timing.note(batch[0].asked.engine, sum(lengths), took_s)
 
 
-def _batches(places: Sequence[_Place], limits: Limits) -> Iterator[list[_Place]]:
-    """Cut into batches of one engine and similar length, rows of one adapter together."""
-    kinds: dict[object, list[_Place]] = {}
-    for place in places:
-        engine = place.asked.engine
-        kinds.setdefault((id(engine), None if engine.mixes else id(place.row.adapter)), []).append(place)
-    for some in kinds.values():
-        some.sort(key=lambda place: len(place.row.ids))
-        batch: list[_Place] = []
-        for place in some:
-            if (len(batch) + 1) * len(place.row.ids) > limits.batch_tokens and batch:
-                yield _by_adapter(batch)
-                batch = []
-            batch.append(place)
-        yield _by_adapter(batch)
-
-
-def _by_adapter(batch: list[_Place]) -> list[_Place]:
-    return sorted(batch, key=lambda place: id(place.row.adapter))
-
-
 def _answers(engine: Engine, rows: Sequence[Row]) -> Logits:
     """A batch that does not fit into memory is halved."""
     try:
@@ -273,18 +226,6 @@ def _answers(engine: Engine, rows: Sequence[Row]) -> Logits:
             raise
     half = len(rows) // 2
     return [*_answers(engine, rows[:half]), *_answers(engine, rows[half:])]
-
-
-def _settle(future: Future[Logits], found: Any) -> None:
-    if future.done():
-        return
-    with suppress(RuntimeError):  # another thread settles it at this moment: two batches of one request failed
-        if not future.set_running_or_notify_cancel():
-            return
-        if isinstance(found, BaseException):
-            future.set_exception(found)
-        else:
-            future.set_result(found)
 
 
 __all__ = ["Engine", "Figures", "Lane", "Limits", "Logits"]

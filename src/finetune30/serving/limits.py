@@ -24,7 +24,12 @@ class Limits:
 
 @dataclass
 class Figures:
-    """What the lane did so far, for metrics; written by it alone. ``busy_s`` adds up its threads."""
+    """What the lane did so far, for metrics; written by it alone.
+
+    Attributes:
+        busy_s: Of all batches; two that are computed at a time count twice.
+        computing_s: In which any batch was computed.
+    """
 
     batches: int = 0
     rows: int = 0
@@ -32,3 +37,4 @@ class Figures:
     padded: int = 0
     last_rows: int = 0
     busy_s: float = 0.0
+    computing_s: float = 0.0

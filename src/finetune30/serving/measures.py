@@ -69,6 +69,7 @@ class Measures:
             "finetune30_adapter_swaps": following.swaps,
             "finetune30_adapters_merged": int(host.hot.live is not None),
             "finetune30_merged_texts": host.merged_rows,
+            "finetune30_lane_seconds": figures.computing_s,
             "finetune30_adapters_refused": len(following.refused),
         }
         for name, value in values.items():
@@ -88,7 +89,7 @@ class Measures:
 _GAUGES = {
     "te_queue_size": "Texts that wait",
     "te_batch_next_size": "Texts of the last batch",
-    "te_batch_inference_duration_sum": "Seconds the lane computed",
+    "te_batch_inference_duration_sum": "Seconds of all batches; two at a time count twice",
     "te_batch_inference_count": "Batches computed",
     "te_embed_count": "Texts computed",
     "te_tokens": "Tokens computed",
@@ -100,5 +101,6 @@ _GAUGES = {
     "finetune30_adapter_swaps": "Names that came to mean another adapter since the start",
     "finetune30_adapters_merged": "Adapters that are merged into a copy of their base just now",
     "finetune30_merged_texts": "Texts computed on a merged copy since the start",
+    "finetune30_lane_seconds": "Seconds in which any batch was computed",
     "finetune30_adapters_refused": "Names whose newest adapter is not fit, so an older one answers",
 }
