@@ -90,8 +90,8 @@ def test_threads_of_others_stay_as_many_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
-        (1, Crew(1, 1, (1,))),
-        (2, Crew(2, 1, (1, 2))),
+        (1, Crew(1, 1, (1,), gathers=True)),
+        (2, Crew(2, 1, (1, 2), gathers=True)),
         (3, Crew(2, 1, (1, 2))),
         (4, Crew(3, 1, (1, 2, 4))),
         (8, Crew(4, 1, (1, 2, 4))),

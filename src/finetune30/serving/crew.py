@@ -30,11 +30,13 @@ class Crew:
         workers: Threads, each with a batch of its own.
         threads: That share each product of a worker; None for as many as torch takes.
         together: Numbers of threads that may share a lone row: see ``timing``.
+        gathers: A thread that is idle lets more rows come: see ``gathering``.
     """
 
     workers: int = 1
     threads: int | None = None
     together: tuple[int, ...] = ()
+    gathers: bool = False
 
     def begin(self) -> None:
         """Called by each worker first."""
@@ -54,7 +56,8 @@ def crew_for(device: str, *, beside: int) -> Crew:
     here = min(cores(), _asked() or cores())
     spare = max(min(here, 2), here - beside)
     workers = min(spare, _MOST)
-    return Crew(workers, spare // workers, tuple(number for number in _TOGETHER if number <= here))
+    together = tuple(number for number in _TOGETHER if number <= here)
+    return Crew(workers, spare // workers, together, gathers=beside > 0 and spare == here)
 
 
 def rows_for(device: str) -> int:

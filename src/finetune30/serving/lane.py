@@ -23,6 +23,7 @@ from finetune30.modeling.memory import is_out_of_memory
 from finetune30.modeling.shared import Row
 from finetune30.serving.batches import Asked, Engine, Logits, Place, batches, settle
 from finetune30.serving.crew import Crew
+from finetune30.serving.gathering import Gathering, Load
 from finetune30.serving.limits import Figures, Limits
 from finetune30.serving.timing import Timing
 
@@ -49,14 +50,16 @@ class Lane:
         self.figures = Figures()
         self._waited = waited
         self._turns: deque[Asked] = deque()
-        self._waiting = 0
-        self._changed = threading.Condition()
+        self._load = Load()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
         self._alone = threading.Lock()
         self._closed = False
         self._busy = 0
         self._computing = 0
         self._since = 0.0
         self._timing = Timing(self.crew.together)
+        self._gathering = Gathering(lock, self._load, on=self.crew.gathers)
         threads = torch.get_num_threads()
         begun = threading.Barrier(self.crew.workers + 1)
         self._threads = [
@@ -71,7 +74,7 @@ class Lane:
     @property
     def waiting(self) -> int:
         """Rows that wait."""
-        return self._waiting
+        return self._load.waiting
 
     @property
     def is_idle(self) -> bool:
@@ -95,17 +98,21 @@ class Lane:
         with self._changed:
             if self._closed:
                 raise Busy("the service is ending", hint="ask again in some seconds")
-            if bounded and self._waiting + len(rows) > self.limits.waiting_rows:
+            if bounded and self._load.waiting + len(rows) > self.limits.waiting_rows:
                 raise Busy(
-                    f"{self._waiting} texts wait already, at most {self.limits.waiting_rows} may",
+                    f"{self._load.waiting} texts wait already, at most {self.limits.waiting_rows} may",
                     hint="ask again in some seconds, or with fewer texts",
                 )
             now = here and len(rows) == 1 and engine.mixes and self.is_idle
             now = now and self._timing.is_short(engine, len(rows[0].ids))
             if not now:
-                self._waiting += len(rows)
+                self._load.waiting += len(rows)
+                self._load.came += len(rows)
                 (self._turns.append if bounded else self._turns.appendleft)(asked)
-                self._changed.notify()
+                if self._gathering.is_going_on:
+                    self._gathering.came(hurry=not bounded)
+                else:
+                    self._changed.notify()
         if now:
             with self._timing.lone(engine, len(rows[0].ids)):
                 self._compute([Place(asked, 0)])
@@ -118,6 +125,7 @@ class Lane:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._gathering.end()
         for thread in self._threads:
             thread.join()
 
@@ -125,31 +133,41 @@ class Lane:
         with self._changed:
             if asked in self._turns:
                 self._turns.remove(asked)
-                self._waiting -= len(asked.rows) - asked.next
+                self._load.waiting -= len(asked.rows) - asked.next
 
     def _run(self, begun: threading.Barrier) -> None:
         self.crew.begin()
         begun.wait()
-        busy = 0
+        places: list[Place] = []
         while True:
             with self._changed:
-                self._busy -= busy
-                busy = 0
-                while not self._turns and not self._closed:
-                    self._changed.wait()
-                if not self._turns:
+                self._busy -= 1 if places else 0
+                self._load.inside -= len(places)
+                places = self._next()
+                if not places:
                     return
-                places = self._take()
-                busy = 1
-                self._busy += busy
+                self._busy += 1
+                self._load.inside += len(places)
                 if self._turns:
                     self._changed.notify()
             for batch in batches(places, self.limits):
                 self._compute(batch)
 
+    def _next(self) -> list[Place]:
+        """Rows for a thread that has none, once there are some; none when the lane is closed."""
+        while True:
+            while not self._turns and not self._closed:
+                self._changed.wait()
+            if not self._turns:
+                return []
+            if not self._turns[0].whole:
+                self._gathering.more(self.crew.workers - self._busy)
+            if self._turns:  # they may have been given up meanwhile, or another thread has them
+                return self._take()
+
     def _take(self) -> list[Place]:
         """The rows whose turn it is, one of each request after the other; as many as are an idle thread's share."""
-        share = max(_WORTH_A_BATCH, -(-self._waiting // (self.crew.workers - self._busy)))
+        share = max(_WORTH_A_BATCH, -(-self._load.waiting // (self.crew.workers - self._busy)))
         places: list[Place] = []
         most = 1 if self._turns[0].whole else min(share, self.limits.batch_rows)
         while self._turns and len(places) < most:
@@ -159,7 +177,7 @@ class Lane:
             asked.next = until
             if asked.next < len(asked.rows):
                 self._turns.append(asked)
-        self._waiting -= len(places)
+        self._load.waiting -= len(places)
         return places
 
     def _compute(self, batch: list[Place]) -> None:
