@@ -33,13 +33,16 @@ _BRIEFLY = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}
 def importing() -> Iterator[None]:
     """For a block that imports heavy libraries: all they make stays, and nobody looks through it for garbage.
 
-    Looking through it again and again is a fifth of what importing torch, transformers and peft costs.
+    Looking through it again and again is a fifth of what importing torch, transformers and peft costs. Nor does anybody
+    later, when it was this block that first imported torch: that would be two seconds of a short training.
     """
-    collects = gc.isenabled()
+    collects, first = gc.isenabled(), "torch" not in sys.modules
     gc.disable()
     try:
         yield
     finally:
+        if first and "torch" in sys.modules:
+            gc.freeze()
         if collects:
             gc.enable()
 
@@ -210,7 +213,6 @@ def _live(module: str, *streams: int) -> NoReturn:
                 with suppress(OSError):
                     os.close(int(name))
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - inherited
-        gc.freeze()  # what both have in common stays so
         code = int(importlib.import_module(module).main())
     except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as the parent would
         traceback.print_exc()

@@ -192,6 +192,24 @@ def test_the_collector_rests_while_something_is_imported_and_is_then_as_it_was(b
     assert seen == [False, before]
 
 
+def test_what_was_imported_is_never_looked_through_again_but_only_the_first_time() -> None:
+    code = (
+        "import gc; from finetune30.standby import importing\n"
+        "with importing(): import json\n"
+        "seen = [gc.get_freeze_count()]\n"
+        "with importing(): import torch\n"
+        "seen.append(gc.get_freeze_count()); mine = [[] for _ in range(50_000)]\n"
+        "with importing(): import csv\n"
+        "seen.append(gc.get_freeze_count()); print(*seen, gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after, later, collects = done.stdout.split()
+    assert int(before) == 0
+    assert int(after) > 50_000
+    assert int(later) <= int(after)
+    assert collects == "True"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="OMP_DISPLAY_ENV is GNU's library's")
 @pytest.mark.parametrize(
     ("given", "found"),
