@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import pickle
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
+from finetune30.standby import Standby
 from tests import tiny
 from tests.order import longest_first
 from tests.servers import PostgresServer, RedisServer
@@ -26,6 +29,7 @@ from tests.trained import Trained, train
 
 ROOT = Path(__file__).parents[1]
 Server = TypeVar("Server")
+_START = Standby._start
 
 # No test asserts a time; the examples are the same on every machine.
 hypothesis.settings.register_profile("unhurried", deadline=None, derandomize=True)
@@ -36,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """xdist takes the files in our order, not those of many tests first."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Importing all there is makes no garbage that is worth looking for: a third of the time would go into that."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported and collected stays: nobody looks through it again and again while the tests run."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
@@ -50,6 +66,27 @@ def _offline() -> None:
     """No test reaches a hub, whatever the machine could."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checkers(_offline: None) -> Iterator[None]:
+    """The check of what is trained in this process is a copy of one that has imported; see ``tests.checkers``."""
+    if sys.platform != "linux":
+        yield
+        return
+    from tests.checkers import Checkers
+
+    checkers = Checkers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Standby, "_start", lambda standby: checkers.new(standby) or _START(standby))
+        yield
+    checkers.close()
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that stand by are started as outside of tests."""
+    monkeypatch.setattr(Standby, "_start", _START)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,27 @@
-"""A Python process that stands by: started early, it imports while others work, and answers one request.
+"""A Python process that stands by: started early, it has imported when it is needed, and answers one request.
 
-Importing torch and its kin takes seconds on one core. Who will need a fresh process at the end
-starts it at the beginning, when the other cores have nothing to do; and whoever imports them does
-so without the garbage collector. Standard library only.
+Importing torch and its kin takes seconds on one core. Who will need a fresh process at the end makes it at the
+beginning: a copy of itself (``Copy``) as it is when it has imported and nothing more, which costs nothing; or a new
+interpreter that imports meanwhile, where a copy is not to be had or would know too much. Whoever imports them does so
+without the garbage collector. Standard library only.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # GNU's own library counts turns of its loop, these are some 20 microseconds: without any, trainings of small models are
@@ -28,13 +33,16 @@ _TURNS = 2_000
 def importing() -> Iterator[None]:
     """For a block that imports heavy libraries: all they make stays, and nobody looks through it for garbage.
 
-    Looking through it again and again is a fifth of what importing torch, transformers and peft costs.
+    Looking through it again and again is a fifth of what importing torch, transformers and peft costs. Nor does anybody
+    later, when it was this block that first imported torch: that would be two seconds of a short training.
     """
-    collects = gc.isenabled()
+    collects, first = gc.isenabled(), "torch" not in sys.modules
     gc.disable()
     try:
         yield
     finally:
+        if first and "torch" in sys.modules:
+            gc.freeze()
         if collects:
             gc.enable()
 
@@ -51,6 +59,14 @@ def wait_asleep(environment: MutableMapping[str, str] = os.environ, turns: int =
     """
     if not any(name in environment for name in _WAITING):
         environment.update(GOMP_SPINCOUNT=str(turns), KMP_BLOCKTIME="1")
+
+
+def may_copy() -> bool:
+    """Whether this process, once it has imported, may be copied: it has not yet, and the system is good at it.
+
+    Threads that share a product do not live on in a copy, so nothing may have been computed before.
+    """
+    return sys.platform == "linux" and "torch" not in sys.modules
 
 
 @dataclass(frozen=True)
@@ -74,20 +90,27 @@ class Standby:
 
     Args:
         environment: All it is told; None gives it what this process has.
+        waits: Not started yet: ``imported`` will be called, else ``ask`` starts it.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None, *, waits: bool = False) -> None:
         self.module = module
         self._environment = environment
-        self._child = self._start()
+        self._child: subprocess.Popen[str] | Copy | None = None if waits else self._start()
+
+    def imported(self) -> None:
+        """This process has imported what that one needs, and done nothing with it: be a copy of it, if not started."""
+        if self._child is None:
+            self._child = Copy(self.module)
 
     def ask(self, request: dict[str, Any]) -> Answer:
         """Hand over the request and wait for the answer; once."""
-        if self._child.poll() is not None:  # killed while it waited, perhaps for its memory: another one
+        child = self._child
+        if child is None or child.poll() is not None:  # killed while it waited, perhaps for its memory: another one
             self.close()
-            self._child = self._start()
+            child = self._child = self._start()
         try:
-            out, err = self._child.communicate(json.dumps(request))
+            out, err = child.communicate(json.dumps(request))
         except BrokenPipeError:
             out, err = "", ""
         lines, said = out.splitlines(), err.strip().splitlines()
@@ -95,12 +118,13 @@ class Standby:
             value = json.loads(lines[-1])
         except (IndexError, ValueError):
             value = None
-        return Answer(value, self._child.returncode, said[-1] if said else "no output")
+        return Answer(value, child.returncode, said[-1] if said else "no output")
 
     def close(self) -> None:
         """End it, whether it was asked or not."""
-        self._child.kill()
-        self._child.communicate()
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
 
     def __enter__(self) -> Standby:
         return self
@@ -121,3 +145,82 @@ class Standby:
             env=self._environment,
             start_new_session=True,  # Ctrl+C is for the parent, which decides
         )
+
+
+class Copy:
+    """This process as it is now, for ``main`` of a module; it is asked as a ``subprocess.Popen`` of text is.
+
+    It keeps no file, socket or lock of this process and is in no session with it.
+
+    Attributes:
+        pid: Its process.
+        returncode: None until it was seen to have ended; below 0 the signal that ended it.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.returncode: int | Any = None
+        questions, question = os.pipe()
+        answer, answers = os.pipe()
+        said = os.memfd_create("said")
+        with warnings.catch_warnings():
+            # Python warns where there are other threads: ours wait for other processes and hold nothing it will want.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
+        if self.pid == 0:
+            _live(module, questions, answers, said)
+        os.close(questions)
+        os.close(answers)
+        self._question, self._answer = os.fdopen(question, "w"), os.fdopen(answer)
+        self._said = os.fdopen(said)
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._reap(os.WNOHANG)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def communicate(self, request: str = "") -> tuple[str, str]:
+        """Say all of the request and hear all that it says until it ends; once, what is asked after that is nothing."""
+        if self._answer.closed:
+            return "", ""
+        with suppress(BrokenPipeError), self._question as question:
+            question.write(request)
+        with self._answer as answer, self._said as said:
+            out = answer.read()
+            self._reap(0)
+            said.seek(0)
+            return out, said.read()
+
+    def _reap(self, how: int) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, how)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+
+def _live(module: str, *streams: int) -> NoReturn:
+    """The life of a copy, whose ``streams`` are its standard input, output and error."""
+    code = 1
+    try:
+        os.setsid()  # Ctrl+C is for the parent, which decides
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        for place, stream in enumerate(streams):
+            os.dup2(stream, place)
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - as many as there are, not as there may be
+            if int(name) > 2:
+                with suppress(OSError):
+                    os.close(int(name))
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - inherited
+        code = int(importlib.import_module(module).main())
+    except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as the parent would
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

@@ -220,6 +220,7 @@ def test_an_adapter_of_another_model_of_the_same_shape_is_refused(tiny_model, ad
         _open(adapter, tmp_path / "twin")
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_parity_passes_for_what_was_saved_and_fails_when_a_layer_was_not(tiny_model, adapter: Path) -> None:
     model = tiny_model("distilbert")
     texts = [text for text, _ in tiny.rows(6)]
@@ -247,6 +248,7 @@ def test_parity_fails_when_the_head_was_never_saved(tiny_model, adapter: Path) -
         parity.check(adapter, str(model), None, texts, expected, 32)
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_parity_imports_nothing_from_the_users_folder(
     tiny_model, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

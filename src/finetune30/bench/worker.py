@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from finetune30.bench.recipes import RECIPES, Round, rounds_of
-from finetune30.config import from_mapping
-from finetune30.errors import Finetune30Error
+from finetune30.standby import importing
+
+with importing():
+    from finetune30.bench.recipes import RECIPES, Round, rounds_of
+    from finetune30.config import from_mapping
+    from finetune30.errors import Finetune30Error
 
 
 class Worker:

@@ -9,7 +9,7 @@ import typer
 
 from finetune30.cli import wanted
 from finetune30.errors import ConfigError
-from finetune30.standby import Standby, importing
+from finetune30.standby import Standby, importing, may_copy
 
 # Its name, not the module: this one must not load torch before it has started that one.
 CHECKER = "finetune30.modeling.parity"
@@ -63,17 +63,21 @@ def _run(path: Path | None, given: list[str], as_json: bool) -> None:
         with importing():
             from finetune30 import pipeline
             from finetune30.cli.session import watched
+        checker.imported()
 
         watched(lambda door: pipeline.run(checked, door), checker=checker, as_json=as_json)
 
 
 def _checker() -> Standby:
-    """It loads files that this process would not: no key of a service that runs here is its business."""
+    """It loads files that this process would not: no key of a service that runs here is its business.
+
+    So where this process knows one, it is not a copy of this one.
+    """
     import os
 
-    from finetune30.settings import without_secrets
+    from finetune30.settings import get_settings, knows_secrets, without_secrets
 
-    return Standby(CHECKER, without_secrets(os.environ))
+    return Standby(CHECKER, without_secrets(os.environ), waits=may_copy() and not knows_secrets(get_settings()))
 
 
 def _resume(experiment_id: str, as_json: bool) -> None:
@@ -86,5 +90,6 @@ def _resume(experiment_id: str, as_json: bool) -> None:
         with importing():
             from finetune30 import pipeline
             from finetune30.cli.session import watched
+        checker.imported()
 
         watched(lambda door: pipeline.resume(experiment_id, door), checker=checker, as_json=as_json)

@@ -107,14 +107,18 @@ def check(
     return worst
 
 
-def main() -> int:
-    """Answer one request from standard input with one JSON line."""
+def load() -> None:
+    """Import all that a check needs."""
     with importing():
         import peft  # noqa: F401 - imported while the parent still trains
         import transformers.models.auto.modeling_auto  # noqa: F401 - as above
 
         from finetune30.modeling import predict, tokens  # noqa: F401 - as above
 
+
+def main() -> int:
+    """Answer one request from standard input with one JSON line."""
+    load()
     request = json.load(sys.stdin)
     try:
         rows = probabilities_from_disk(

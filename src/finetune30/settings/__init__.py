@@ -223,6 +223,11 @@ def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.upper() not in secret}
 
 
+def knows_secrets(settings: Settings) -> bool:
+    """Whether any of them is set, by a variable or in ``.env``."""
+    return any(getattr(settings, name.lower()) is not None for name in secret_variables())
+
+
 def get_settings() -> Settings:
     """The settings as environment and ``.env`` say now.
 

@@ -18,17 +18,20 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
+from finetune30.standby import importing
 
-from finetune30.modeling import Compute, inspect
-from finetune30.training import faults, giving_way, ties
-from finetune30.training.launcher import LEADS, PARENT
-from finetune30.training.order import Order
-from finetune30.training.peers import PeerLost, Peers
-from finetune30.training.progress import Event
-from finetune30.training.sitting import Load, Sitting, load_seeded
+with importing():
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
+
+    from finetune30.modeling import Compute, inspect
+    from finetune30.training import faults, giving_way, ties
+    from finetune30.training.launcher import LEADS, PARENT
+    from finetune30.training.order import Order
+    from finetune30.training.peers import PeerLost, Peers
+    from finetune30.training.progress import Event
+    from finetune30.training.sitting import Load, Sitting, load_seeded
 
 # Longest wait for another process that lives but does not answer. One that is gone is noticed at once.
 _PATIENCE = timedelta(hours=1)

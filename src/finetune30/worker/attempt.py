@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from finetune30.errors import BadInput, Finetune30Error, LeaseLost
-from finetune30.standby import Standby, importing
+from finetune30.standby import Standby, importing, may_copy
 from finetune30.worker.line import Line
 from finetune30.worker.verdict import BAD_INPUT, CRASHED, EXIT_CODES, STOPPED
 
@@ -27,7 +27,7 @@ def main() -> int:
     """Carry out the order; the exit code."""
     signal.signal(signal.SIGTERM, _end)
     order, hold = Line.from_environment()
-    with hold, Standby(CHECKER) as checker:
+    with hold, Standby(CHECKER, waits=may_copy()) as checker:
         try:
             return _carry_out(order, hold, checker)
         except KeyboardInterrupt:
@@ -42,6 +42,7 @@ def _carry_out(order: dict[str, Any], hold: Line, checker: Standby) -> int:
     with importing():
         from finetune30.config import from_mapping
         from finetune30.pipeline import Order, execute
+    checker.imported()
 
     try:
         config = from_mapping(order["config"], where=f"the configuration of {order['id']}")
