@@ -11,23 +11,24 @@ import numpy as np
 import pytest
 
 from finetune30.modeling.shared import Row
-from finetune30.serving import gathering
+from finetune30.serving import gathering as module
 from finetune30.serving.crew import Crew
 from finetune30.serving.gathering import Gathering, Load
 from finetune30.serving.lane import Lane
 
 
 class Waiting:
-    """A thread that gathers for a lane of two, where so many rows were on their way before."""
+    """A thread that gathers, one row waiting, where so many requests were on their way before."""
 
-    def __init__(self, before: int, *, on: bool = True) -> None:
+    def __init__(self, before: int, *, on: bool = True, ago_s: float = 0.0) -> None:
         self.lock = threading.RLock()
         self.load = Load()
         self.gathering = Gathering(self.lock, self.load, on=on)
         with self.lock:
-            self.load.waiting = before
+            self.load.inside = before
             self.gathering.more(1)
-            self.load.waiting = 1
+            self.gathering._expected_at -= ago_s
+            self.load.inside = self.load.waiting = 1
         self.done = False
         self.thread = threading.Thread(target=self._gather, daemon=True)
         self.thread.start()
@@ -37,11 +38,13 @@ class Waiting:
             self.gathering.more(1)
             self.done = True
 
-    def come(self, rows: int, *, hurry: bool = False) -> None:
+    def come(self, requests: int, rows: int | None = None, *, hurry: bool = False) -> None:
+        rows = requests if rows is None else rows
         while not self.gathering.is_going_on:
             time.sleep(0.001)
         with self.lock:
             self.load.waiting += rows
+            self.load.inside += requests
             self.load.came += rows
             self.gathering.came(hurry=hurry)
 
@@ -53,26 +56,26 @@ class Waiting:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whoever waits too long would do so for ever."""
-    monkeypatch.setattr(gathering, "_MORE_S", 600.0)
-    monkeypatch.setattr(gathering, "_LONGEST_S", 600.0)
+    monkeypatch.setattr(module, "_MORE_S", 600.0)
+    monkeypatch.setattr(module, "_LONGEST_S", 600.0)
     return
 
 
 @pytest.mark.usefixtures("patient")
-def test_rows_that_were_on_their_way_are_waited_for() -> None:
+def test_requests_that_were_on_their_way_are_waited_for() -> None:
     waiting = Waiting(10)
     waiting.come(4)
     assert not waiting.done
     waiting.come(4)
 
     assert waiting.ends()
-    assert waiting.load.waiting == 9, "nine of the ten"
+    assert waiting.load.requests == 9, "nine of the ten"
 
 
 @pytest.mark.usefixtures("patient")
 def test_rows_of_a_batch_are_enough_whatever_else_is_on_its_way() -> None:
     waiting = Waiting(200)
-    waiting.come(14)
+    waiting.come(2, 14)
     assert not waiting.done
     waiting.come(1)
 
@@ -91,27 +94,26 @@ def test_the_service_s_own_rows_and_the_end_wait_for_nobody(end: Callable[[Waiti
 
 
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize(("before", "on"), [(7, True), (100, False)])
-def test_where_few_are_on_their_way_nobody_waits(before: int, on: bool) -> None:
-    assert Waiting(before, on=on).ends()
+@pytest.mark.parametrize(("before", "on", "ago_s"), [(7, True, 0.0), (100, False, 0.0), (100, True, 1.0)])
+def test_where_few_are_on_their_way_or_long_ago_nobody_waits(before: int, on: bool, ago_s: float) -> None:
+    assert Waiting(before, on=on, ago_s=ago_s).ends()
 
 
-def test_rows_that_do_not_come_are_not_waited_for() -> None:
+@pytest.mark.usefixtures("patient")
+def test_rows_of_one_request_are_not_many_on_their_way() -> None:
+    lock, load = threading.RLock(), Load(["one"], waiting=500)
+    gathering = Gathering(lock, load, on=True)
+    with lock:
+        for _ in range(3):
+            gathering.more(1)
+
+
+def test_rows_that_do_not_come_are_waited_for_once() -> None:
     waiting = Waiting(100)
 
     assert waiting.ends()
     assert waiting.load.waiting == 1
-
-
-def test_what_was_on_its_way_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = Waiting(16)
-    assert waiting.ends()
-    with waiting.lock:
-        for _ in range(12):
-            waiting.gathering.more(1)
-        monkeypatch.setattr(gathering, "_MORE_S", 600.0)
-        monkeypatch.setattr(gathering, "_LONGEST_S", 600.0)
-        waiting.gathering.more(1)
+    assert waiting.gathering._expected == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])

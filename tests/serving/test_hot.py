@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from pyarrow import parquet
 
 from finetune30.modeling.shared import body, merging
+from finetune30.modeling.shared.heads import Chain
 from finetune30.serving import evaluated, hot
 from finetune30.serving.following import Following
 from finetune30.serving.host import AdapterHost, Live
@@ -85,12 +87,24 @@ def test_a_hot_adapter_is_merged_and_answers_the_same(
     assert host.merged_rows == computed + len(TEXTS)
 
 
-def test_a_copy_that_answers_otherwise_is_refused(
-    host: AdapterHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its weights are spoiled as they are made; the shared base goes on, and says why."""
+def _spoil_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     right = merging._sum
     monkeypatch.setattr(merging, "_sum", lambda weight, delta: right(weight, delta) * 1.3)
+
+
+def _spoil_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    def folded(chain: Chain) -> tuple[Chain, int]:
+        return Chain(tuple(replace(link, weight=-link.weight) for link in chain.links[-1:])), 0
+
+    monkeypatch.setattr(Chain, "folded", folded)
+
+
+@pytest.mark.parametrize("spoil", [_spoil_layers, _spoil_head])
+def test_a_copy_that_answers_otherwise_is_refused(
+    host: AdapterHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """Its weights are spoiled as they are made; the shared base goes on, and says why."""
+    spoil(monkeypatch)
     shelf.split = SPLIT
     live = host.live(shelf.find("run-0"))
     before = answers(host, live, TEXTS)

@@ -10,27 +10,36 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sized
 from dataclasses import dataclass
 
-# From so many rows on a row of a batch gets hardly cheaper; where fewer than these are on their way nobody waits.
+# From so many rows on a row of a batch gets hardly cheaper. With fewer requests than these on their way nobody waits.
 _BATCH, _MANY = 16, 8
-# This share of the rows that were on their way lately is waited for, while they keep coming.
+# This share of the requests that were on their way lately is waited for, while they keep coming.
 _SHARE, _FADES = 0.9, 0.9
-_MORE_S, _LONGEST_S = 0.004, 0.02
+_MORE_S, _LONGEST_S, _LATELY_S = 0.004, 0.02, 0.2
 
 
 @dataclass
 class Load:
-    """Rows of a lane; written with its lock held.
+    """What a lane has to do; written with its lock held.
 
     Attributes:
-        inside: Of batches that its threads have taken.
-        came: All that were ever asked for.
+        turns: Requests that have rows waiting.
+        waiting: Rows.
+        inside: Requests that have rows in batches of its threads.
+        came: Rows that were ever asked for.
     """
 
+    turns: Sized = ()
     waiting: int = 0
     inside: int = 0
     came: int = 0
+
+    @property
+    def requests(self) -> int:
+        """On their way; one that has rows in both places counts twice."""
+        return len(self.turns) + self.inside
 
 
 class Gathering:
@@ -45,14 +54,14 @@ class Gathering:
         self._load = load
         self._on = on
         self._enough = threading.Condition(lock)
-        self._expected = 0.0
-        self._idle = 0
-        self._ended = False
+        self._expected = self._expected_at = 0.0
+        self._gatherers = self._idle = 0
+        self._hurries = self._ended = False
 
     @property
     def is_going_on(self) -> bool:
         """Whether a thread waits, which will take what has come."""
-        return self._idle > 0
+        return self._gatherers > 0
 
     def more(self, idle: int) -> None:
         """Wait while more rows come; the lock is free meanwhile.
@@ -60,18 +69,23 @@ class Gathering:
         Args:
             idle: Threads that compute nothing, the calling one too.
         """
-        if self._on and not self._idle and self._expected >= _MANY:
-            self._idle = idle
-            self._wait()
-            self._idle = 0
-        self._expected = max(self._load.waiting + self._load.inside, _FADES * self._expected)
+        now = time.monotonic()
+        lately = self._expected if now < self._expected_at + _LATELY_S else 0.0
+        if self._on and lately >= _MANY:
+            self._idle, self._hurries = idle, False
+            self._gatherers += 1
+            comes = self._wait(now + _LONGEST_S)
+            self._gatherers -= 1
+            lately *= _FADES if comes else 0.0
+        self._expected, self._expected_at = max(self._load.requests, lately), time.monotonic()
 
-    def _wait(self) -> None:
-        load, until = self._load, time.monotonic() + _LONGEST_S
-        while not self._ended and not self._is_enough() and time.monotonic() < until:
-            came = load.came
-            if self._enough.wait(_MORE_S) or load.came == came:
-                return
+    def _wait(self, until: float) -> bool:
+        """Whether rows came to the end."""
+        while not self._is_enough() and time.monotonic() < until:
+            came = self._load.came
+            if not self._enough.wait(_MORE_S) and self._load.came == came:
+                return False
+        return True
 
     def came(self, *, hurry: bool) -> None:
         """Rows were asked for.
@@ -79,7 +93,8 @@ class Gathering:
         Args:
             hurry: They are not to wait for others.
         """
-        if hurry or self._is_enough():
+        self._hurries = self._hurries or hurry
+        if self._is_enough():
             self._enough.notify_all()
 
     def end(self) -> None:
@@ -89,4 +104,5 @@ class Gathering:
 
     def _is_enough(self) -> bool:
         load = self._load
-        return load.waiting >= _BATCH * self._idle or load.waiting + load.inside >= _SHARE * self._expected
+        there = load.waiting >= _BATCH * self._idle or load.requests >= _SHARE * self._expected
+        return there or self._hurries or self._ended

@@ -50,7 +50,7 @@ class Lane:
         self.figures = Figures()
         self._waited = waited
         self._turns: deque[Asked] = deque()
-        self._load = Load()
+        self._load = Load(self._turns)
         lock = threading.RLock()
         self._changed = threading.Condition(lock)
         self._alone = threading.Lock()
@@ -138,16 +138,17 @@ class Lane:
     def _run(self, begun: threading.Barrier) -> None:
         self.crew.begin()
         begun.wait()
-        places: list[Place] = []
+        busy = inside = 0
         while True:
             with self._changed:
-                self._busy -= 1 if places else 0
-                self._load.inside -= len(places)
+                self._busy -= busy
+                self._load.inside -= inside
                 places = self._next()
                 if not places:
                     return
-                self._busy += 1
-                self._load.inside += len(places)
+                busy, inside = 1, len({id(place.asked) for place in places})
+                self._busy += busy
+                self._load.inside += inside
                 if self._turns:
                     self._changed.notify()
             for batch in batches(places, self.limits):

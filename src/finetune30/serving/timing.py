@@ -21,6 +21,8 @@ HERE_S = 0.01
 _BASES = 64
 # Of each number so many rows are looked at before one is preferred; then every so many rows another is tried.
 _SEEN, _AGAIN = 8, 32
+# Beside its tokens a row costs as much as so many; else short ones would seem dear, and who computed them slow.
+_FIXED = 24
 # More threads must take so much less time: the core is also somebody else's.
 _WORTH = 0.9
 
@@ -62,7 +64,7 @@ class Timing:
         began = time.perf_counter()
         try:
             yield
-            chosen.took(threads, (time.perf_counter() - began) / max(1, tokens))
+            chosen.took(threads, (time.perf_counter() - began) / (tokens + _FIXED))
         finally:
             torch.set_num_threads(before)
 

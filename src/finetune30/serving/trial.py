@@ -88,7 +88,7 @@ class Trial:
         Raises: Differs where it answers otherwise than the base.
         """
         engine, task = _base(self.live), self.live.task
-        wanted, fast = self._computed(engine), self._computed(Format(engine, merged.compute))
+        wanted, fast = self._computed(engine), self._computed(Format(engine, merged.compute, merged.head))
         exact: dict[int, NDArray[np.float32]] = {}
         again = 0
         if engine.precision != "float32":

@@ -294,6 +294,7 @@ class Format:
 
     base: SharedBase
     forward: _Compute
+    head: Head | None = None
 
     @property
     def mixes(self) -> bool:
@@ -303,7 +304,7 @@ class Format:
     @torch.inference_mode()
     def logits(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """As the base's."""
-        return self.base._once(self.forward, rows)
+        return self.base._once(self.forward, rows, self.head)
 
 
 __all__ = ["Adapter", "NotShared", "Row", "SharedBase"]
