@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn
 
+# A copy that has not computed its first product in so long never will.
+_ABLE_S = 20.0
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # GNU's own library counts turns of its loop, these are some 20 microseconds: without any, trainings of small models are
 # half as slow again.
@@ -101,12 +104,14 @@ class Standby:
     def imported(self) -> None:
         """This process has imported what that one needs, and done nothing with it: be a copy of it, if not started."""
         if self._child is None:
-            self._child = Copy(self.module)
+            with suppress(OSError):  # no memory for it, or not allowed: ``ask`` starts an interpreter
+                self._child = Copy(self.module)
 
     def ask(self, request: dict[str, Any]) -> Answer:
         """Hand over the request and wait for the answer; once."""
         child = self._child
-        if child is None or child.poll() is not None:  # killed while it waited, perhaps for its memory: another one
+        lost = child is None or child.poll() is not None  # killed while it waited, perhaps for its memory
+        if child is None or lost or (isinstance(child, Copy) and not child.is_able()):
             self.close()
             child = self._child = self._start()
         try:
@@ -161,17 +166,25 @@ class Copy:
         self.returncode: int | Any = None
         questions, question = os.pipe()
         answer, answers = os.pipe()
-        said = os.memfd_create("said")
-        with warnings.catch_warnings():
-            # Python warns where there are other threads: ours wait for other processes and hold nothing it will want.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self.pid = os.fork()
+        said = -1
+        try:
+            said = os.memfd_create("said")
+            self.pid = _forked()
+        except OSError:
+            for one in (questions, question, answer, answers, said):
+                with suppress(OSError):
+                    os.close(one)
+            raise
         if self.pid == 0:
             _live(module, questions, answers, said)
         os.close(questions)
         os.close(answers)
         self._question, self._answer = os.fdopen(question, "w"), os.fdopen(answer)
         self._said = os.fdopen(said)
+
+    def is_able(self) -> bool:
+        """Whether it has said that it can compute: threads that share a product may be lost in a copy."""
+        return bool(select.select([self._answer], [], [], _ABLE_S)[0])
 
     def poll(self) -> int | None:
         """How it ended; None while it runs."""
@@ -184,7 +197,10 @@ class Copy:
 
     def communicate(self, request: str = "") -> tuple[str, str]:
         """Say all of the request and hear all that it says until it ends; once, what is asked after that is nothing."""
-        if self._answer.closed:
+        if self._question.closed:
+            self._answer.close()
+            self._said.close()
+            self._reap(0)
             return "", ""
         with suppress(BrokenPipeError), self._question as question:
             question.write(request)
@@ -196,10 +212,28 @@ class Copy:
 
     def _reap(self, how: int) -> int | None:
         if self.returncode is None:
-            pid, status = os.waitpid(self.pid, how)
+            try:
+                pid, status = os.waitpid(self.pid, how)
+            except ChildProcessError:  # the system, or somebody else here, has asked: its answer says how it went
+                pid, status = self.pid, 0
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
+
+
+def _forked() -> int:
+    """As ``os.fork``; the copy begins with all signals blocked, for their handlers are its parent's."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = -1
+    try:
+        with warnings.catch_warnings():
+            # Python warns where there are other threads: ours wait for other processes and hold nothing it will want.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        return pid
+    finally:
+        if pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _live(module: str, *streams: int) -> NoReturn:
@@ -209,6 +243,7 @@ def _live(module: str, *streams: int) -> NoReturn:
         os.setsid()  # Ctrl+C is for the parent, which decides
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for place, stream in enumerate(streams):
             os.dup2(stream, place)
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - as many as there are, not as there may be
@@ -216,7 +251,12 @@ def _live(module: str, *streams: int) -> NoReturn:
                 with suppress(OSError):
                     os.close(int(name))
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - inherited
-        code = int(importlib.import_module(module).main())
+        life = importlib.import_module(module)
+        if hasattr(life, "rehearse"):
+            life.rehearse()
+        sys.stdout.write("\n")  # it is able
+        sys.stdout.flush()
+        code = int(life.main())
     except BaseException:  # noqa: BLE001 - whatever it is, it must not go on as the parent would
         traceback.print_exc()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -11,12 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import psutil
 import pytest
 import typer
 
 import finetune30.cli.train as train
+from finetune30 import standby
 from finetune30.cli.worker import worker
 from finetune30.settings import Settings, secret_variables
 from finetune30.standby import _WAITING, Copy, Standby, importing, wait_asleep
@@ -105,6 +108,53 @@ def test_a_copy_that_was_killed_while_it_waited_is_replaced_by_a_new_interpreter
         os.waitid(os.P_PID, process._child.pid, os.WEXITED | os.WNOWAIT)
         process.module = module
         assert process.ask({"x": 1}).value == {"got": 1}
+
+
+def test_a_copy_that_cannot_compute_is_replaced_by_a_new_interpreter(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that shared a product with the parent's are not there in a copy, which waits for them for ever."""
+    (tmp_path / "waits.py").write_text("import time\ndef rehearse(): time.sleep(600)\ndef main(): return 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(standby, "_ABLE_S", 0.5)
+    with Standby("waits", waits=True) as process:
+        process.imported()
+        copy: Any = process._child
+        process.module = module
+        assert process.ask({"x": 1}).value == {"got": 1}
+        assert copy.returncode == -signal.SIGKILL
+
+
+def test_where_no_copy_can_be_made_there_is_a_new_interpreter(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    open_before = set(Path("/proc/self/fd").iterdir())
+    with Standby(module, waits=True) as process:
+        with monkeypatch.context() as without:
+            without.setattr(os, "fork", fork)
+            process.imported()
+        assert set(Path("/proc/self/fd").iterdir()) == open_before
+        assert process.ask({"x": 1}).value == {"got": 1}
+
+
+def test_a_copy_answers_where_the_system_asks_how_children_ended(copied: Callable[[str], Standby]) -> None:
+    """As below launchers that ignore SIGCHLD."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with copied("sys.stdin.read()\nprint('{}')\nreturn 0\n") as process:
+            assert process.ask({"x": 1}).value == {}
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_copy_is_reaped_also_when_its_answer_is_not_waited_for(copied: Callable[[str], Standby]) -> None:
+    with copied("sys.stdin.read()\nimport time\ntime.sleep(600)\n") as process:
+        copy: Any = process._child
+        copy._question.close()  # an interrupt came when the request was said
+
+    assert copy.returncode == -signal.SIGKILL
+    assert copy._answer.closed
 
 
 def test_a_copy_that_is_not_needed_ends_with_the_block(copied: Callable[[str], Standby]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,8 @@ def _resume(experiment_id: str, as_json: bool) -> None:
     from finetune30.experiments import open_store
     from finetune30.settings import get_settings
 
-    open_store(get_settings(), create=False).match(experiment_id)  # an unknown id is answered at once
+    with closing(open_store(get_settings(), create=False)) as store:
+        store.match(experiment_id)  # an unknown id is answered at once
 
     with _checker() as checker:
         with importing():

@@ -116,6 +116,13 @@ def load() -> None:
         from finetune30.modeling import predict, tokens  # noqa: F401 - as above
 
 
+def rehearse() -> None:
+    """Compute something with all threads: a copy of a process that had computed would wait for ever."""
+    import torch
+
+    _ = torch.ones(512, 512) @ torch.ones(512, 512)
+
+
 def main() -> int:
     """Answer one request from standard input with one JSON line."""
     load()
