@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from finetune30 import modeling
 from finetune30.errors import Finetune30Error
@@ -128,6 +129,8 @@ def main() -> None:
     for scenario in json.loads((folder / SCENARIOS).read_text()):
         trouble = scenario["trouble"] if not peers.first else None
         carry_out(Path(scenario["artifacts"]), peers, stop_after=scenario["stop_after"], trouble=trouble)
+    dist.destroy_process_group()
+    rank.leave(0)
 
 
 if __name__ == "__main__":

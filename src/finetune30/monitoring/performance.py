@@ -109,8 +109,11 @@ class PerformanceMonitor:
         return {name: value for name, value in seen.items() if value is not None}
 
     def _watch(self) -> None:
-        while not self._stop.wait(self._interval_s):
+        # At first soon, so that what lasts less than an interval is seen, too.
+        wait_s = min(2 * _SHORTEST_S, self._interval_s)
+        while not self._stop.wait(wait_s):
             self._look()
+            wait_s = min(2 * wait_s, self._interval_s)
 
     def _look(self) -> None:
         with self._looking:

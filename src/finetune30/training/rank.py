@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from finetune30.standby import importing
 
@@ -105,11 +106,18 @@ def main(load: Load | None = None) -> None:
         carry_out(order, peers, line, folder.parent, device, load)
     except Exception as fault:  # noqa: BLE001 - the boundary: whatever it was, somebody waits for a reason
         faults.write_failed(folder, peers.rank, fault, secondary=isinstance(fault, PeerLost))
-        # Not through the interpreter's end: a group whose members are gone may wait there.
         sys.excepthook(type(fault), fault, fault.__traceback__)
-        sys.stderr.flush()
-        os._exit(1)
+        leave(1)
     dist.destroy_process_group()
+    leave(0)
+
+
+def leave(code: int) -> NoReturn:
+    """Not through the interpreter's end: a group whose members are gone may wait there, and a thread that is on its way
+    back from torch aborts the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def carry_out(

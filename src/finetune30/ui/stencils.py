@@ -11,6 +11,7 @@ import json
 import math
 import re
 import secrets
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,7 @@ def draw(drawing: Drawing, key: str, alt: str, config: str) -> None:
     plot.spec = drawing.stencil.filled(drawing.points, key)
     plot.theme, plot.config, plot.alt = "streamlit", config, alt
     # The browser reads a plot anew where its id is another one.
-    plot.id = f"{GENERATED_ELEMENT_ID_PREFIX}-{hash((plot.spec, alt)):x}-{key}"
+    plot.id = f"{GENERATED_ELEMENT_ID_PREFIX}-{zlib.crc32((plot.spec + alt).encode()):x}-{key}"
     st._main._enqueue("plotly_chart", plot, layout_config=LayoutConfig("stretch", drawing.stencil.height))
 
 
