@@ -3,7 +3,8 @@
 Nobody else calls a model. Each thread computes a batch of its own; what they share (the base, adapters) is only
 read. Requests take turns row by row, so a thousand texts of one do not keep one text of another waiting. Of what
 has its turn, rows of one engine make a batch. A request that was given up frees its place.
-Neighbours: ``host`` asks, ``crew`` says how many threads; ``modeling.shared`` computes.
+Neighbours: ``host`` asks, ``crew`` says how many threads, ``gathering`` when they wait for more, ``timing`` who
+computes a lone row, ``batches`` what is computed at once; ``modeling.shared`` computes.
 """
 
 from __future__ import annotations
